@@ -1,0 +1,22 @@
+//! The SMTP and LMTP protocol without I/O.
+//!
+//! Both ends of a conversation as state machines: bytes go in, bytes and questions come out. There
+//! is no socket, no clock and no policy in this crate, so that a whole conversation runs in
+//! microseconds in a test, a fuzzer drives the very session that faces the network, and pipelining
+//! falls out of the shape.
+//!
+//! ```text
+//!   bytes --receive--> server::Session --poll--> Step::Ask(question) ... decide(verdict)
+//!                                           |--> Step::Content(octets)
+//!                                           |--> Step::Read / StartTls / Close
+//!   bytes <--take_output--'
+//! ```
+
+pub mod address;
+pub mod parameter;
+pub mod reply;
+pub mod server;
+
+pub use address::{Domain, Grammar, Mailbox, ReversePath};
+pub use parameter::Parameter;
+pub use reply::{EnhancedStatus, Reply, ReplyError};
