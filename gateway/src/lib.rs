@@ -1,1 +1,18 @@
-//! The gateway.
+//! The gateway: mail in over SMTP or LMTP, judged by plugins, out over SMTP or LMTP.
+//!
+//! Imports look down, never sideways, never up (`tests/floors.rs` checks):
+//!
+//! ```text
+//! 7  main, cli, gateway
+//! 6  listener, admin
+//! 5  connection                                        knows policy as a trait
+//! 4  pipeline                                          plugins + routing + upstream
+//! 3  plugins, routing, upstream                        blind to each other
+//! 2  policy, tls                                       seams
+//! 1  config, metrics, message, shutdown, telemetry     vocabulary
+//! 0  portcullis-smtp
+//! ```
+
+pub mod config;
+pub mod message;
+pub mod policy;

@@ -1,0 +1,87 @@
+//! What travels through the gateway: who speaks, the envelope, the message, and edits to them.
+//!
+//! Everything here is a value. Nothing waits, asks or decides.
+
+mod content;
+mod edit;
+mod header;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portcullis_smtp::{Mailbox, Parameter, ReversePath};
+
+pub use content::{Budget, Content, ContentError, ContentWriter};
+pub use edit::{Edit, HeaderEdit};
+pub use header::{Field, HeaderError, HeaderSection};
+
+/// One client's connection, as far as it is known now.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// Unique; in logs, replies and `Received`.
+    pub id: String,
+    /// The listener's name in the configuration.
+    pub listener: String,
+    /// The client.
+    pub client: SocketAddr,
+    /// The argument of EHLO, HELO or LHLO.
+    pub helo: Option<String>,
+    /// Whether the client said EHLO or LHLO.
+    pub esmtp: bool,
+    /// What the handshake agreed on, if the connection is under TLS.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsFacts {
+    /// For example `TLSv1.3`.
+    pub version: String,
+    /// For example `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: String,
+    /// The name that the client asked for (SNI).
+    pub server_name: Option<String>,
+}
+
+/// The envelope of one transaction.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The session's id, a dot, and the transaction's number in it.
+    pub id: String,
+    /// Where delivery failures go.
+    pub reverse_path: ReversePath,
+    /// The parameters of MAIL.
+    pub parameters: Vec<Parameter>,
+    /// The recipients that were accepted.
+    pub recipients: Vec<Recipient>,
+}
+
+/// One recipient.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Recipient {
+    /// Stays the same for the whole transaction.
+    pub index: u32,
+    /// Where the message goes.
+    pub address: Mailbox,
+    /// The parameters of RCPT.
+    pub parameters: Vec<Parameter>,
+    /// The upstream that a plugin named; none is left to the configuration's routes.
+    pub route: Option<String>,
+}
+
+/// A message as a plugin sees it and as it will be delivered.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Everything before the empty line.
+    pub header: Arc<HeaderSection>,
+    /// Everything after it. Empty as long as only the header section has arrived.
+    pub body: Content,
+}
+
+impl Message {
+    /// Octets of the whole message as it will be sent, without dot-stuffing.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.header.octets() + self.body.octets()
+    }
+}

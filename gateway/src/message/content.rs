@@ -1,0 +1,289 @@
+//! The body of a message: in memory up to a threshold, then in an unlinked file.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Octets that do not change any more; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Content {
+    store: Arc<Store>,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// The file has no name any more: it is gone when the last holder is.
+    File {
+        file: Arc<File>,
+        octets: u64,
+        _lease: Lease,
+    },
+    Memory {
+        octets: Vec<u8>,
+        _lease: Option<Lease>,
+    },
+}
+
+impl Content {
+    /// Content that lies in memory and counts against no budget.
+    #[must_use]
+    pub fn from_bytes(octets: Vec<u8>) -> Self {
+        Self { store: Arc::new(Store::Memory { octets, _lease: None }) }
+    }
+
+    /// How many octets there are.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        match &*self.store {
+            Store::File { octets, .. } => *octets,
+            Store::Memory { octets, .. } => octets.len() as u64,
+        }
+    }
+
+    /// All of it, if it lies in memory.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &*self.store {
+            Store::File { .. } => None,
+            Store::Memory { octets, .. } => Some(octets),
+        }
+    }
+
+    /// Reads at an offset; fewer octets than asked for, or none, at the end.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        match &*self.store {
+            Store::File { file, .. } => file.read_at(into, offset),
+            Store::Memory { octets, .. } => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
+                let count = into.len().min(octets.len() - from);
+                into[..count].copy_from_slice(&octets[from..from + count]);
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// Bounds for the content of all messages that are in the gateway at one time.
+#[derive(Debug)]
+pub struct Budget {
+    memory: AtomicU64,
+    disk: AtomicU64,
+    /// Octets in memory for all messages; further content goes to files.
+    pub memory_octets: u64,
+    /// Octets in files for all messages; further content is refused.
+    pub disk_octets: u64,
+    /// Octets of one message that may lie in memory.
+    pub message_memory_octets: u64,
+    /// Where the files are made.
+    pub directory: PathBuf,
+}
+
+impl Budget {
+    /// A budget with nothing spent.
+    #[must_use]
+    pub fn new(
+        memory_octets: u64,
+        disk_octets: u64,
+        message_memory_octets: u64,
+        directory: PathBuf,
+    ) -> Arc<Self> {
+        let (memory, disk) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self {
+            memory,
+            disk,
+            memory_octets,
+            disk_octets,
+            message_memory_octets,
+            directory,
+        })
+    }
+
+    /// Octets in memory and in files now.
+    #[must_use]
+    pub fn used(&self) -> (u64, u64) {
+        (self.memory.load(Ordering::Relaxed), self.disk.load(Ordering::Relaxed))
+    }
+
+    fn counter(&self, place: Place) -> (&AtomicU64, u64) {
+        match place {
+            Place::Disk => (&self.disk, self.disk_octets),
+            Place::Memory => (&self.memory, self.memory_octets),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Disk,
+    Memory,
+}
+
+/// A share of the budget, given back when dropped.
+#[derive(Debug)]
+struct Lease {
+    budget: Arc<Budget>,
+    place: Place,
+    octets: u64,
+}
+
+impl Lease {
+    fn new(budget: Arc<Budget>, place: Place) -> Self {
+        Self { budget, place, octets: 0 }
+    }
+
+    fn grow(&mut self, by: u64) -> bool {
+        let (counter, bound) = self.budget.counter(self.place);
+        let grown = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(by).filter(|sum| *sum <= bound)
+        });
+        if grown.is_ok() {
+            self.octets += by;
+        }
+        grown.is_ok()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget.counter(self.place).0.fetch_sub(self.octets, Ordering::Relaxed);
+    }
+}
+
+/// Takes the content of one message.
+#[derive(Debug)]
+pub struct ContentWriter {
+    memory: Vec<u8>,
+    memory_lease: Lease,
+    file: Option<(Arc<File>, u64, Lease)>,
+    budget: Arc<Budget>,
+}
+
+impl ContentWriter {
+    /// An empty one.
+    #[must_use]
+    pub fn new(budget: Arc<Budget>) -> Self {
+        let memory_lease = Lease::new(budget.clone(), Place::Memory);
+        Self { memory: Vec::new(), memory_lease, file: None, budget }
+    }
+
+    /// Octets written so far.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.file.as_ref().map_or(self.memory.len() as u64, |(_, octets, _)| *octets)
+    }
+
+    /// Appends.
+    ///
+    /// # Errors
+    ///
+    /// If the budget is spent or the file cannot be written. The message is then to be deferred.
+    pub async fn write(&mut self, chunk: Vec<u8>) -> Result<(), ContentError> {
+        let length = chunk.len() as u64;
+        if self.file.is_none()
+            && self.memory.len() as u64 + length <= self.budget.message_memory_octets
+            && self.memory_lease.grow(length)
+        {
+            self.memory.extend_from_slice(&chunk);
+            return Ok(());
+        }
+        self.write_file(chunk).await
+    }
+
+    /// What was written, from now on unchangeable.
+    #[must_use]
+    pub fn finish(self) -> Content {
+        let store = match self.file {
+            Some((file, octets, lease)) => Store::File { file, octets, _lease: lease },
+            None => Store::Memory { octets: self.memory, _lease: Some(self.memory_lease) },
+        };
+        Content { store: Arc::new(store) }
+    }
+
+    async fn write_file(&mut self, chunk: Vec<u8>) -> Result<(), ContentError> {
+        if self.file.is_none() {
+            let directory = self.budget.directory.clone();
+            let file = blocking(move || tempfile::tempfile_in(directory)).await?;
+            let lease = Lease::new(self.budget.clone(), Place::Disk);
+            self.file = Some((Arc::new(file), 0, lease));
+            let spilled = std::mem::take(&mut self.memory);
+            self.append(spilled).await?;
+            self.memory_lease = Lease::new(self.budget.clone(), Place::Memory);
+        }
+        self.append(chunk).await
+    }
+
+    async fn append(&mut self, chunk: Vec<u8>) -> Result<(), ContentError> {
+        let Some((file, octets, lease)) = &mut self.file else { return Ok(()) };
+        let length = chunk.len() as u64;
+        if !lease.grow(length) {
+            return Err(ContentError::BudgetSpent);
+        }
+        let (handle, at) = (file.clone(), *octets);
+        blocking(move || handle.write_all_at(&chunk, at)).await?;
+        *octets += length;
+        Ok(())
+    }
+}
+
+/// Why content could not be kept. The client is to try again later.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// All messages together are too large.
+    #[error("no room for more message content")]
+    BudgetSpent,
+    /// The file.
+    #[error("message content cannot be written")]
+    Io(#[from] io::Error),
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(memory: u64, disk: u64, message: u64) -> Arc<Budget> {
+        Budget::new(memory, disk, message, std::env::temp_dir())
+    }
+
+    #[tokio::test]
+    async fn what_outgrows_its_share_of_memory_goes_to_a_file_unchanged() {
+        let budget = budget(100, 100, 6);
+        let mut writer = ContentWriter::new(budget.clone());
+        for chunk in ["abc", "def", "ghi"] {
+            writer.write(chunk.into()).await.expect("within the budget");
+        }
+        assert_eq!(budget.used(), (0, 9));
+        let content = writer.finish();
+        let mut all = [0; 16];
+        assert_eq!(content.read_at(0, &mut all).expect("readable"), 9);
+        assert_eq!(&all[..9], b"abcdefghi");
+        assert_eq!(content.read_at(7, &mut all).expect("readable"), 2);
+        drop(content);
+        assert_eq!(budget.used(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_spent_budget_is_an_error_and_is_given_back() {
+        let budget = budget(4, 4, 100);
+        let mut first = ContentWriter::new(budget.clone());
+        first.write(b"1234".to_vec()).await.expect("fits memory");
+        let mut second = ContentWriter::new(budget.clone());
+        second.write(b"1234".to_vec()).await.expect("fits disk");
+        let refused = second.write(b"5".to_vec()).await;
+        assert!(matches!(refused, Err(ContentError::BudgetSpent)));
+        drop((first, second));
+        assert_eq!(budget.used(), (0, 0));
+    }
+}

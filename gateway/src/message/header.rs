@@ -1,0 +1,332 @@
+//! The header section of a message (RFC 5322 section 2.2), octet for octet.
+//!
+//! What is not edited leaves as it came, well-formed or not: folding, odd spaces, 8-bit values,
+//! lines that are no fields. MIME is not looked at here.
+
+use std::ops::Range;
+
+use super::HeaderEdit;
+
+/// The fields before the empty line, and that line.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct HeaderSection {
+    /// The fields, then the separator.
+    octets: Vec<u8>,
+    /// Where each field lies in `octets`, in order and without gaps.
+    fields: Vec<Field>,
+    /// Where the fields end and the separator starts.
+    end: usize,
+}
+
+/// One field, or a line that is none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Field {
+    /// The whole of it, folded lines and CRLF included.
+    whole: Range<usize>,
+    /// Its name; `None` for a line that is no field.
+    name: Option<Range<usize>>,
+    /// What follows the colon, without the CRLF at its end.
+    value: Range<usize>,
+}
+
+impl HeaderSection {
+    /// The length of the header section at the start of `octets`, with the empty line, if that
+    /// line has arrived.
+    ///
+    /// `from` is how far an earlier call looked; the search goes on a little before it.
+    #[must_use]
+    pub fn find_end(octets: &[u8], from: usize) -> Option<usize> {
+        if octets.starts_with(b"\r\n") {
+            return Some(2);
+        }
+        let from = from.saturating_sub(3);
+        memchr::memmem::find(&octets[from..], b"\r\n\r\n").map(|at| from + at + 4)
+    }
+
+    /// Takes a header section apart. `octets` hold it with its empty line, or without one where
+    /// the message ended before.
+    #[must_use]
+    pub fn parse(octets: Vec<u8>) -> Self {
+        let end = if octets == b"\r\n" {
+            0
+        } else if octets.ends_with(b"\r\n\r\n") {
+            octets.len() - 2
+        } else {
+            octets.len()
+        };
+        let mut fields: Vec<Field> = Vec::new();
+        let mut at = 0;
+        while at < end {
+            let line = memchr::memmem::find(&octets[at..end], b"\r\n").map_or(end, |n| at + n + 2);
+            let folded = matches!(octets[at], b' ' | b'\t');
+            match fields.last_mut() {
+                Some(field) if folded && field.name.is_some() => {
+                    field.whole.end = line;
+                    field.value.end = without_crlf(&octets, line);
+                }
+                _ => fields.push(Field::parse(&octets, at..line)),
+            }
+            at = line;
+        }
+        Self { octets, fields, end }
+    }
+
+    /// The section as it is sent, with the empty line if it has one.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// The fields without the empty line.
+    #[must_use]
+    pub fn fields_as_bytes(&self) -> &[u8] {
+        &self.octets[..self.end]
+    }
+
+    /// The length of [`as_bytes`](Self::as_bytes).
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.octets.len() as u64
+    }
+
+    /// How many fields there are, lines that are no fields included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is no field at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The values of the fields of this name, folds removed and outer white space trimmed.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Vec<u8>> + 'a {
+        self.named(name).map(|field| unfold(&self.octets[field.value.clone()]))
+    }
+
+    /// How many fields have this name.
+    #[must_use]
+    pub fn count(&self, name: &str) -> usize {
+        self.named(name).count()
+    }
+
+    /// A copy with the edits made. Positions count the fields of `self`; an edit of a field that
+    /// is not there is left out.
+    #[must_use]
+    pub fn edited(&self, edits: &[&HeaderEdit]) -> Self {
+        let mut octets = Vec::with_capacity(self.octets.len() + 256);
+        for n in 0..=self.fields.len() {
+            for edit in edits {
+                if let HeaderEdit::Add { at, name, value } = edit
+                    && at.map_or(self.fields.len(), |at| (at as usize).min(self.fields.len())) == n
+                {
+                    write_field(&mut octets, name, value);
+                }
+            }
+            if let Some(field) = self.fields.get(n) {
+                self.write_edited(&mut octets, field, edits);
+            }
+        }
+        octets.extend_from_slice(&self.octets[self.end..]);
+        Self::parse(octets)
+    }
+
+    fn write_edited(&self, out: &mut Vec<u8>, field: &Field, edits: &[&HeaderEdit]) {
+        let whole = &self.octets[field.whole.clone()];
+        let Some(name) = &field.name else { return out.extend_from_slice(whole) };
+        let name = &self.octets[name.clone()];
+        let nth = self
+            .fields
+            .iter()
+            .take_while(|earlier| earlier.whole.start < field.whole.start)
+            .filter(|earlier| self.has_name(earlier, name))
+            .count();
+        let last = edits.iter().rev().find(|edit| match edit {
+            HeaderEdit::Add { .. } => false,
+            HeaderEdit::Drop { name: n, nth: k } | HeaderEdit::Set { name: n, nth: k, .. } => {
+                n.as_bytes().eq_ignore_ascii_case(name) && *k as usize == nth
+            }
+        });
+        match last {
+            Some(HeaderEdit::Set { value, .. }) => {
+                write_field(out, &String::from_utf8_lossy(name), value);
+            }
+            Some(_) => {}
+            None => out.extend_from_slice(whole),
+        }
+    }
+
+    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Field> + 'a {
+        self.fields.iter().filter(|field| self.has_name(field, name.as_bytes()))
+    }
+
+    fn has_name(&self, field: &Field, name: &[u8]) -> bool {
+        field.name.as_ref().is_some_and(|at| self.octets[at.clone()].eq_ignore_ascii_case(name))
+    }
+}
+
+impl HeaderEdit {
+    /// Whether name and value can stand in a header section.
+    ///
+    /// # Errors
+    ///
+    /// If the name is not made of printable ASCII without colon (RFC 5322 section 2.2), or the
+    /// value holds NUL, a bare CR or LF, or a line end that is not followed by white space and
+    /// more (it would start another field, or end the section).
+    pub fn validate(name: &str, value: &[u8]) -> Result<(), HeaderError> {
+        if name.is_empty() || !name.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b':') {
+            return Err(HeaderError::Name);
+        }
+        if name.len() > NAME_OCTETS {
+            return Err(HeaderError::Name);
+        }
+        let mut rest = value;
+        while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
+            let fold = rest[at..].starts_with(b"\r\n ") || rest[at..].starts_with(b"\r\n\t");
+            let next = &rest[(at + 3).min(rest.len())..];
+            let line = memchr::memmem::find(next, b"\r\n").map_or(next, |end| &next[..end]);
+            if !fold || line.iter().all(|b| matches!(b, b' ' | b'\t')) {
+                return Err(HeaderError::Value);
+            }
+            rest = next;
+        }
+        Ok(())
+    }
+}
+
+/// Why a name or value cannot stand in a header section. The giver's fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HeaderError {
+    /// Not a field name.
+    #[error("not a header field name")]
+    Name,
+    /// Would start another field or end the section.
+    #[error("header value holds a line end that is no fold, or NUL")]
+    Value,
+}
+
+impl Field {
+    fn parse(octets: &[u8], whole: Range<usize>) -> Self {
+        let end = without_crlf(octets, whole.end);
+        let line = &octets[whole.start..end];
+        let colon = memchr::memchr(b':', line).map(|at| (at, line[..at].trim_ascii_end().len()));
+        match colon {
+            Some((at, length)) if length > 0 && line[..length].iter().all(u8::is_ascii_graphic) => {
+                let name = Some(whole.start..whole.start + length);
+                let value = whole.start + at + 1..end;
+                Self { whole, name, value }
+            }
+            _ => Self { value: whole.start..end, whole, name: None },
+        }
+    }
+}
+
+fn without_crlf(octets: &[u8], end: usize) -> usize {
+    if octets[..end].ends_with(b"\r\n") { end - 2 } else { end }
+}
+
+fn unfold(value: &[u8]) -> Vec<u8> {
+    value
+        .iter()
+        .copied()
+        .filter(|b| !matches!(b, b'\r' | b'\n'))
+        .collect::<Vec<_>>()
+        .trim_ascii()
+        .to_vec()
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if !out.is_empty() && !out.ends_with(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Longer than any name in use; a line of 998 octets must also hold a value.
+const NAME_OCTETS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(text: &str) -> HeaderSection {
+        HeaderSection::parse(text.as_bytes().to_vec())
+    }
+
+    fn add(at: Option<u32>, name: &str, value: &str) -> HeaderEdit {
+        HeaderEdit::Add { at, name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn the_end_is_found_across_chunks() {
+        assert_eq!(HeaderSection::find_end(b"\r\nbody", 0), Some(2));
+        assert_eq!(HeaderSection::find_end(b"A: b\r\n\r\nbody", 0), Some(8));
+        assert_eq!(HeaderSection::find_end(b"A: b\r\n\r\nbody", 7), Some(8));
+        assert_eq!(HeaderSection::find_end(b"A: b\r\n\r", 0), None);
+    }
+
+    #[test]
+    fn odd_sections_leave_as_they_came() {
+        for text in [
+            "\r\n",
+            "",
+            "A: b\r\n\r\n",
+            "A: b\r\n c\r\nno field\r\n d\r\nB :x\r\n\r\n",
+            "no header at all",
+            ": x\r\n\r\n",
+            "From someone Mon\r\nA:b\r\n",
+        ] {
+            let parsed = section(text);
+            assert_eq!(parsed.as_bytes(), text.as_bytes());
+            assert_eq!(parsed.edited(&[]), parsed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_unfolded_and_names_compared_without_case() {
+        let parsed = section("Subject:  one\r\n two\r\nsubject : three\r\n\r\n");
+        let values: Vec<_> = parsed.values("SUBJECT").collect();
+        assert_eq!(values, [b"one two".to_vec(), b"three".to_vec()]);
+    }
+
+    #[test]
+    fn edits_count_the_fields_that_were_there() {
+        let parsed = section("A: 1\r\nB: 2\r\nA: 3\r\n\r\n");
+        let edits = [
+            add(Some(0), "Top", "t"),
+            HeaderEdit::Drop { name: "a".into(), nth: 0 },
+            HeaderEdit::Set { name: "a".into(), nth: 1, value: b"three".to_vec() },
+            add(None, "End", "e"),
+            add(Some(1), "After-A", "x"),
+        ];
+        let edited = parsed.edited(&edits.iter().collect::<Vec<_>>());
+        let text = String::from_utf8(edited.as_bytes().to_vec()).expect("ASCII");
+        assert_eq!(text, "Top: t\r\nAfter-A: x\r\nB: 2\r\nA: three\r\nEnd: e\r\n\r\n");
+    }
+
+    #[test]
+    fn a_value_cannot_start_another_field() {
+        for (value, ok) in [
+            ("plain", true),
+            ("folded\r\n here", true),
+            ("two\r\n folds\r\n\there", true),
+            ("a\r\nB: c", false),
+            ("a\r\n\r\nbody", false),
+            ("a\r\n \r\n\r\nbody", false),
+            ("a\r\n ", false),
+            ("a\nb", false),
+            ("a\rb", false),
+            ("a\0b", false),
+        ] {
+            assert_eq!(HeaderEdit::validate("X", value.as_bytes()).is_ok(), ok, "{value:?}");
+        }
+        for name in ["", "a b", "a:", "gr\u{fc}n", "a\r\nb"] {
+            assert!(HeaderEdit::validate(name, b"x").is_err(), "{name:?}");
+        }
+    }
+}

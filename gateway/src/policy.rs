@@ -1,0 +1,232 @@
+//! The seam between the conversation and those who judge it.
+//!
+//! [`Policy`] is what a connection asks; [`Plugin`] is what the chain of a hook asks. The
+//! connection knows no plugins, and the chain does not know that plugins are wasm.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use portcullis_smtp::Reply;
+use portcullis_smtp::server::{Question, Verdict};
+
+use crate::config::OnFailure;
+use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts};
+
+/// Answers the questions of one session.
+pub trait Policy: Send {
+    /// Answers one question.
+    fn judge(&mut self, question: Question) -> impl Future<Output = Verdict> + Send;
+
+    /// Takes content of the message; judged when [`Question::Message`] comes.
+    fn content(&mut self, chunk: Vec<u8>) -> impl Future<Output = ()> + Send;
+
+    /// The transaction ended without a message.
+    fn aborted(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The connection is under TLS now; what the client said before is void.
+    fn tls_established(&mut self, tls: TlsFacts);
+}
+
+/// The hooks, in the order of a conversation.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(missing_docs, reason = "named for the questions they answer")]
+pub enum Hook {
+    Connect,
+    Helo,
+    Mail,
+    Rcpt,
+    Data,
+    Headers,
+    Message,
+}
+
+impl Hook {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Connect,
+        Self::Helo,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Headers,
+        Self::Message,
+    ];
+
+    /// The name in the contract, the log and the metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Helo => "helo",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Headers => "headers",
+            Self::Message => "message",
+        }
+    }
+
+    /// Whether a copy of the plugin made for this hook stays for the rest of the transaction.
+    /// What comes before MAIL gets a copy for that call alone.
+    #[must_use]
+    pub fn in_transaction(self) -> bool {
+        !matches!(self, Self::Connect | Self::Helo)
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// A loaded, configured plugin.
+pub trait Plugin: fmt::Debug + Send + Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+
+    /// Whether it is to be asked at this hook.
+    fn answers(&self, hook: Hook) -> bool;
+
+    /// What its failure means.
+    fn on_failure(&self) -> OnFailure;
+
+    /// Whether each call gets a fresh copy, rather than each transaction.
+    fn fresh_each_call(&self) -> bool;
+
+    /// A copy that has seen nothing but its configuration. Cheap: what costs is done at its first
+    /// call.
+    fn copy(&self) -> Box<dyn PluginCopy>;
+}
+
+/// A copy of a plugin, for one transaction at most.
+pub trait PluginCopy: Send {
+    /// Calls a hook. After an error the copy is not called again.
+    fn call<'a>(&'a mut self, call: HookCall) -> BoxFuture<'a, Result<Answer, HookFailure>>;
+}
+
+/// A future on the heap, for the one place where a trait object must be asynchronous.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a hook is called with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HookCall {
+    /// Which hook.
+    pub hook: Hook,
+    /// The connection. At `helo` its `helo` is the name that is judged.
+    pub session: Arc<SessionFacts>,
+    /// The envelope, from `mail` on; at `mail` it has the sender that is judged.
+    pub envelope: Option<Arc<Envelope>>,
+    /// The recipient that is judged, at `rcpt`. Not yet in the envelope.
+    pub recipient: Option<Recipient>,
+    /// The index that the next added recipient gets.
+    pub next_index: u32,
+    /// The message, at `headers` (without body) and `message`.
+    pub message: Option<Message>,
+    /// What this plugin saved earlier in this session.
+    pub saved: Option<Arc<Vec<u8>>>,
+    /// What plugins noted in this session, under `plugin.key`.
+    pub notes: Arc<BTreeMap<String, String>>,
+    /// Upper bound for a body that the plugin writes.
+    pub message_octets: u64,
+}
+
+/// What came back from a hook that returned normally.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The plugin's opinion.
+    pub opinion: Opinion,
+    /// Staged edits, validated and granted, in the order in which they were made.
+    pub edits: Vec<Edit>,
+    /// New state of this plugin for this session.
+    pub saved: Option<Vec<u8>>,
+    /// New notes, key without the plugin's name.
+    pub notes: Vec<(String, String)>,
+}
+
+/// A plugin's verdict. Replies have the class that the variant asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Opinion {
+    /// Yes, and no later plugin is asked at this hook.
+    Accept,
+    /// 4xx.
+    Defer(Reply),
+    /// Yes to the client, no delivery; the text is for the log.
+    Discard(String),
+    /// 4xx or 5xx, and the end of the connection.
+    Disconnect(Reply),
+    /// None: ask the next plugin.
+    Next,
+    /// Yes to the client, delivery to quarantine; the text is for the log.
+    Quarantine(String),
+    /// 5xx.
+    Reject(Reply),
+}
+
+impl Opinion {
+    /// The value of the metrics' `result` label.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Defer(_) => "defer",
+            Self::Discard(_) => "discard",
+            Self::Disconnect(_) => "disconnect",
+            Self::Next => "next",
+            Self::Quarantine(_) => "quarantine",
+            Self::Reject(_) => "reject",
+        }
+    }
+}
+
+/// Why a hook call gave no answer. The plugin's fault, or the gateway's if it was busy.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct HookFailure {
+    /// The class, for metrics.
+    pub reason: FailureReason,
+    /// For the log; printable, one line.
+    pub detail: String,
+}
+
+/// The classes of plugin failures: the closed set of the metrics' `reason` label.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum FailureReason {
+    /// An answer that the contract forbids.
+    BadAnswer,
+    /// No copy could be made within the time limit.
+    Busy,
+    /// More memory than it may have.
+    Memory,
+    /// Longer than it may take.
+    Timeout,
+    /// Unreachable, out of bounds, stack overflow, a panic.
+    Trap,
+}
+
+impl FailureReason {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::BadAnswer, Self::Busy, Self::Memory, Self::Timeout, Self::Trap];
+
+    /// The value of the label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::BadAnswer => "bad-answer",
+            Self::Busy => "busy",
+            Self::Memory => "memory",
+            Self::Timeout => "timeout",
+            Self::Trap => "trap",
+        }
+    }
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
