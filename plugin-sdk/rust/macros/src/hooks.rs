@@ -1,0 +1,140 @@
+//! What each hook is called, and what its method may look at.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Error, FnArg, Ident, ReturnType, Signature, Type};
+
+/// One hook of the contract.
+pub(crate) struct Hook {
+    /// The method's name, and that of the variant of `Hook` in small letters.
+    pub(crate) method: &'static str,
+    pub(crate) variant: &'static str,
+    /// The module of its bindings and the macro in it that exports.
+    pub(crate) module: &'static str,
+    pub(crate) export: &'static str,
+    sees: &'static [Subject],
+}
+
+/// Something that a hook can look at.
+#[derive(Clone, Copy, PartialEq)]
+enum Subject {
+    Session,
+    Name,
+    Transaction,
+    Recipient,
+    Message,
+}
+
+use Subject::{Message, Name, Recipient, Session, Transaction};
+
+/// In the order of the conversation.
+pub(crate) const HOOKS: [Hook; 7] = [
+    hook("connect", "Connect", "on_connect", "export_on_connect", &[Session]),
+    hook("helo", "Helo", "on_helo", "export_on_helo", &[Session, Name]),
+    hook("mail", "Mail", "on_mail", "export_on_mail", &[Session, Transaction]),
+    hook("rcpt", "Rcpt", "on_rcpt", "export_on_rcpt", &[Session, Transaction, Recipient]),
+    hook("data", "Data", "on_data", "export_on_data", &[Session, Transaction]),
+    hook("headers", "Headers", "on_headers", "export_on_headers", &[Session, Transaction, Message]),
+    hook("message", "Message", "on_message", "export_on_message", &[Session, Transaction, Message]),
+];
+
+const fn hook(
+    method: &'static str,
+    variant: &'static str,
+    module: &'static str,
+    export: &'static str,
+    sees: &'static [Subject],
+) -> Hook {
+    Hook { method, variant, module, export, sees }
+}
+
+impl Hook {
+    /// The hook of this method.
+    pub(crate) fn named(name: &Ident) -> Option<&'static Self> {
+        HOOKS.iter().find(|hook| name == hook.method)
+    }
+
+    /// The parameters of the generated `handle`, in the contract's order.
+    pub(crate) fn parameters(&self) -> TokenStream {
+        let parameters = self.sees.iter().map(|subject| match subject {
+            Session => quote!(session: &sdk::Session),
+            Name => quote!(name: ::std::string::String),
+            Transaction => quote!(transaction: &sdk::Transaction),
+            Recipient => quote!(recipient: sdk::Recipient),
+            Message => quote!(message: &sdk::Message),
+        });
+        quote!(#(#parameters),*)
+    }
+
+    /// The arguments of the author's method, which takes what it wants in the order that it wants.
+    pub(crate) fn arguments(&self, signature: &Signature) -> syn::Result<TokenStream> {
+        check_receiver(signature)?;
+        if matches!(signature.output, ReturnType::Default) {
+            return Err(Error::new_spanned(signature, "a hook answers with a `Verdict`"));
+        }
+        let arguments = signature
+            .inputs
+            .iter()
+            .skip(1)
+            .map(|input| self.argument(input))
+            .collect::<syn::Result<Vec<_>>>()?;
+        Ok(quote!(#(#arguments),*))
+    }
+
+    fn argument(&self, input: &FnArg) -> syn::Result<TokenStream> {
+        let subject = subject(input).filter(|subject| self.sees.contains(subject));
+        Ok(match subject {
+            Some(Session) => quote!(session),
+            Some(Name) => quote!(&name),
+            Some(Transaction) => quote!(transaction),
+            Some(Recipient) => quote!(&recipient),
+            Some(Message) => quote!(message),
+            None => return Err(Error::new_spanned(input, self.expected())),
+        })
+    }
+
+    fn expected(&self) -> String {
+        let names: Vec<_> = self.sees.iter().map(|subject| subject.written()).collect();
+        format!("`{}` can look at {}", self.method, names.join(", "))
+    }
+}
+
+impl Subject {
+    fn written(self) -> &'static str {
+        match self {
+            Session => "`&Session`",
+            Name => "the name as `&str`",
+            Transaction => "`&Transaction`",
+            Recipient => "`&Recipient`",
+            Message => "`&Message`",
+        }
+    }
+}
+
+/// Methods start with `&self` or `&mut self`.
+pub(crate) fn check_receiver(signature: &Signature) -> syn::Result<()> {
+    match signature.receiver() {
+        Some(receiver) if receiver.reference.is_some() => Ok(()),
+        _ => Err(Error::new_spanned(
+            signature,
+            format!("`{}` takes `&self` or `&mut self`", signature.ident),
+        )),
+    }
+}
+
+/// Told by the last word of the type behind the reference.
+fn subject(input: &FnArg) -> Option<Subject> {
+    let FnArg::Typed(typed) = input else { return None };
+    let Type::Reference(reference) = &*typed.ty else { return None };
+    let Type::Path(path) = &*reference.elem else { return None };
+    let last = &path.path.segments.last()?.ident;
+    [
+        ("Session", Session),
+        ("str", Name),
+        ("Transaction", Transaction),
+        ("Recipient", Recipient),
+        ("Message", Message),
+    ]
+    .into_iter()
+    .find_map(|(written, subject)| (last == written).then_some(subject))
+}

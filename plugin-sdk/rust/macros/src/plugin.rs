@@ -1,0 +1,175 @@
+//! What `#[plugin]` adds to the `impl` block that it leaves as it is.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Signature, Type};
+
+use crate::hooks::{HOOKS, Hook, check_receiver};
+
+/// The methods of the block by what they are.
+struct Methods<'a> {
+    configure: Option<&'a Signature>,
+    skip: Option<&'a Signature>,
+    hooks: Vec<(&'static Hook, &'a Signature)>,
+}
+
+/// Expands the attribute.
+pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    if !arguments.is_empty() {
+        return Err(Error::new_spanned(arguments, "`#[plugin]` takes no arguments"));
+    }
+    let block: ItemImpl = syn::parse2(item)?;
+    if let Some((_, path, _)) = &block.trait_ {
+        return Err(Error::new_spanned(
+            path,
+            "`#[plugin]` goes on an `impl` block without a trait",
+        ));
+    }
+    if !block.generics.params.is_empty() {
+        return Err(Error::new_spanned(&block.generics, "a plugin is one type, without generics"));
+    }
+    let methods = sort(&block)?;
+    let describe = describe(&block.self_ty, &methods)?;
+    let exports = exports(&block.self_ty, &methods)?;
+    Ok(quote! {
+        #block
+
+        const _: () = {
+            use ::portcullis_plugin as sdk;
+            #describe
+            #exports
+        };
+    })
+}
+
+fn sort(block: &ItemImpl) -> syn::Result<Methods<'_>> {
+    let mut methods = Methods { configure: None, skip: None, hooks: Vec::new() };
+    for item in &block.items {
+        let ImplItem::Fn(ImplItemFn { sig, .. }) = item else { continue };
+        if sig.ident == "configure" {
+            methods.configure = Some(sig);
+        } else if sig.ident == "skip" {
+            methods.skip = Some(sig);
+        } else {
+            methods.hooks.push((Hook::named(&sig.ident).ok_or_else(|| unknown(&sig.ident))?, sig));
+        }
+    }
+    if methods.hooks.is_empty() {
+        let message = format!("a plugin has at least one hook of {}", names());
+        return Err(Error::new_spanned(&block.self_ty, message));
+    }
+    Ok(methods)
+}
+
+/// A misspelt hook would be a plugin that is never asked, so nothing else may stand in the block.
+fn unknown(name: &Ident) -> Error {
+    let message = format!(
+        "`{name}` is not a hook; the hooks are {}, beside `configure` and `skip` \
+         (other functions go into an `impl` block of their own)",
+        names()
+    );
+    Error::new(name.span(), message)
+}
+
+fn names() -> String {
+    HOOKS.map(|hook| format!("`{}`", hook.method)).join(", ")
+}
+
+/// `impl Plugin`: what the gateway's glue and native tests need to know, on every target.
+fn describe(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
+    let hooks = methods.hooks.iter().map(|(hook, _)| Ident::new(hook.variant, Span::call_site()));
+    let configure = match methods.configure {
+        Some(signature) => {
+            let settings = settings_type(signature)?;
+            quote! {
+                let settings = sdk::settings::read::<#settings>(settings)?;
+                <#plugin>::configure(settings).map_err(|error| ::std::string::ToString::to_string(&error))
+            }
+        }
+        None => quote! {
+            sdk::settings::none(settings)?;
+            ::std::result::Result::Ok(::std::default::Default::default())
+        },
+    };
+    let skip = match methods.skip {
+        Some(signature) => {
+            check_receiver(signature)?;
+            quote!(<#plugin>::skip(self))
+        }
+        None => quote!(::std::vec::Vec::new()),
+    };
+    Ok(quote! {
+        impl sdk::Plugin for #plugin {
+            const HOOKS: &'static [sdk::Hook] = &[#(sdk::Hook::#hooks),*];
+
+            fn configure(settings: &str) -> ::std::result::Result<Self, ::std::string::String> {
+                #configure
+            }
+
+            fn skip(&self) -> ::std::vec::Vec<sdk::Hook> {
+                #skip
+            }
+        }
+    })
+}
+
+fn settings_type(signature: &Signature) -> syn::Result<&Type> {
+    match signature.inputs.first() {
+        Some(FnArg::Typed(settings)) if signature.inputs.len() == 1 => Ok(&settings.ty),
+        _ => Err(Error::new_spanned(
+            signature,
+            "`configure` takes the settings, a type that implements `serde::Deserialize`, \
+             and gives a `Result<Self, _>`",
+        )),
+    }
+}
+
+/// The exports of the component: `lifecycle` and the hooks that are written, no others.
+fn exports(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
+    let hooks = methods
+        .hooks
+        .iter()
+        .map(|(hook, signature)| export(hook, signature))
+        .collect::<syn::Result<Vec<_>>>()?;
+    Ok(quote! {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            ::std::thread_local! {
+                static PLUGIN: sdk::guest::Slot<#plugin> = const { sdk::guest::Slot::empty() };
+            }
+
+            struct Exports;
+
+            impl sdk::exports::lifecycle::Guest for Exports {
+                fn configure(
+                    settings: ::std::string::String,
+                ) -> ::std::result::Result<sdk::exports::lifecycle::Subscription, ::std::string::String> {
+                    PLUGIN.with(|slot| slot.configure(&settings))
+                }
+            }
+            sdk::exports::lifecycle::export_lifecycle!(
+                Exports with_types_in sdk::exports::lifecycle
+            );
+
+            #(#hooks)*
+        };
+    })
+}
+
+fn export(hook: &Hook, signature: &Signature) -> syn::Result<TokenStream> {
+    let method = &signature.ident;
+    let parameters = hook.parameters();
+    let arguments = hook.arguments(signature)?;
+    let module = Ident::new(hook.module, Span::call_site());
+    let export = Ident::new(hook.export, Span::call_site());
+    Ok(quote! {
+        impl sdk::exports::#module::Guest for Exports {
+            fn handle(#parameters) -> sdk::Verdict {
+                PLUGIN.with(|slot| {
+                    slot.ask(|plugin| sdk::Answer::verdict(plugin.#method(#arguments)))
+                })
+            }
+        }
+        sdk::exports::#module::#export!(Exports with_types_in sdk::exports::#module);
+    })
+}

@@ -1,0 +1,41 @@
+//! What is easier to ask of a session and an envelope than the contract's own functions.
+
+use std::net::IpAddr;
+
+use crate::{Recipient, Session, Transaction};
+
+impl Session {
+    /// The client's address; an IPv4 address even where the socket calls it `::ffff:192.0.2.1`.
+    pub fn client_ip(&self) -> IpAddr {
+        let address = self.client_address();
+        address.parse::<IpAddr>().expect("the contract promises an IP address").to_canonical()
+    }
+}
+
+impl Transaction {
+    /// The domain of the sender; none for the null reverse-path and for a bare local part.
+    pub fn sender_domain(&self) -> Option<String> {
+        self.sender().and_then(|sender| split_address(&sender).1.map(str::to_owned))
+    }
+}
+
+impl Recipient {
+    /// What stands before the last `@`.
+    pub fn local_part(&self) -> &str {
+        split_address(&self.address).0
+    }
+
+    /// What stands after the last `@`, as it was written. Empty for the bare `<Postmaster>`, the one
+    /// recipient without a domain (RFC 5321 4.1.1.3).
+    pub fn domain(&self) -> &str {
+        split_address(&self.address).1.unwrap_or_default()
+    }
+}
+
+/// Local part and domain. The last `@` parts them: a quoted local part may hold others.
+pub fn split_address(address: &str) -> (&str, Option<&str>) {
+    match address.rsplit_once('@') {
+        Some((local_part, domain)) => (local_part, Some(domain)),
+        None => (address, None),
+    }
+}

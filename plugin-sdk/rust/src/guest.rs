@@ -1,0 +1,40 @@
+//! What the generated exports call.
+
+use std::cell::RefCell;
+
+use crate::Plugin;
+use crate::bindings::smtp::filter::log;
+use crate::exports::lifecycle::Subscription;
+
+/// Where a plugin lives between `configure` and its hooks.
+#[derive(Debug)]
+pub struct Slot<P>(RefCell<Option<P>>);
+
+impl<P: Plugin> Slot<P> {
+    /// Before `configure`.
+    pub const fn empty() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// Makes the plugin and says which hooks it leaves out.
+    pub fn configure(&self, settings: &str) -> Result<Subscription, String> {
+        log_panics();
+        let plugin = P::configure(settings)?;
+        let skip = plugin.skip().iter().map(ToString::to_string).collect();
+        self.0.replace(Some(plugin));
+        Ok(Subscription { skip })
+    }
+
+    /// Asks the plugin.
+    pub fn ask<A>(&self, question: impl FnOnce(&mut P) -> A) -> A {
+        let mut plugin = self.0.borrow_mut();
+        question(plugin.as_mut().expect("the gateway configures a plugin before any hook"))
+    }
+}
+
+/// A panic is a trap, which carries no text: the operator reads the text in the log.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        log::write(log::Level::Error, &panic.to_string(), &[]);
+    }));
+}

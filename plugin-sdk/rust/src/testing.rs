@@ -1,0 +1,26 @@
+//! Tests of a plugin without a gateway and without wasm.
+//!
+//! `Session::fake()`, `Transaction::fake()`, `Recipient::fake(…)` and `Message::fake(…)` stand in
+//! for what the gateway shows; `with_…` sets them up. Edits are staged as in the gateway: reading
+//! shows what was there before, [`Transaction::edits`] and [`Message::edited`] what would come of
+//! it. No grant is given unless the test gives it. When an edit comes too early or too late in the
+//! transaction is the one thing that only the gateway checks.
+//!
+//! [`Transaction::edits`]: crate::Transaction::edits
+//! [`Message::edited`]: crate::Message::edited
+
+use serde_json::Value;
+
+use crate::Plugin;
+pub use crate::fakes::{Edit, Grant, counted, logged};
+
+/// Configures a plugin as the gateway does. The error is what the operator would read.
+pub fn configure<P: Plugin>(settings: &Value) -> Result<P, String> {
+    P::configure(&settings.to_string())
+}
+
+/// The hooks that the gateway would call with these settings.
+pub fn subscribed<P: Plugin>(plugin: &P) -> Vec<crate::Hook> {
+    let skip = plugin.skip();
+    P::HOOKS.iter().copied().filter(|hook| !skip.contains(hook)).collect()
+}

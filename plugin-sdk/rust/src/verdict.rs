@@ -1,0 +1,76 @@
+//! Answers, and short ways to make them.
+
+use std::fmt;
+
+use crate::bindings::smtp::filter::types::{Reply, Verdict};
+
+impl Verdict {
+    /// A permanent refusal: 5xx.
+    pub fn reject(code: u16, status: &str, text: impl Into<String>) -> Self {
+        Self::Reject(Reply::new(code, status, text))
+    }
+
+    /// A temporary refusal: 4xx.
+    pub fn defer(code: u16, status: &str, text: impl Into<String>) -> Self {
+        Self::Defer(Reply::new(code, status, text))
+    }
+
+    /// A refusal (4xx or 5xx) after which the gateway closes the connection.
+    pub fn disconnect(code: u16, status: &str, text: impl Into<String>) -> Self {
+        Self::Disconnect(Reply::new(code, status, text))
+    }
+
+    /// Yes to the client, and nothing is delivered. The reason is for the log.
+    pub fn discard(reason: impl Into<String>) -> Self {
+        Self::Discard(reason.into())
+    }
+
+    /// Yes to the client, and the listener's quarantine gets the message. The reason is for the log.
+    pub fn quarantine(reason: impl Into<String>) -> Self {
+        Self::Quarantine(reason.into())
+    }
+}
+
+impl Reply {
+    /// A reply; `status` as in `5.7.1`, or empty for none.
+    ///
+    /// # Panics
+    ///
+    /// When `status` is neither empty nor three numbers: a mistake in the plugin, which its first
+    /// test shows. Check a status that comes from settings with [`Reply::parse_status`] first.
+    pub fn new(code: u16, status: &str, text: impl Into<String>) -> Self {
+        let status = (!status.is_empty()).then(|| {
+            Self::parse_status(status).expect("an enhanced status is three numbers, as in 5.7.1")
+        });
+        Self { code, status, text: text.into() }
+    }
+
+    /// An enhanced status (RFC 3463) as its three numbers.
+    pub fn parse_status(status: &str) -> Option<(u8, u16, u16)> {
+        let mut parts = status.split('.');
+        let class = parts.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
+        let (subject, detail) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        parts.next().is_none().then_some((class, subject, detail))
+    }
+}
+
+/// What a hook may return: a [`Verdict`], or a `Result` whose error is this plugin's failure.
+///
+/// A failure is a panic: it is logged, staged edits are forgotten, and the gateway answers as the
+/// configuration's `on_failure` says.
+pub trait Answer {
+    /// The verdict; panics if there is none.
+    fn verdict(self) -> Verdict;
+}
+
+impl Answer for Verdict {
+    fn verdict(self) -> Verdict {
+        self
+    }
+}
+
+impl<E: fmt::Display> Answer for Result<Verdict, E> {
+    fn verdict(self) -> Verdict {
+        self.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
