@@ -13,6 +13,9 @@
 //! ```
 
 pub mod address;
+pub mod command;
+pub mod hazards;
+mod lines;
 pub mod parameter;
 pub mod reply;
 pub mod server;

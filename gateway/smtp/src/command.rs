@@ -1,0 +1,321 @@
+//! Commands: one line, understood (RFC 5321 section 4.1.1).
+//!
+//! A [`Command`] is well-formed by construction. Whether it is *allowed* right now is the
+//! session's business, not the parser's.
+
+use std::str;
+
+use crate::address::{self, PathError};
+use crate::parameter;
+use crate::{Domain, Grammar, Mailbox, Parameter, ReversePath};
+
+/// One command.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// The content follows.
+    Data,
+    /// The client's name; it speaks ESMTP.
+    Ehlo(Domain),
+    /// Who is on this list?
+    Expn,
+    /// The client's name; it speaks plain SMTP.
+    Helo(Domain),
+    /// What can be said here?
+    Help,
+    /// The client's name; it speaks LMTP.
+    Lhlo(Domain),
+    /// A transaction begins.
+    Mail {
+        /// The sender.
+        reverse_path: ReversePath,
+        /// Only known ones, checked.
+        parameters: Vec<Parameter>,
+    },
+    /// Nothing.
+    Noop,
+    /// The end of the conversation.
+    Quit,
+    /// One more recipient.
+    Rcpt {
+        /// The recipient, without a source route.
+        forward_path: Mailbox,
+        /// Only known ones, checked.
+        parameters: Vec<Parameter>,
+    },
+    /// The transaction is given up.
+    Rset,
+    /// TLS, please.
+    Starttls,
+    /// Does this mailbox exist?
+    Vrfy,
+}
+
+impl Command {
+    /// Parses one line, without its CRLF.
+    ///
+    /// # Errors
+    ///
+    /// If the line is no command; the error says what to answer.
+    pub fn parse(line: &[u8], grammar: Grammar) -> Result<Self, CommandError> {
+        let (verb, argument) = split_verb(line);
+        let argument = str::from_utf8(argument).map_err(|_| CommandError::NotText)?;
+        // RFC 5321 section 4.1.1: white space before the CRLF is tolerated.
+        let argument = argument.trim_end_matches([' ', '\t']);
+        Ok(match Verb::from_word(verb) {
+            Verb::Data => alone(Self::Data, argument, "DATA")?,
+            Verb::Ehlo => Self::Ehlo(domain(argument, grammar, "EHLO domain")?),
+            Verb::Expn => some(Self::Expn, argument, "EXPN list")?,
+            Verb::Helo => Self::Helo(domain(argument, grammar, "HELO domain")?),
+            Verb::Help => Self::Help,
+            Verb::Lhlo => Self::Lhlo(domain(argument, grammar, "LHLO domain")?),
+            Verb::Mail => mail(argument, grammar)?,
+            Verb::Noop => Self::Noop,
+            Verb::Quit => alone(Self::Quit, argument, "QUIT")?,
+            Verb::Rcpt => rcpt(argument, grammar)?,
+            Verb::Rset => alone(Self::Rset, argument, "RSET")?,
+            Verb::Starttls => alone(Self::Starttls, argument, "STARTTLS")?,
+            Verb::Unknown if is_http(verb) => return Err(CommandError::Foreign),
+            Verb::Unknown => return Err(CommandError::UnknownVerb),
+            Verb::Vrfy => some(Self::Vrfy, argument, "VRFY mailbox")?,
+        })
+    }
+}
+
+/// The commands, for metrics.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(missing_docs, reason = "the verbs of RFC 5321 and RFC 2033 speak for themselves")]
+pub enum Verb {
+    Data,
+    Ehlo,
+    Expn,
+    Helo,
+    Help,
+    Lhlo,
+    Mail,
+    Noop,
+    Quit,
+    Rcpt,
+    Rset,
+    Starttls,
+    Vrfy,
+    /// Anything else.
+    Unknown,
+}
+
+impl Verb {
+    /// The verb of a command line, whether the rest of it makes sense or not.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Self {
+        Self::from_word(split_verb(line).0)
+    }
+
+    fn from_word(word: &[u8]) -> Self {
+        VERBS
+            .iter()
+            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word))
+            .map_or(Self::Unknown, |(_, verb)| *verb)
+    }
+}
+
+/// Why a line is not a command. The client's fault; each becomes one reply.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CommandError {
+    /// An argument is missing, superfluous or malformed.
+    #[error("syntax: {0}")]
+    Argument(&'static str),
+    /// A browser, made to speak to a mail server (see [`hazards`](crate::hazards)).
+    #[error("not SMTP")]
+    Foreign,
+    /// The argument of RCPT is not a path.
+    #[error("not a recipient")]
+    ForwardPath,
+    /// A path beyond ASCII, which needs SMTPUTF8 (RFC 6531 section 3.5).
+    #[error("not an ASCII address")]
+    NotAscii,
+    /// Octets that are no UTF-8.
+    #[error("not text")]
+    NotText,
+    /// A parameter is malformed, has a bad value or is there twice.
+    #[error("bad parameter")]
+    Parameter,
+    /// The argument of MAIL is not a path.
+    #[error("not a sender")]
+    ReversePath,
+    /// A parameter of an extension that is not offered.
+    #[error("unknown parameter")]
+    UnknownParameter,
+    /// No command begins with this word.
+    #[error("unknown command")]
+    UnknownVerb,
+}
+
+fn split_verb(line: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b' ', line) {
+        Some(at) => (&line[..at], &line[at + 1..]),
+        None => (line, b""),
+    }
+}
+
+fn alone(command: Command, argument: &str, usage: &'static str) -> Result<Command, CommandError> {
+    if argument.is_empty() { Ok(command) } else { Err(CommandError::Argument(usage)) }
+}
+
+fn some(command: Command, argument: &str, usage: &'static str) -> Result<Command, CommandError> {
+    if argument.is_empty() { Err(CommandError::Argument(usage)) } else { Ok(command) }
+}
+
+fn domain(text: &str, grammar: Grammar, usage: &'static str) -> Result<Domain, CommandError> {
+    let text = match grammar {
+        Grammar::Lenient => text.trim_start_matches(' '),
+        Grammar::Strict => text,
+    };
+    Domain::parse(text, grammar).ok_or(CommandError::Argument(usage))
+}
+
+fn mail(argument: &str, grammar: Grammar) -> Result<Command, CommandError> {
+    let argument = keyword(argument, "FROM:", grammar)
+        .ok_or(CommandError::Argument("MAIL FROM:<path> [parameters]"))?;
+    let (path, rest) = address::split_path(argument, grammar).map_err(|error| match error {
+        PathError::NotAscii => CommandError::NotAscii,
+        PathError::Syntax => CommandError::ReversePath,
+    })?;
+    let reverse_path = if path.is_empty() {
+        ReversePath::Null
+    } else {
+        ReversePath::Mailbox(Mailbox::read(path, grammar).ok_or(CommandError::ReversePath)?)
+    };
+    Ok(Command::Mail { reverse_path, parameters: parameter::read(Verb::Mail, rest)? })
+}
+
+fn rcpt(argument: &str, grammar: Grammar) -> Result<Command, CommandError> {
+    let argument = keyword(argument, "TO:", grammar)
+        .ok_or(CommandError::Argument("RCPT TO:<path> [parameters]"))?;
+    let (path, rest) = address::split_path(argument, grammar).map_err(|error| match error {
+        PathError::NotAscii => CommandError::NotAscii,
+        PathError::Syntax => CommandError::ForwardPath,
+    })?;
+    let forward_path = Mailbox::read(path, grammar).ok_or(CommandError::ForwardPath)?;
+    Ok(Command::Rcpt { forward_path, parameters: parameter::read(Verb::Rcpt, rest)? })
+}
+
+/// What follows `FROM:` or `TO:`.
+fn keyword<'a>(argument: &'a str, word: &str, grammar: Grammar) -> Option<&'a str> {
+    let argument = match grammar {
+        Grammar::Lenient => argument.trim_start_matches(' '),
+        Grammar::Strict => argument,
+    };
+    let (head, rest) = argument.split_at_checked(word.len())?;
+    head.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+/// The first word of an HTTP request or of a header field that every one of them has.
+fn is_http(verb: &[u8]) -> bool {
+    HTTP.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(verb))
+}
+
+/// Those of every mail first.
+const VERBS: &[(&str, Verb)] = &[
+    ("MAIL", Verb::Mail),
+    ("RCPT", Verb::Rcpt),
+    ("DATA", Verb::Data),
+    ("EHLO", Verb::Ehlo),
+    ("QUIT", Verb::Quit),
+    ("RSET", Verb::Rset),
+    ("LHLO", Verb::Lhlo),
+    ("STARTTLS", Verb::Starttls),
+    ("NOOP", Verb::Noop),
+    ("HELO", Verb::Helo),
+    ("VRFY", Verb::Vrfy),
+    ("EXPN", Verb::Expn),
+    ("HELP", Verb::Help),
+];
+
+const HTTP: &[&str] = &[
+    "CONNECT", "DELETE", "GET", "HEAD", "HOST:", "OPTIONS", "PATCH", "POST", "PRI", "PUT", "TRACE",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Grammar::{Lenient, Strict};
+
+    fn mail_from(address: &str) -> Command {
+        let reverse_path = Mailbox::parse(address).map_or(ReversePath::Null, ReversePath::Mailbox);
+        Command::Mail { reverse_path, parameters: vec![] }
+    }
+
+    fn rcpt_to(address: &str) -> Command {
+        let forward_path = Mailbox::parse(address).expect("a mailbox");
+        Command::Rcpt { forward_path, parameters: vec![] }
+    }
+
+    #[test]
+    fn lines_that_are_commands() {
+        let name = Domain::parse("client.example", Strict).expect("a domain");
+        for (line, want) in [
+            ("ehlo client.example ", Command::Ehlo(name.clone())),
+            ("HELO client.example\t", Command::Helo(name.clone())),
+            ("Lhlo client.example", Command::Lhlo(name)),
+            ("MAIL FROM:<a@b.example>", mail_from("a@b.example")),
+            ("mail from:<>", mail_from("")),
+            ("RCPT TO:<a@b.example>  ", rcpt_to("a@b.example")),
+            ("RCPT TO:<postmaster>", rcpt_to("postmaster")),
+            ("rcpt to:<@r.example:a@b.example>", rcpt_to("a@b.example")),
+            ("DATA", Command::Data),
+            ("data ", Command::Data),
+            ("NOOP anything at all", Command::Noop),
+            ("HELP MAIL", Command::Help),
+            ("VRFY bob", Command::Vrfy),
+            ("QUIT", Command::Quit),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes(), Strict), Ok(want.clone()), "{line:?}");
+            assert_eq!(Command::parse(line.as_bytes(), Lenient), Ok(want), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_only_the_lenient_grammar_takes() {
+        for (line, want) in [
+            ("MAIL FROM: <a@b.example>", mail_from("a@b.example")),
+            ("MAIL FROM:a@b.example", mail_from("a@b.example")),
+            ("MAIL  FROM:<a..b@c.example>", mail_from("a..b@c.example")),
+            ("RCPT TO: a@b.example", rcpt_to("a@b.example")),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes(), Lenient), Ok(want), "{line:?}");
+            assert!(Command::parse(line.as_bytes(), Strict).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_not() {
+        const MAIL: CommandError = CommandError::Argument("MAIL FROM:<path> [parameters]");
+        for (line, want) in [
+            (&b""[..], CommandError::UnknownVerb),
+            (b"XXXX", CommandError::UnknownVerb),
+            (b" NOOP", CommandError::UnknownVerb),
+            (b"STARTTLSNOW", CommandError::UnknownVerb),
+            (b"GET / HTTP/1.1", CommandError::Foreign),
+            (b"Host: 127.0.0.1", CommandError::Foreign),
+            (b"NOOP \xff\xfe", CommandError::NotText),
+            (b"EHLO", CommandError::Argument("EHLO domain")),
+            (b"DATA now", CommandError::Argument("DATA")),
+            (b"STARTTLS now", CommandError::Argument("STARTTLS")),
+            (b"VRFY", CommandError::Argument("VRFY mailbox")),
+            (b"MAIL", MAIL),
+            (b"MAIL TO:<a@b.example>", MAIL),
+            (b"MAIL FROM:", CommandError::ReversePath),
+            (b"MAIL FROM:<a@b.example", CommandError::ReversePath),
+            (b"MAIL FROM:<Root <a@b.example>>", CommandError::ReversePath),
+            (b"MAIL FROM: BODY=8BITMIME", CommandError::ReversePath),
+            (b"MAIL FROM:<a@b.example>BODY=8BITMIME", CommandError::ReversePath),
+            (b"MAIL FROM:<j\xc3\xb6rg@b.example>", CommandError::NotAscii),
+            (b"MAIL FROM:<a@b.example> RABBIT", CommandError::UnknownParameter),
+            (b"MAIL FROM:<a@b.example> SIZE=x", CommandError::Parameter),
+            (b"RCPT TO:<>", CommandError::ForwardPath),
+            (b"RCPT TO:", CommandError::ForwardPath),
+        ] {
+            let text = line.escape_ascii();
+            assert_eq!(Command::parse(line, Lenient), Err(want), "{text}");
+        }
+    }
+}

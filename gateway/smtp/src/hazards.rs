@@ -1,0 +1,19 @@
+//! Known attacks on mail servers, and where each of them is stopped.
+//!
+//! This module holds no code; it is the list to go through before one changes the parser or the
+//! session.
+//!
+//! | hazard | what happens elsewhere | stopped in |
+//! |---|---|---|
+//! | smuggling (CVE-2023-51764, -51765, -51766) | `LF.LF`, `LF.CRLF`, `CR.CR` ... end the content for one server and not for the next: the second message inside it is nobody's | `body.rs`: only CRLF.CRLF ends, and what comes out holds no bare CR or LF, so that the next server cannot see another end |
+//! | the tail of a refused message is run as commands | an early refusal of a large message leaves its rest in the input | `server/intake.rs`: whatever is refused is swallowed to its end |
+//! | newline injection through commands | a path with a bare CR or LF is copied into a command to the next server | `lines.rs` refuses the line; a [`Mailbox`](crate::Mailbox) is printable by construction |
+//! | STARTTLS injection (CVE-2011-0411) | commands pipelined in clear text behind STARTTLS are run inside TLS | `server.rs`: what stands behind STARTTLS is forgotten, and so is the whole conversation |
+//! | STARTTLS response injection (NO STARTTLS, 2021) | a server's clear-text octets behind the 220 are read as replies inside TLS | the client session |
+//! | CRLF in replies | text of a plugin or an upstream, or an echo of the client's words, starts a second reply line | `reply.rs`: a [`Reply`](crate::Reply) is printable by construction; this crate's own replies never echo the client, but for addresses |
+//! | a verdict that changes the protocol's state | a hook's 354 to MAIL makes the client send content as commands | `server/verdict.rs`: a yes is said in 2xx only |
+//! | cross-protocol requests (ALPACA class) | a browser posts an HTML form whose lines are commands | `command.rs`: the first line of HTTP ends the conversation |
+//! | endless lines | a line without an end is kept in memory | `lines.rs`: bounded, swallowed, refused at its end |
+//! | endless mistakes | a client that probes for ever | `server.rs`: 421 after [`Limits::errors`](crate::server::Limits::errors) |
+//! | loops | two servers send a message to each other | `body.rs` counts Received fields |
+//! | numbers that wrap | SIZE=2^64+1 is one octet | `server/phase.rs`: what does not fit is too large |
