@@ -13,7 +13,9 @@
 //! ```
 
 pub mod address;
+mod body;
 pub mod command;
+mod extension;
 pub mod hazards;
 mod lines;
 pub mod parameter;

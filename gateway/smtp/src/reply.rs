@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::Mailbox;
+
 /// One reply, of one or more lines.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
@@ -57,6 +59,16 @@ impl Reply {
     pub fn listing(code: u16, lines: impl IntoIterator<Item = String>) -> Self {
         let lines: Vec<_> = lines.into_iter().map(|line| printable(&line)).collect();
         Self { code, status: None, lines }
+    }
+
+    /// The same reply, with the mailbox that it is about before its text.
+    pub(crate) fn naming(mut self, mailbox: &Mailbox) -> Self {
+        if let Some(line) = self.lines.first_mut()
+            && !line.contains(mailbox.as_str())
+        {
+            line.insert_str(0, &format!("<{mailbox}> "));
+        }
+        self
     }
 
     /// The three digits.

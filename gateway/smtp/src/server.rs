@@ -3,168 +3,55 @@
 //! Every command takes three beats: **check** (may the client say this now?), **ask** (what does
 //! policy think?), **proceed** (move, and queue the reply). Only the middle beat may take time,
 //! and it happens outside this crate.
+//!
+//! ```text
+//!  Start -> Greeted -> Ready -> Envelope -> Content -> Complete
+//!              ^         ^          '---------------------'
+//!              |         '-- message, RSET, EHLO, refusal
+//!              '-- STARTTLS: Handshake, and all is forgotten
+//! ```
 
+mod intake;
+mod phase;
+mod replies;
+mod settings;
+mod step;
+mod verdict;
+
+use std::mem;
 use std::sync::Arc;
 
-use crate::{Grammar, Mailbox, Parameter, Reply, ReversePath};
+use self::intake::Intake;
+use self::phase::{Envelope, Move, Phase};
+use self::verdict::Answer;
+use crate::command::Command;
+use crate::lines::{LineError, Lines};
+use crate::{Mailbox, Reply};
 
-/// SMTP or LMTP (RFC 2033).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Protocol {
-    /// LHLO instead of EHLO; an answer for each recipient after the message.
-    Lmtp,
-    /// RFC 5321.
-    #[default]
-    Smtp,
-}
-
-/// What to do about a CR or LF that stands alone in content (RFC 5321 section 2.3.8 forbids them).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum BareNewlines {
-    /// LF becomes CRLF, CR a space, as Postfix does, before anything looks at the content.
-    #[default]
-    Normalize,
-    /// The message is refused with 550 5.6.11 after its end.
-    Refuse,
-}
-
-/// How a listener speaks. Shared by all its sessions.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// SMTP or LMTP.
-    pub protocol: Protocol,
-    /// The name in the banner and in the EHLO answer.
-    pub hostname: String,
-    /// Whether STARTTLS is offered (as long as the session is in clear text).
-    pub starttls: bool,
-    /// How paths are read.
-    pub grammar: Grammar,
-    /// What a bare CR or LF in content becomes.
-    pub bare_newlines: BareNewlines,
-    /// Bounds of what one client may do.
-    pub limits: Limits,
-}
-
-/// Bounds of one session. Each has its reply.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Octets of a command line, CRLF included; longer ones get 500 5.5.2.
-    pub command_octets: usize,
-    /// Octets of a message, announced as SIZE; larger ones get 552 5.3.4.
-    pub message_octets: u64,
-    /// Accepted recipients of a transaction; more get 452 4.5.3.
-    pub recipients: usize,
-    /// Commands answered with 5xx by the session itself; then 421 4.7.0 and the end.
-    pub errors: u32,
-    /// Received fields of a header section (RFC 5321 section 6.3); more get 554 5.4.6.
-    pub received_hops: usize,
-}
-
-/// What the session asks of policy. Each is answered by [`Session::decide`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Question {
-    /// A client has connected and waits for the banner.
-    Connect,
-    /// EHLO, HELO or LHLO.
-    Hello {
-        /// Its argument, printable ASCII.
-        name: String,
-        /// Whether the client speaks ESMTP or LMTP (EHLO, LHLO).
-        esmtp: bool,
-    },
-    /// MAIL: a transaction would begin.
-    Mail {
-        /// The sender.
-        reverse_path: ReversePath,
-        /// Only known ones, checked.
-        parameters: Vec<Parameter>,
-    },
-    /// RCPT.
-    Rcpt {
-        /// The recipient; source routes are dropped.
-        forward_path: Mailbox,
-        /// Only known ones, checked.
-        parameters: Vec<Parameter>,
-    },
-    /// DATA, before the 354.
-    Data,
-    /// The message is complete; every octet of it came as [`Step::Content`].
-    Message,
-}
-
-/// The answer to a [`Question`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// Yes, with the session's own words.
-    Accept,
-    /// Yes or no, by the class of this reply's code.
-    Reply(Reply),
-    /// LMTP, after the message: a reply for each accepted recipient, in the order of RCPT.
-    Each(Vec<Reply>),
-    /// This reply, and the end of the conversation.
-    Disconnect(Reply),
-}
-
-/// What the session wants next. See [`Session::poll`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Step {
-    /// Ask policy, then call [`Session::decide`].
-    Ask(Question),
-    /// Content of the message: CRLF lines, dots unstuffed, bare newlines dealt with.
-    Content(Vec<u8>),
-    /// The transaction ended without a message: RSET, a new EHLO, or QUIT. Nothing to answer.
-    Aborted,
-    /// Write the output, then read.
-    Read,
-    /// Write the output, do the TLS handshake, then call [`Session::tls_established`].
-    StartTls,
-    /// Write the output, then close.
-    Close,
-}
-
-/// What happened, for metrics and debug logs. See [`Session::take_events`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Event {
-    /// A command line was read.
-    Command(Verb),
-    /// A reply with this code was queued.
-    Reply(u16),
-}
-
-/// The commands, for metrics.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(missing_docs, reason = "the verbs of RFC 5321 and RFC 2033 speak for themselves")]
-pub enum Verb {
-    Data,
-    Ehlo,
-    Expn,
-    Helo,
-    Help,
-    Lhlo,
-    Mail,
-    Noop,
-    Quit,
-    Rcpt,
-    Rset,
-    Starttls,
-    Vrfy,
-    /// Anything else.
-    Unknown,
-}
-
-/// What the session waits for; the driver has a deadline for each.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Awaiting {
-    /// A command.
-    Command,
-    /// The next block of content.
-    Content,
-}
+pub use self::settings::{BareNewlines, Limits, Protocol, Settings};
+pub use self::step::{Awaiting, Event, Step};
+pub use self::verdict::{Question, Verdict};
+pub use crate::command::Verb;
 
 /// One conversation with one client.
+///
+/// Holds no buffers while it waits for a command.
 #[derive(Debug)]
 pub struct Session {
     settings: Arc<Settings>,
+    tls: bool,
+    phase: Phase,
+    errors: u32,
+    lines: Lines,
+    /// The question that policy has not answered yet.
+    asked: Option<Question>,
+    /// A transaction ended, and the driver was not told yet.
+    aborted: bool,
+    /// Nothing is read any more.
+    closing: bool,
+    content: Vec<u8>,
+    output: Vec<u8>,
+    events: Vec<Event>,
 }
 
 impl Session {
@@ -173,54 +60,313 @@ impl Session {
     /// `tls` says that the connection is already under TLS (implicit TLS).
     #[must_use]
     pub fn new(settings: Arc<Settings>, tls: bool) -> Self {
-        let _ = tls;
-        Self { settings }
+        Self {
+            settings,
+            tls,
+            phase: Phase::Start,
+            errors: 0,
+            lines: Lines::default(),
+            asked: None,
+            aborted: false,
+            closing: false,
+            content: Vec::new(),
+            output: Vec::new(),
+            events: Vec::new(),
+        }
     }
 
     /// Takes octets from the peer.
+    ///
+    /// What comes after the end, or in clear text behind STARTTLS, is ignored.
     pub fn receive(&mut self, octets: &[u8]) {
-        let _ = octets;
+        if self.closing || matches!(self.phase, Phase::Handshake) {
+            return;
+        }
+        // Content goes where it belongs without a copy in between.
+        let used = if self.lines.is_empty() { self.take_content(octets) } else { 0 };
+        self.lines.push(&octets[used..]);
     }
 
     /// Says what to do next.
+    ///
+    /// The same step comes again until it was done: a question until it is answered,
+    /// [`Step::Read`] until there is input.
     pub fn poll(&mut self) -> Step {
-        let _ = &self.settings;
-        Step::Read
+        loop {
+            if !self.content.is_empty() {
+                return Step::Content(mem::take(&mut self.content));
+            }
+            if mem::take(&mut self.aborted) {
+                return Step::Aborted;
+            }
+            if self.closing {
+                return Step::Close;
+            }
+            if let Some(question) = &self.asked {
+                return Step::Ask(question.clone());
+            }
+            match self.phase {
+                Phase::Start => self.asked = Some(Question::Connect),
+                Phase::Complete(_) => self.asked = Some(Question::Message),
+                Phase::Handshake => return Step::StartTls,
+                Phase::Content(..) if self.lines.is_empty() => return Step::Read,
+                Phase::Content(..) => self.take_waiting_content(),
+                Phase::Greeted | Phase::Ready | Phase::Envelope(_) => {
+                    let Some(command) = self.next_command() else { return Step::Read };
+                    match command {
+                        Ok(command) => self.obey(command),
+                        Err(reply) => self.fault(&reply),
+                    }
+                }
+            }
+        }
     }
 
     /// Answers the question that [`poll`](Self::poll) asked last.
     pub fn decide(&mut self, verdict: Verdict) {
-        let _ = verdict;
+        let Some(question) = self.asked.take() else { return };
+        if let Verdict::Disconnect(reply) = verdict {
+            return self.end(&reply);
+        }
+        match question {
+            Question::Connect => self.greet(verdict.answer()),
+            Question::Hello { esmtp, .. } => self.hello(verdict.answer(), esmtp),
+            Question::Mail { .. } => self.begin(verdict.answer()),
+            Question::Rcpt { forward_path, .. } => self.add(forward_path, verdict.answer()),
+            Question::Data => self.start_content(verdict.answer()),
+            Question::Message => self.conclude(verdict),
+        }
     }
 
     /// The handshake that [`Step::StartTls`] asked for is done; the conversation starts anew.
-    pub fn tls_established(&mut self) {}
+    pub fn tls_established(&mut self) {
+        if matches!(self.phase, Phase::Handshake) {
+            self.tls = true;
+            self.phase = Phase::Greeted;
+        }
+    }
 
     /// Ends the conversation from the server's side (shutdown, time-out): the reply is queued and
     /// the next step is [`Step::Close`].
     pub fn end(&mut self, reply: &Reply) {
-        let _ = reply;
+        // In the middle of a handshake the peer does not read lines.
+        if !self.closing && !matches!(self.phase, Phase::Handshake) {
+            self.say(reply);
+        }
+        self.close();
+        self.aborted = false;
     }
 
     /// The octets to write; the buffer is empty afterwards.
     pub fn take_output(&mut self) -> Vec<u8> {
-        Vec::new()
+        mem::take(&mut self.output)
     }
 
     /// What happened since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
-        Vec::new()
+        mem::take(&mut self.events)
     }
 
     /// What the next read is for.
     #[must_use]
     pub fn awaiting(&self) -> Awaiting {
-        Awaiting::Command
+        match self.phase {
+            Phase::Content(..) => Awaiting::Content,
+            Phase::Start
+            | Phase::Greeted
+            | Phase::Ready
+            | Phase::Envelope(_)
+            | Phase::Complete(_)
+            | Phase::Handshake => Awaiting::Command,
+        }
     }
 
     /// Whether a transaction is open (MAIL was accepted and no end has come yet).
     #[must_use]
     pub fn in_transaction(&self) -> bool {
-        false
+        let open = match &self.phase {
+            Phase::Envelope(_) | Phase::Complete(_) => true,
+            Phase::Content(_, intake) => intake.refusal().is_none(),
+            Phase::Start | Phase::Greeted | Phase::Ready | Phase::Handshake => false,
+        };
+        open && !self.closing
+    }
+
+    /// Reads the next line, if there is a whole one.
+    fn next_command(&mut self) -> Option<Result<Command, Reply>> {
+        let line = self.lines.next(self.settings.limits.command_octets)?;
+        let verb = line.map_or(Verb::Unknown, Verb::of);
+        let command = match line {
+            Ok(line) => Command::parse(line, self.settings.grammar).map_err(replies::not_a_command),
+            Err(LineError::Control) => Err(replies::bad_line("CR, LF or NUL inside the line")),
+            Err(LineError::TooLong) => Err(replies::bad_line("line too long")),
+        };
+        self.events.push(Event::Command(verb));
+        Some(command)
+    }
+
+    fn obey(&mut self, command: Command) {
+        match self.phase.check(command, &self.settings, self.tls) {
+            Ok(Move::Ask(question)) => self.asked = Some(question),
+            Ok(Move::Hello(question)) => {
+                self.abort();
+                self.asked = Some(question);
+            }
+            Ok(Move::Quit) => {
+                self.abort();
+                self.say(&replies::bye());
+                self.close();
+            }
+            Ok(Move::Reset) => {
+                self.abort();
+                self.say(&replies::ok());
+            }
+            Ok(Move::Say(reply)) => self.say(&reply),
+            Ok(Move::Upgrade) => {
+                self.abort();
+                self.say(&replies::ready_for_tls());
+                self.phase = Phase::Handshake;
+                // CVE-2011-0411: whatever stands behind STARTTLS was not sent under TLS.
+                self.lines = Lines::default();
+            }
+            Err(reply) => self.fault(&reply),
+        }
+    }
+
+    fn greet(&mut self, answer: Answer) {
+        match answer {
+            Answer::No(reply) => self.end(&reply),
+            Answer::Yes(_) => {
+                self.phase = Phase::Greeted;
+                self.say(&replies::banner(&self.settings));
+            }
+        }
+    }
+
+    fn hello(&mut self, answer: Answer, esmtp: bool) {
+        match answer {
+            Answer::No(reply) => self.say(&reply),
+            Answer::Yes(_) => {
+                self.phase = Phase::Ready;
+                self.say(&replies::hello(&self.settings, self.tls, esmtp));
+            }
+        }
+    }
+
+    fn begin(&mut self, answer: Answer) {
+        match answer {
+            Answer::No(reply) => self.say(&reply),
+            Answer::Yes(words) => {
+                self.phase = Phase::Envelope(Envelope::default());
+                self.say(&words.unwrap_or_else(replies::sender_ok));
+            }
+        }
+    }
+
+    fn add(&mut self, recipient: Mailbox, answer: Answer) {
+        let Phase::Envelope(envelope) = &mut self.phase else { return };
+        let reply = match answer {
+            Answer::No(reply) => {
+                envelope.refuse();
+                reply
+            }
+            Answer::Yes(words) => {
+                envelope.accept(recipient, self.settings.protocol);
+                words.unwrap_or_else(replies::recipient_ok)
+            }
+        };
+        self.say(&reply);
+    }
+
+    fn start_content(&mut self, answer: Answer) {
+        match answer {
+            Answer::No(reply) => self.say(&reply),
+            Answer::Yes(_) => {
+                if let Phase::Envelope(envelope) = mem::take(&mut self.phase) {
+                    self.phase = Phase::Content(envelope, Intake::default());
+                }
+                self.say(&replies::go_ahead());
+            }
+        }
+    }
+
+    /// Answers the message: once, or in LMTP once for each recipient (RFC 2033 section 4.2).
+    fn conclude(&mut self, verdict: Verdict) {
+        let Phase::Complete(envelope) = mem::replace(&mut self.phase, Phase::Ready) else { return };
+        match self.settings.protocol {
+            Protocol::Lmtp => {
+                for reply in verdict.each(envelope.names()) {
+                    self.say(&reply);
+                }
+            }
+            Protocol::Smtp => match verdict.answer() {
+                Answer::No(reply) | Answer::Yes(Some(reply)) => self.say(&reply),
+                Answer::Yes(None) => self.say(&replies::ok()),
+            },
+        }
+    }
+
+    /// Takes what lies behind the DATA of the same read.
+    fn take_waiting_content(&mut self) {
+        let mut lines = mem::take(&mut self.lines);
+        lines.consume(self.take_content(lines.rest()));
+        self.lines = lines;
+    }
+
+    /// Takes content as far as it goes, and says how far that is.
+    fn take_content(&mut self, octets: &[u8]) -> usize {
+        let Phase::Content(envelope, intake) = &mut self.phase else { return 0 };
+        let taken = intake.take(octets, &self.settings, &mut self.content);
+        self.aborted |= taken.refused;
+        if self.content.is_empty() {
+            self.content = Vec::new();
+        }
+        if taken.ended {
+            let envelope = mem::take(envelope);
+            let refusal = intake.refusal();
+            self.phase = Phase::Complete(envelope);
+            if let Some(refusal) = refusal {
+                self.conclude(Verdict::Reply(refusal.reply()));
+            }
+        }
+        taken.used
+    }
+
+    /// Ends the transaction, if there is one, without a message.
+    fn abort(&mut self) {
+        if let Phase::Envelope(_) = self.phase {
+            self.phase = Phase::Ready;
+            self.aborted = true;
+        }
+    }
+
+    /// Answers a mistake of the client.
+    fn fault(&mut self, reply: &Reply) {
+        self.errors += 1;
+        let enough = self.errors > self.settings.limits.errors;
+        let last = replies::too_many_errors();
+        let reply = if enough { &last } else { reply };
+        if reply.code() == CLOSING {
+            self.abort();
+        }
+        self.say(reply);
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        self.events.push(Event::Reply(reply.code()));
+        reply.encode(&mut self.output);
+        if reply.code() == CLOSING {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.closing = true;
+        self.asked = None;
+        self.content = Vec::new();
+        self.lines = Lines::default();
     }
 }
+
+/// Announces the end of the conversation, whatever it answers (RFC 5321 section 3.8).
+const CLOSING: u16 = 421;

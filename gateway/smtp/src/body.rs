@@ -1,0 +1,227 @@
+//! Content after DATA, as it comes over the wire (RFC 5321 section 4.5.2).
+//!
+//! ```text
+//!              '.'          CR           LF
+//!  LineStart ------> Dot -------> DotCr -------> the end
+//!   |   ^             | else        | else
+//!   |   | CRLF        v             v
+//!   '-> Text <----------------------'
+//! ```
+//!
+//! A line starts behind CRLF and nowhere else, so that nothing but CRLF.CRLF ends the content and
+//! only such a line loses its dot. What comes out holds no CR or LF but in CRLF.
+
+use memchr::{memchr, memchr2};
+
+/// Finds the end, drops the dots that the client stuffed, and normalizes bare newlines.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    state: State,
+}
+
+/// What one call of [`Decoder::decode`] found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Decoded {
+    /// How many octets belong to the content; all of them, unless the end is among them.
+    pub(crate) used: usize,
+    /// Whether the end was found.
+    pub(crate) ended: bool,
+    /// Whether there was a CR or LF that stood alone.
+    pub(crate) bare: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    /// Behind a CR whose meaning depends on the next octet. It was not written yet.
+    Cr,
+    /// Behind a dot at the start of a line. It was not written and will not be.
+    Dot,
+    /// Behind the CR that follows such a dot.
+    DotCr,
+    #[default]
+    LineStart,
+    Text,
+}
+
+impl Decoder {
+    /// Appends to `out` what `octets` mean.
+    ///
+    /// Jumps from line end to line end; what needs no change is copied in one piece.
+    pub(crate) fn decode(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Decoded {
+        out.reserve(octets.len());
+        let mut bare = false;
+        // octets[clean..at] goes out as it is, when something else must be written or at the end.
+        let mut clean = 0;
+        let mut at = 0;
+        while let Some(&octet) = octets.get(at) {
+            match (self.state, octet) {
+                (State::LineStart, b'.') => {
+                    out.extend_from_slice(&octets[clean..at]);
+                    at += 1;
+                    clean = at;
+                    self.state = State::Dot;
+                }
+                (State::Dot, b'\r') => {
+                    at += 1;
+                    clean = at;
+                    self.state = State::DotCr;
+                }
+                (State::DotCr, b'\n') => return Decoded { used: at + 1, ended: true, bare },
+                (State::Cr, b'\n') => {
+                    out.extend_from_slice(b"\r\n");
+                    at += 1;
+                    clean = at;
+                    self.state = State::LineStart;
+                }
+                (State::Cr | State::DotCr, _) => {
+                    bare = true;
+                    out.push(b' ');
+                    self.state = State::Text;
+                }
+                (State::Dot | State::LineStart | State::Text, _) => {
+                    self.state = State::Text;
+                    let Some(gap) = memchr2(b'\r', b'\n', &octets[at..]) else { break };
+                    at += gap;
+                    match (octets[at], octets.get(at + 1)) {
+                        (b'\r', Some(b'\n')) => {
+                            at += 2;
+                            self.state = State::LineStart;
+                            continue;
+                        }
+                        (b'\r', _) => self.state = State::Cr,
+                        _ => bare = true,
+                    }
+                    out.extend_from_slice(&octets[clean..at]);
+                    if matches!(self.state, State::Text) {
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    at += 1;
+                    clean = at;
+                }
+            }
+        }
+        out.extend_from_slice(&octets[clean..]);
+        Decoded { used: octets.len(), ended: false, bare }
+    }
+}
+
+/// Counts the Received fields of a header section (RFC 5321 section 6.3).
+///
+/// Is fed with decoded content in pieces of any size.
+#[derive(Debug, Default)]
+pub(crate) struct Hops {
+    seen: usize,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the header section, this many octets of the line fit `Received:`.
+    Name(usize),
+    /// In the header section, in a line that is of no interest any more.
+    Line,
+    /// Behind the empty line.
+    Body,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Name(0)
+    }
+}
+
+impl Hops {
+    /// Reads on; gives how many fields were seen so far.
+    pub(crate) fn count(&mut self, mut octets: &[u8]) -> usize {
+        while let Some((&octet, rest)) = octets.split_first() {
+            match self.place {
+                Place::Body => break,
+                Place::Line => {
+                    let Some(end) = memchr(b'\n', octets) else { break };
+                    octets = &octets[end + 1..];
+                    self.place = Place::Name(0);
+                }
+                Place::Name(0) if octet == b'\r' => self.place = Place::Body,
+                Place::Name(n) => {
+                    if !octet.eq_ignore_ascii_case(&RECEIVED[n]) {
+                        self.place = Place::Line;
+                        continue;
+                    }
+                    octets = rest;
+                    self.place = Place::Name(n + 1);
+                    if n + 1 == RECEIVED.len() {
+                        self.seen += 1;
+                        self.place = Place::Line;
+                    }
+                }
+            }
+        }
+        self.seen
+    }
+}
+
+const RECEIVED: &[u8] = b"received:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Content, what is left behind the end, and whether there were bare newlines.
+    fn decode(pieces: &[&[u8]]) -> (String, Option<String>, bool) {
+        let (mut decoder, mut out, mut any) = (Decoder::default(), Vec::new(), false);
+        for (n, piece) in pieces.iter().enumerate() {
+            let Decoded { used, ended, bare } = decoder.decode(piece, &mut out);
+            any |= bare;
+            if ended {
+                let rest = [&piece[used..], &pieces[n + 1..].concat()].concat();
+                return (escape(&out), Some(escape(&rest)), any);
+            }
+        }
+        (escape(&out), None, any)
+    }
+
+    fn escape(octets: &[u8]) -> String {
+        octets.escape_ascii().to_string()
+    }
+
+    #[test]
+    fn what_the_wire_means_however_it_is_cut() {
+        for (wire, content, rest, bare) in [
+            (&b".\r\n"[..], &b""[..], Some(&b""[..]), false),
+            (b"\r\n\r\n.\r\nQUIT\r\n", b"\r\n\r\n", Some(b"QUIT\r\n"), false),
+            (b"a\r\n.\r\n.\r\n", b"a\r\n", Some(b".\r\n"), false),
+            (b"..\r\n...\r\n.. x\r\n.x\r\n.\r\n", b".\r\n..\r\n. x\r\nx\r\n", Some(b""), false),
+            (b"a\r\nb", b"a\r\nb", None, false),
+            (b"x\n.\nMAIL\r\n.\r\n", b"x\r\n.\r\nMAIL\r\n", Some(b""), true),
+            (b"x\n.\r\nMAIL\r\n.\r\n", b"x\r\n.\r\nMAIL\r\n", Some(b""), true),
+            (b"x\r\n.\nMAIL\r\n.\r\n", b"x\r\n\r\nMAIL\r\n", Some(b""), true),
+            (b"x\r.\rMAIL\r\n.\r\n", b"x . MAIL\r\n", Some(b""), true),
+            (b"x\r\n.\rMAIL\r\n.\r\n", b"x\r\n MAIL\r\n", Some(b""), true),
+            (b"x\r\n.\r\r\n.\r\n", b"x\r\n \r\n", Some(b""), true),
+            (b"x\r\r\n.\r\n", b"x \r\n", Some(b""), true),
+            (b"\n\r\n.\r\n", b"\r\n\r\n", Some(b""), true),
+            (b"x\n\r.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
+            (b"x\r\n\0.\r\n.\r\n", b"x\r\n\0.\r\n", Some(b""), false),
+            (b"x\r\n. \r\n .\r\n.\r\n", b"x\r\n \r\n .\r\n", Some(b""), false),
+        ] {
+            let want = (escape(content), rest.map(escape), bare);
+            assert_eq!(decode(&[wire]), want, "in one piece: {}", wire.escape_ascii());
+            let octets: Vec<&[u8]> = wire.chunks(1).collect();
+            assert_eq!(decode(&octets), want, "octet by octet: {}", wire.escape_ascii());
+            for cut in 0..wire.len() {
+                let (head, tail) = wire.split_at(cut);
+                assert_eq!(decode(&[head, tail]), want, "cut at {cut}: {}", wire.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn hops_are_counted_in_the_header_section_only() {
+        let message = b"Received: a\r\n\tReceived: folded\r\nRECEIVED:b\r\nReceive: no\r\n\
+            Subject: Received: no\r\nReceived : no\r\nreceived: c\r\n\r\nReceived: body\r\n";
+        assert_eq!(Hops::default().count(message), 3);
+        let mut hops = Hops::default();
+        assert_eq!(message.chunks(1).map(|octet| hops.count(octet)).last(), Some(3));
+        assert_eq!(Hops::default().count(b""), 0);
+    }
+}

@@ -1,0 +1,88 @@
+//! Content on its way in: decoded, counted, and refused where a limit says so.
+//!
+//! What is refused is swallowed to its end, because its rest would be run as commands otherwise.
+
+use super::replies;
+use super::settings::{BareNewlines, Settings};
+use crate::Reply;
+use crate::body::{Decoded, Decoder, Hops};
+
+/// The content of one message, so far.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    decoder: Decoder,
+    hops: Hops,
+    octets: u64,
+    refusal: Option<Refusal>,
+}
+
+/// Why the session itself refuses a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    BareNewline,
+    Loop,
+    TooLarge,
+}
+
+impl Refusal {
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            Self::BareNewline => replies::bare_newline(),
+            Self::Loop => replies::too_many_hops(),
+            Self::TooLarge => replies::too_large(),
+        }
+    }
+}
+
+/// What one piece of input was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Taken {
+    /// Octets of it that belong to the content.
+    pub(super) used: usize,
+    /// Whether the content is complete.
+    pub(super) ended: bool,
+    /// Whether this piece is the one for which the message is refused.
+    pub(super) refused: bool,
+}
+
+impl Intake {
+    /// Takes a piece of input; what passes is appended to `content`.
+    pub(super) fn take(
+        &mut self,
+        octets: &[u8],
+        settings: &Settings,
+        content: &mut Vec<u8>,
+    ) -> Taken {
+        let before = content.len();
+        let decoded = self.decoder.decode(octets, content);
+        let was_refused = self.refusal.is_some();
+        if !was_refused {
+            self.refusal = self.judge(&content[before..], decoded, settings);
+        }
+        if self.refusal.is_some() {
+            content.clear();
+        }
+        Taken {
+            used: decoded.used,
+            ended: decoded.ended,
+            refused: self.refusal.is_some() && !was_refused,
+        }
+    }
+
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    fn judge(&mut self, piece: &[u8], decoded: Decoded, settings: &Settings) -> Option<Refusal> {
+        self.octets += piece.len() as u64;
+        if self.octets > settings.limits.message_octets {
+            Some(Refusal::TooLarge)
+        } else if decoded.bare && settings.bare_newlines == BareNewlines::Refuse {
+            Some(Refusal::BareNewline)
+        } else if self.hops.count(piece) > settings.limits.received_hops {
+            Some(Refusal::Loop)
+        } else {
+            None
+        }
+    }
+}

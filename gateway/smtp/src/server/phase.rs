@@ -1,0 +1,160 @@
+//! Beat one: the order of commands (RFC 5321 section 4.1.4), on one page.
+
+use super::intake::Intake;
+use super::replies;
+use super::settings::{Protocol, Settings};
+use super::verdict::Question;
+use crate::command::Command;
+use crate::{Mailbox, Parameter, Reply};
+
+/// Where the conversation is.
+#[derive(Debug, Default)]
+pub(super) enum Phase {
+    /// Nothing was said.
+    #[default]
+    Start,
+    /// The banner was said, no hello yet.
+    Greeted,
+    /// After a hello, between transactions.
+    Ready,
+    /// After MAIL.
+    Envelope(Envelope),
+    /// After the 354.
+    Content(Envelope, Intake),
+    /// After the final dot.
+    Complete(Envelope),
+    /// After the 220 to STARTTLS.
+    Handshake,
+}
+
+/// The recipients of a transaction.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    accepted: usize,
+    /// Their names, in LMTP only: SMTP gives one reply for all.
+    names: Vec<Mailbox>,
+    refused: bool,
+}
+
+impl Envelope {
+    pub(super) fn accept(&mut self, recipient: Mailbox, protocol: Protocol) {
+        self.accepted += 1;
+        if protocol == Protocol::Lmtp {
+            self.names.push(recipient);
+        }
+    }
+
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    pub(super) fn names(&self) -> &[Mailbox] {
+        &self.names
+    }
+}
+
+/// What a command leads to.
+#[derive(Debug)]
+pub(super) enum Move {
+    /// Policy has the word; nothing changes yet.
+    Ask(Question),
+    /// Policy has the word; a transaction ends.
+    Hello(Question),
+    /// A transaction ends, and so does the conversation.
+    Quit,
+    /// A transaction ends.
+    Reset,
+    /// An answer and no more.
+    Say(Reply),
+    /// A transaction ends; TLS begins.
+    Upgrade,
+}
+
+impl Phase {
+    /// Whether `command` may come now; a mistake of the client is an error.
+    pub(super) fn check(
+        &self,
+        command: Command,
+        settings: &Settings,
+        tls: bool,
+    ) -> Result<Move, Reply> {
+        let lmtp = settings.protocol == Protocol::Lmtp;
+        Ok(match (self, command) {
+            (_, Command::Noop) => Move::Say(replies::ok()),
+            (_, Command::Help) => Move::Say(replies::help()),
+            (_, Command::Vrfy) => Move::Say(replies::cannot_verify()),
+            (_, Command::Expn) => return Err(replies::not_implemented()),
+            (_, Command::Quit) => Move::Quit,
+            (_, Command::Rset) => Move::Reset,
+
+            (_, Command::Ehlo(_) | Command::Helo(_)) if lmtp => {
+                return Err(replies::other_hello("LHLO"));
+            }
+            (_, Command::Lhlo(_)) if !lmtp => return Err(replies::other_hello("EHLO")),
+            (_, Command::Ehlo(name) | Command::Lhlo(name)) => {
+                Move::Hello(Question::Hello { name: name.into(), esmtp: true })
+            }
+            (_, Command::Helo(name)) => {
+                Move::Hello(Question::Hello { name: name.into(), esmtp: false })
+            }
+
+            (_, Command::Starttls) if tls => {
+                return Err(replies::bad_sequence("already under TLS"));
+            }
+            (_, Command::Starttls) if !settings.starttls => return Err(replies::not_implemented()),
+            (Self::Ready | Self::Envelope(_), Command::Starttls) => Move::Upgrade,
+
+            (Self::Ready, Command::Mail { parameters, .. }) if too_large(&parameters, settings) => {
+                Move::Say(replies::too_large())
+            }
+            (Self::Ready, Command::Mail { reverse_path, parameters }) => {
+                Move::Ask(Question::Mail { reverse_path, parameters })
+            }
+            (Self::Envelope(_), Command::Mail { .. }) => {
+                return Err(replies::bad_sequence("a transaction is open"));
+            }
+
+            (Self::Envelope(envelope), Command::Rcpt { .. })
+                if envelope.accepted >= settings.limits.recipients =>
+            {
+                Move::Say(replies::too_many_recipients())
+            }
+            (Self::Envelope(_), Command::Rcpt { forward_path, parameters }) => {
+                Move::Ask(Question::Rcpt { forward_path, parameters })
+            }
+
+            (Self::Envelope(Envelope { accepted: 1.., .. }), Command::Data) => {
+                Move::Ask(Question::Data)
+            }
+            // Whoever pipelines cannot know yet (RFC 2920 section 3.1): no mistake.
+            (Self::Envelope(Envelope { refused: true, .. }), Command::Data) => {
+                Move::Say(replies::no_valid_recipients())
+            }
+            (Self::Envelope(_), Command::Data) => return Err(replies::bad_sequence("RCPT first")),
+
+            (Self::Ready, Command::Rcpt { .. } | Command::Data) => {
+                return Err(replies::bad_sequence("MAIL first"));
+            }
+            // In the other phases no command is read.
+            (
+                Self::Start
+                | Self::Greeted
+                | Self::Content(..)
+                | Self::Complete(_)
+                | Self::Handshake,
+                Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Starttls,
+            ) => return Err(replies::bad_sequence(if lmtp { "LHLO first" } else { "EHLO first" })),
+        })
+    }
+}
+
+/// RFC 1870 section 6.1; a number that does not fit is too large, too.
+fn too_large(parameters: &[Parameter], settings: &Settings) -> bool {
+    parameters
+        .iter()
+        .filter(|parameter| parameter.keyword == "SIZE")
+        .filter_map(|parameter| parameter.value.as_ref())
+        .any(|size| {
+            size.parse().map_or(true, |octets: u64| octets > settings.limits.message_octets)
+        })
+}

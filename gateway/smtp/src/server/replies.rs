@@ -1,0 +1,115 @@
+//! The session's own words.
+//!
+//! Nothing here repeats what the client said, but for addresses, which are printable by
+//! construction.
+
+use super::settings::Settings;
+use crate::command::CommandError;
+use crate::{Mailbox, Reply, extension};
+
+pub(super) fn banner(settings: &Settings) -> Reply {
+    Reply::bare(220, &extension::banner(settings))
+}
+
+pub(super) fn hello(settings: &Settings, tls: bool, esmtp: bool) -> Reply {
+    if esmtp {
+        Reply::listing(250, extension::hello(settings, tls))
+    } else {
+        Reply::bare(250, &settings.hostname)
+    }
+}
+
+pub(super) fn ok() -> Reply {
+    Reply::fixed(250, (2, 0, 0), "ok")
+}
+
+pub(super) fn sender_ok() -> Reply {
+    Reply::fixed(250, (2, 1, 0), "ok")
+}
+
+pub(super) fn recipient_ok() -> Reply {
+    Reply::fixed(250, (2, 1, 5), "ok")
+}
+
+pub(super) fn delivered_to(mailbox: &Mailbox) -> Reply {
+    ok().naming(mailbox)
+}
+
+pub(super) fn go_ahead() -> Reply {
+    Reply::bare(354, "end with <CRLF>.<CRLF>")
+}
+
+pub(super) fn help() -> Reply {
+    Reply::fixed(214, (2, 0, 0), "see RFC 5321")
+}
+
+pub(super) fn cannot_verify() -> Reply {
+    Reply::fixed(252, (2, 0, 0), "send mail and see")
+}
+
+pub(super) fn bye() -> Reply {
+    Reply::fixed(221, (2, 0, 0), "bye")
+}
+
+pub(super) fn ready_for_tls() -> Reply {
+    Reply::fixed(220, (2, 0, 0), "go ahead")
+}
+
+pub(super) fn not_implemented() -> Reply {
+    Reply::fixed(502, (5, 5, 1), "not implemented")
+}
+
+/// RFC 2033 section 4.1: EHLO is no command of LMTP, LHLO none of SMTP.
+pub(super) fn other_hello(name: &str) -> Reply {
+    Reply::fixed(500, (5, 5, 1), &format!("say {name}"))
+}
+
+pub(super) fn bad_sequence(text: &str) -> Reply {
+    Reply::fixed(503, (5, 5, 1), text)
+}
+
+pub(super) fn bad_line(text: &str) -> Reply {
+    Reply::fixed(500, (5, 5, 2), text)
+}
+
+pub(super) fn no_valid_recipients() -> Reply {
+    Reply::fixed(554, (5, 5, 1), "no valid recipients")
+}
+
+pub(super) fn too_many_recipients() -> Reply {
+    Reply::fixed(452, (4, 5, 3), "too many recipients")
+}
+
+pub(super) fn too_many_errors() -> Reply {
+    Reply::fixed(421, (4, 7, 0), "too many errors")
+}
+
+pub(super) fn too_large() -> Reply {
+    Reply::fixed(552, (5, 3, 4), "message too large")
+}
+
+pub(super) fn too_many_hops() -> Reply {
+    Reply::fixed(554, (5, 4, 6), "too many hops, this is a loop")
+}
+
+pub(super) fn bare_newline() -> Reply {
+    Reply::fixed(550, (5, 6, 11), "bare CR or LF in the message")
+}
+
+pub(super) fn no_answer() -> Reply {
+    Reply::fixed(451, (4, 3, 0), "no answer, try again")
+}
+
+pub(super) fn not_a_command(error: CommandError) -> Reply {
+    match error {
+        CommandError::Argument(usage) => Reply::fixed(501, (5, 5, 4), &format!("syntax: {usage}")),
+        CommandError::Foreign => Reply::fixed(421, (4, 7, 0), "this is a mail server"),
+        CommandError::ForwardPath => Reply::fixed(501, (5, 1, 3), "bad recipient address"),
+        CommandError::NotAscii => Reply::fixed(553, (5, 6, 7), "address must be ASCII"),
+        CommandError::NotText => bad_line("not text"),
+        CommandError::Parameter => Reply::fixed(501, (5, 5, 4), "bad parameter"),
+        CommandError::ReversePath => Reply::fixed(501, (5, 1, 7), "bad sender address"),
+        CommandError::UnknownParameter => Reply::fixed(555, (5, 5, 4), "unknown parameter"),
+        CommandError::UnknownVerb => bad_line("unknown command"),
+    }
+}

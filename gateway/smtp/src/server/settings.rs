@@ -1,0 +1,56 @@
+//! How a listener speaks.
+
+use crate::Grammar;
+
+/// SMTP or LMTP (RFC 2033).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Protocol {
+    /// LHLO instead of EHLO; an answer for each recipient after the message.
+    Lmtp,
+    /// RFC 5321.
+    #[default]
+    Smtp,
+}
+
+/// What to do about a CR or LF that stands alone in content (RFC 5321 section 2.3.8 forbids them).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BareNewlines {
+    /// LF becomes CRLF, CR a space, as Postfix does, before anything looks at the content.
+    #[default]
+    Normalize,
+    /// The message is refused with 550 5.6.11 after its end.
+    Refuse,
+}
+
+/// How a listener speaks. Shared by all its sessions.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// SMTP or LMTP.
+    pub protocol: Protocol,
+    /// The name in the banner and in the EHLO answer.
+    pub hostname: String,
+    /// Whether STARTTLS is offered (as long as the session is in clear text).
+    pub starttls: bool,
+    /// How paths are read.
+    pub grammar: Grammar,
+    /// What a bare CR or LF in content becomes.
+    pub bare_newlines: BareNewlines,
+    /// Bounds of what one client may do.
+    pub limits: Limits,
+}
+
+/// Bounds of one session. Each has its reply.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Octets of a command line, CRLF included; longer ones get 500 5.5.2.
+    pub command_octets: usize,
+    /// Octets of a message, announced as SIZE; larger ones get 552 5.3.4.
+    pub message_octets: u64,
+    /// Accepted recipients of a transaction; more get 452 4.5.3.
+    pub recipients: usize,
+    /// Mistakes (bad syntax, bad sequence, unknown commands) that are answered with 5xx by the
+    /// session itself; the next one gets 421 4.7.0, and that is the end.
+    pub errors: u32,
+    /// Received fields of a header section (RFC 5321 section 6.3); more get 554 5.4.6.
+    pub received_hops: usize,
+}
