@@ -15,4 +15,5 @@
 
 pub mod config;
 pub mod message;
+pub mod metrics;
 pub mod policy;

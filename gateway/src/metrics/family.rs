@@ -1,0 +1,77 @@
+//! How families are made: registered once, under a literal name.
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, PullingGauge, Registry,
+};
+
+/// Why making a family cannot fail.
+pub(super) const UNIQUE: &str =
+    "names of families are literals, valid, and each is registered once";
+
+/// Seconds of work inside the gateway.
+pub(super) const CALL_SECONDS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+
+/// Seconds of waiting for someone on the network. RFC 5321 section 4.5.3.2 lets some take minutes.
+pub(super) const NETWORK_SECONDS: &[f64] =
+    &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// Octets of messages: 1 KiB to 64 MiB.
+pub(super) const MESSAGE_BYTES: &[f64] = &[
+    1024.0,
+    4096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+
+/// A family of counters.
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> IntCounterVec {
+    let family = IntCounterVec::new(Opts::new(name, help), labels).expect(UNIQUE);
+    registry.register(Box::new(family.clone())).expect(UNIQUE);
+    family
+}
+
+/// A family of gauges.
+pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    let family = IntGaugeVec::new(Opts::new(name, help), labels).expect(UNIQUE);
+    registry.register(Box::new(family.clone())).expect(UNIQUE);
+    family
+}
+
+/// A family of histograms.
+pub(super) fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    let family = HistogramVec::new(options, labels).expect(UNIQUE);
+    registry.register(Box::new(family.clone())).expect(UNIQUE);
+    family
+}
+
+/// A gauge whose value is asked for at each scrape. A second one of the same name is ignored.
+pub(super) fn pulled(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    value: impl Fn() -> f64 + Send + Sync + 'static,
+) {
+    let gauge = PullingGauge::new(name, help, Box::new(value)).expect(UNIQUE);
+    if registry.register(Box::new(gauge)).is_err() {
+        tracing::debug!(name, "this metric is there already");
+    }
+}

@@ -1,0 +1,278 @@
+//! The closed sets of label values, and counters that are looked up by position.
+
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use portcullis_smtp::server::Verb;
+use prometheus::core::{MetricVec, MetricVecBuilder};
+use prometheus::{Histogram, IntCounter, IntCounterVec};
+
+/// A closed set of values of one label.
+pub(super) trait Label: Copy + 'static {
+    /// All of them, in the order of their positions.
+    const ALL: &'static [Self];
+
+    /// The value.
+    fn value(self) -> &'static str;
+
+    /// Where it stands in `ALL`.
+    fn position(self) -> usize;
+}
+
+macro_rules! labels {
+    ($(#[$about:meta])* $name:ident {
+        $($(#[$about_one:meta])* $one:ident = $value:literal,)*
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum $name { $($(#[$about_one])* $one,)* }
+
+        impl $name {
+            /// The value of the label, in metrics and in the log.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$one => $value,)* }
+            }
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$one,)*];
+
+            fn value(self) -> &'static str {
+                self.label()
+            }
+
+            fn position(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+labels! {
+    /// How a transaction ended. Each has exactly one.
+    Outcome {
+        /// The client took it back: RSET, a new EHLO, QUIT.
+        Aborted = "aborted",
+        /// Delivered, and the client told so.
+        Accepted = "accepted",
+        /// 4xx: the client keeps the message.
+        Deferred = "deferred",
+        /// The client was told yes, and nothing was delivered, as a plugin wanted.
+        Discarded = "discarded",
+        /// The connection broke or timed out.
+        Lost = "lost",
+        /// LMTP: delivered for some recipients, refused for others.
+        Mixed = "mixed",
+        /// The client was told yes, and the quarantine has it.
+        Quarantined = "quarantined",
+        /// 5xx.
+        Rejected = "rejected",
+    }
+}
+
+labels! {
+    /// Why a connection was turned away before its session began.
+    Refused {
+        /// The gateway is shutting down.
+        Draining = "draining",
+        /// As many connections as the process may have.
+        Global = "global",
+        /// As many connections as one address may have.
+        PerAddress = "per-address",
+    }
+}
+
+labels! {
+    /// What an upstream was asked when it replied.
+    Stage {
+        /// Nothing: the banner.
+        Banner = "banner",
+        /// The final dot.
+        Content = "content",
+        /// DATA.
+        Data = "data",
+        /// EHLO, HELO or LHLO.
+        Hello = "hello",
+        /// MAIL.
+        Mail = "mail",
+        /// QUIT.
+        Quit = "quit",
+        /// RCPT.
+        Rcpt = "rcpt",
+        /// RSET.
+        Rset = "rset",
+        /// STARTTLS.
+        Starttls = "starttls",
+    }
+}
+
+labels! {
+    /// How an attempt to connect to an upstream ended.
+    Connect {
+        /// The connection was refused, reset or closed, or the upstream is unreachable.
+        Failed = "failed",
+        /// Ready for MAIL.
+        Ok = "ok",
+        /// Banner or EHLO was answered with something else than 2xx.
+        Refused = "refused",
+        /// The name could not be resolved.
+        Resolve = "resolve",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// TLS was demanded and did not come about.
+        Tls = "tls",
+    }
+}
+
+impl Label for Verb {
+    const ALL: &'static [Self] = &[
+        Self::Data,
+        Self::Ehlo,
+        Self::Expn,
+        Self::Helo,
+        Self::Help,
+        Self::Lhlo,
+        Self::Mail,
+        Self::Noop,
+        Self::Quit,
+        Self::Rcpt,
+        Self::Rset,
+        Self::Starttls,
+        Self::Vrfy,
+        Self::Unknown,
+    ];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Data => "DATA",
+            Self::Ehlo => "EHLO",
+            Self::Expn => "EXPN",
+            Self::Helo => "HELO",
+            Self::Help => "HELP",
+            Self::Lhlo => "LHLO",
+            Self::Mail => "MAIL",
+            Self::Noop => "NOOP",
+            Self::Quit => "QUIT",
+            Self::Rcpt => "RCPT",
+            Self::Rset => "RSET",
+            Self::Starttls => "STARTTLS",
+            Self::Vrfy => "VRFY",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn position(self) -> usize {
+        self as usize
+    }
+}
+
+/// One metric for each value of `L`, resolved once.
+#[derive(Debug)]
+pub(super) struct Each<L, M> {
+    metrics: Vec<M>,
+    of: PhantomData<L>,
+}
+
+impl<L: Label, M: Clone> Each<L, M> {
+    /// Resolves the metrics of `family`, whose labels are `owner`'s and that of `L`.
+    pub(super) fn new<B>(family: &MetricVec<B>, owner: &str) -> Self
+    where
+        B: MetricVecBuilder<M = M>,
+    {
+        let metrics =
+            L::ALL.iter().map(|one| family.with_label_values(&[owner, one.value()])).collect();
+        Self { metrics, of: PhantomData }
+    }
+
+    fn get(&self, label: L) -> Option<&M> {
+        self.metrics.get(label.position())
+    }
+}
+
+impl<L: Label> Each<L, IntCounter> {
+    /// Counts one.
+    pub(super) fn inc(&self, label: L) {
+        if let Some(counter) = self.get(label) {
+            counter.inc();
+        }
+    }
+}
+
+impl<L: Label> Each<L, Histogram> {
+    /// Adds an observation.
+    pub(super) fn observe(&self, label: L, value: f64) {
+        if let Some(histogram) = self.get(label) {
+            histogram.observe(value);
+        }
+    }
+}
+
+/// The lowest reply code that is counted. Nobody in SMTP says 1xx.
+const FIRST_CODE: u16 = 200;
+
+/// How many codes are counted: up to 599.
+const CODES: usize = 400;
+
+/// A counter for each reply code. Their set is closed but large, so they come up when they are
+/// needed.
+#[derive(Debug)]
+pub(super) struct Codes {
+    family: IntCounterVec,
+    owner: Vec<String>,
+    counters: Box<[OnceLock<IntCounter>]>,
+}
+
+impl Codes {
+    /// Counters of `family`, whose labels are `owner`'s and the code.
+    pub(super) fn new(family: &IntCounterVec, owner: &[&str]) -> Self {
+        Self {
+            family: family.clone(),
+            owner: owner.iter().map(ToString::to_string).collect(),
+            counters: (0..CODES).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// Shows these codes at zero.
+    pub(super) fn initialize(&self, codes: &[u16]) {
+        for code in codes {
+            let _ = self.counter(*code);
+        }
+    }
+
+    /// Counts one, if it is a reply code at all.
+    pub(super) fn inc(&self, code: u16) {
+        if let Some(counter) = self.counter(code) {
+            counter.inc();
+        }
+    }
+
+    fn counter(&self, code: u16) -> Option<&IntCounter> {
+        let slot = self.counters.get(usize::from(code.checked_sub(FIRST_CODE)?))?;
+        Some(slot.get_or_init(|| {
+            let code = code.to_string();
+            let mut values: Vec<&str> = self.owner.iter().map(String::as_str).collect();
+            values.push(&code);
+            self.family.with_label_values(&values)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_stands_where_it_says() {
+        fn check<L: Label + PartialEq + std::fmt::Debug>() {
+            for (position, label) in L::ALL.iter().enumerate() {
+                assert_eq!(label.position(), position, "{label:?}");
+            }
+        }
+        check::<Outcome>();
+        check::<Refused>();
+        check::<Stage>();
+        check::<Connect>();
+        check::<Verb>();
+    }
+}

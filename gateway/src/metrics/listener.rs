@@ -1,0 +1,177 @@
+//! What happens on a listener.
+
+use portcullis_smtp::server::Verb;
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
+
+use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
+use super::label::{Codes, Each, Outcome, Refused};
+
+/// The codes that the gateway itself says; plugins and upstreams may add others.
+const USUAL_CODES: &[u16] =
+    &[220, 221, 250, 354, 421, 450, 451, 452, 454, 500, 501, 502, 503, 504, 550, 552, 554, 555];
+
+/// The families that have a `listener` label.
+#[derive(Debug)]
+pub(super) struct ListenerFamilies {
+    commands: IntCounterVec,
+    connections: IntCounterVec,
+    connections_open: IntGaugeVec,
+    connections_refused: IntCounterVec,
+    handshakes: IntCounterVec,
+    message_bytes: HistogramVec,
+    outcomes: IntCounterVec,
+    replies: IntCounterVec,
+    transactions_in_flight: IntGaugeVec,
+    transactions_started: IntCounterVec,
+}
+
+impl ListenerFamilies {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let counters = |name, help, labels: &[&str]| counters(registry, name, help, labels);
+        Self {
+            commands: counters(
+                "portcullis_commands_total",
+                "Commands read from clients",
+                &["listener", "command"],
+            ),
+            connections: counters(
+                "portcullis_connections_total",
+                "Connections that were given a session",
+                &["listener"],
+            ),
+            connections_open: gauges(
+                registry,
+                "portcullis_connections_open",
+                "Connections with a session at this moment",
+                &["listener"],
+            ),
+            connections_refused: counters(
+                "portcullis_connections_refused_total",
+                "Connections that were turned away before a session",
+                &["listener", "reason"],
+            ),
+            handshakes: counters(
+                "portcullis_tls_handshakes_total",
+                "TLS handshakes with clients",
+                &["listener", "result"],
+            ),
+            message_bytes: histograms(
+                registry,
+                "portcullis_message_size_bytes",
+                "Sizes of messages as clients sent them, without dot-stuffing",
+                &["listener"],
+                MESSAGE_BYTES,
+            ),
+            outcomes: counters(
+                "portcullis_transactions_total",
+                "Transactions that ended, each with its one outcome",
+                &["listener", "outcome"],
+            ),
+            replies: counters(
+                "portcullis_replies_total",
+                "Replies to clients",
+                &["listener", "code"],
+            ),
+            transactions_in_flight: gauges(
+                registry,
+                "portcullis_transactions_in_flight",
+                "Transactions that have begun and not ended",
+                &["listener"],
+            ),
+            transactions_started: counters(
+                "portcullis_transactions_started_total",
+                "Transactions that began: MAIL was accepted",
+                &["listener"],
+            ),
+        }
+    }
+
+    pub(super) fn resolve(&self, listener: &str) -> ListenerMetrics {
+        let owner = &[listener];
+        let handshake =
+            |result: &'static str| self.handshakes.with_label_values(&[listener, result]);
+        let replies = Codes::new(&self.replies, owner);
+        replies.initialize(USUAL_CODES);
+        ListenerMetrics {
+            commands: Each::new(&self.commands, listener),
+            connections: self.connections.with_label_values(owner),
+            connections_open: self.connections_open.with_label_values(owner),
+            connections_refused: Each::new(&self.connections_refused, listener),
+            handshakes_done: handshake("ok"),
+            handshakes_failed: handshake("failed"),
+            message_bytes: self.message_bytes.with_label_values(owner),
+            outcomes: Each::new(&self.outcomes, listener),
+            replies,
+            transactions_in_flight: self.transactions_in_flight.with_label_values(owner),
+            transactions_started: self.transactions_started.with_label_values(owner),
+        }
+    }
+}
+
+/// The metrics of one listener, resolved once: each call is an atomic addition or two.
+#[derive(Debug)]
+pub struct ListenerMetrics {
+    commands: Each<Verb, IntCounter>,
+    connections: IntCounter,
+    connections_open: IntGauge,
+    connections_refused: Each<Refused, IntCounter>,
+    handshakes_done: IntCounter,
+    handshakes_failed: IntCounter,
+    message_bytes: Histogram,
+    outcomes: Each<Outcome, IntCounter>,
+    replies: Codes,
+    transactions_in_flight: IntGauge,
+    transactions_started: IntCounter,
+}
+
+impl ListenerMetrics {
+    /// A connection got its session.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+        self.connections_open.inc();
+    }
+
+    /// That session is over.
+    pub fn connection_closed(&self) {
+        self.connections_open.dec();
+    }
+
+    /// A connection got no session.
+    pub fn connection_refused(&self, reason: Refused) {
+        self.connections_refused.inc(reason);
+    }
+
+    /// A TLS handshake ended, well or not.
+    pub fn tls_handshake(&self, ok: bool) {
+        if ok { self.handshakes_done.inc() } else { self.handshakes_failed.inc() }
+    }
+
+    /// A command was read.
+    pub fn command(&self, verb: Verb) {
+        self.commands.inc(verb);
+    }
+
+    /// A reply was sent.
+    pub fn reply(&self, code: u16) {
+        self.replies.inc(code);
+    }
+
+    /// MAIL was accepted.
+    pub fn transaction_started(&self) {
+        self.transactions_started.inc();
+        self.transactions_in_flight.inc();
+    }
+
+    /// That transaction ended.
+    pub fn transaction_ended(&self, outcome: Outcome) {
+        self.transactions_in_flight.dec();
+        self.outcomes.inc(outcome);
+    }
+
+    /// A message arrived to its end.
+    pub fn message_octets(&self, octets: u64) {
+        self.message_bytes.observe(octets as f64);
+    }
+}

@@ -1,0 +1,131 @@
+//! What happens in a plugin, and what the plugin itself counts.
+
+mod custom;
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+
+use super::family::{CALL_SECONDS, counters, histograms};
+use custom::Custom;
+
+/// How a hook call can end: the opinions of the contract, and failure.
+pub const RESULTS: [&str; 8] =
+    ["accept", "defer", "discard", "disconnect", "failure", "next", "quarantine", "reject"];
+
+/// Why a hook call can fail.
+pub const REASONS: [&str; 5] = ["bad-answer", "busy", "memory", "timeout", "trap"];
+
+/// The families that have a `plugin` label.
+#[derive(Debug)]
+pub(super) struct PluginFamilies {
+    calls: IntCounterVec,
+    call_seconds: HistogramVec,
+    dropped: IntCounterVec,
+    failures: IntCounterVec,
+    registry: Registry,
+}
+
+impl PluginFamilies {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self {
+            calls: counters(
+                registry,
+                "portcullis_plugin_calls_total",
+                "Hook calls that ended, by what the plugin said",
+                &["plugin", "hook", "result"],
+            ),
+            call_seconds: histograms(
+                registry,
+                "portcullis_plugin_call_duration_seconds",
+                "How long hook calls took",
+                &["plugin", "hook"],
+                CALL_SECONDS,
+            ),
+            dropped: counters(
+                registry,
+                "portcullis_plugin_metrics_dropped_total",
+                "Values that plugins wanted counted under a name or label that is not allowed, or \
+                 one too many",
+                &["plugin"],
+            ),
+            failures: counters(
+                registry,
+                "portcullis_plugin_failures_total",
+                "Hook calls that failed, by the reason",
+                &["plugin", "hook", "reason"],
+            ),
+            registry: registry.clone(),
+        }
+    }
+
+    pub(super) fn resolve(&self, plugin: &str, hooks: &[&'static str]) -> PluginMetrics {
+        let per_hook = |hook: &&'static str| HookMetrics {
+            hook,
+            results: RESULTS
+                .map(|result| (result, self.calls.with_label_values(&[plugin, hook, result]))),
+            reasons: REASONS
+                .map(|reason| (reason, self.failures.with_label_values(&[plugin, hook, reason]))),
+            seconds: self.call_seconds.with_label_values(&[plugin, hook]),
+        };
+        PluginMetrics {
+            hooks: hooks.iter().map(per_hook).collect(),
+            custom: Custom::new(
+                plugin,
+                self.registry.clone(),
+                self.dropped.with_label_values(&[plugin]),
+            ),
+        }
+    }
+}
+
+/// The metrics of one plugin, resolved once.
+#[derive(Debug)]
+pub struct PluginMetrics {
+    hooks: Vec<HookMetrics>,
+    custom: Custom,
+}
+
+#[derive(Debug)]
+struct HookMetrics {
+    hook: &'static str,
+    results: [(&'static str, IntCounter); RESULTS.len()],
+    reasons: [(&'static str, IntCounter); REASONS.len()],
+    seconds: Histogram,
+}
+
+impl PluginMetrics {
+    /// A hook call ended, with one of [`RESULTS`]. A hook that the plugin was not announced with
+    /// is not counted.
+    pub fn hook_called(&self, hook: &'static str, result: &'static str, took: Duration) {
+        let Some(metrics) = self.hook(hook) else { return };
+        metrics.seconds.observe(took.as_secs_f64());
+        inc(&metrics.results, result);
+    }
+
+    /// A hook call failed, for one of [`REASONS`]; its `hook_called` has the result `failure`.
+    pub fn hook_failed(&self, hook: &'static str, reason: &'static str) {
+        let Some(metrics) = self.hook(hook) else { return };
+        inc(&metrics.reasons, reason);
+    }
+
+    /// The plugin adds to a counter of its own.
+    pub fn add(&self, name: &str, by: u64, label: Option<(&str, &str)>) {
+        self.custom.add(name, by, label);
+    }
+
+    /// The plugin adds an observation to a histogram of its own.
+    pub fn observe(&self, name: &str, value: f64) {
+        self.custom.observe(name, value);
+    }
+
+    fn hook(&self, hook: &'static str) -> Option<&HookMetrics> {
+        self.hooks.iter().find(|metrics| metrics.hook == hook)
+    }
+}
+
+fn inc(counters: &[(&'static str, IntCounter)], label: &'static str) {
+    if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == label) {
+        counter.inc();
+    }
+}
