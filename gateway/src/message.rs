@@ -78,6 +78,23 @@ pub struct Message {
     pub body: Content,
 }
 
+/// A message on its way out: what the gateway puts above it, and the message.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// Whole header fields with their CRLF: `Received`.
+    pub prefix: Vec<u8>,
+    /// The rest.
+    pub message: Message,
+}
+
+impl Outbound {
+    /// Octets that will be sent, without dot-stuffing.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.prefix.len() as u64 + self.message.octets()
+    }
+}
+
 impl Message {
     /// Octets of the whole message as it will be sent, without dot-stuffing.
     #[must_use]

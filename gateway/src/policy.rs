@@ -3,6 +3,8 @@
 //! [`Policy`] is what a connection asks; [`Plugin`] is what the chain of a hook asks. The
 //! connection knows no plugins, and the chain does not know that plugins are wasm.
 
+mod chain;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -15,6 +17,8 @@ use portcullis_smtp::server::{Question, Verdict};
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts};
 
+pub use chain::{Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
+
 /// Answers the questions of one session.
 pub trait Policy: Send {
     /// Answers one question.
@@ -23,8 +27,11 @@ pub trait Policy: Send {
     /// Takes content of the message; judged when [`Question::Message`] comes.
     fn content(&mut self, chunk: Vec<u8>) -> impl Future<Output = ()> + Send;
 
-    /// The transaction ended without a message.
+    /// The client took the transaction back: RSET, a new EHLO, QUIT.
     fn aborted(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The connection broke within a transaction.
+    fn lost(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The connection is under TLS now; what the client said before is void.
     fn tls_established(&mut self, tls: TlsFacts);

@@ -82,7 +82,7 @@ impl ListenerFamilies {
             ),
             transactions_started: counters(
                 "portcullis_transactions_started_total",
-                "Transactions that began: MAIL was accepted",
+                "Transactions that began: a MAIL that was in order",
                 &["listener"],
             ),
         }

@@ -1,0 +1,364 @@
+//! The chain of plugins behind a listener: configured order, a refusal is final.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use portcullis_smtp::Reply;
+use tracing::warn;
+
+use super::{Answer, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy};
+use crate::config::OnFailure;
+use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts};
+use crate::metrics::PluginMetrics;
+
+/// One plugin in a chain, with its numbers.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The plugin.
+    pub plugin: Arc<dyn Plugin>,
+    /// Where its calls are counted.
+    pub metrics: Arc<PluginMetrics>,
+}
+
+/// The plugins of one listener, in the order in which they are asked.
+#[derive(Debug)]
+pub struct Chain {
+    links: Vec<Link>,
+    /// For each hook, the links that answer it: a hook that nobody answers costs one branch.
+    order: [Vec<usize>; Hook::ALL.len()],
+}
+
+/// What is judged: one session, and one transaction of it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The connection.
+    pub session: Arc<SessionFacts>,
+    /// The envelope, from MAIL on.
+    pub envelope: Option<Arc<Envelope>>,
+    /// The recipient that is judged, during RCPT.
+    pub recipient: Option<Recipient>,
+    /// The index that the next recipient gets.
+    pub next_index: u32,
+    /// The message, once its header section has come.
+    pub message: Option<Message>,
+    /// Recipients that a plugin refused after it saw the message.
+    pub refused: Vec<(u32, Reply)>,
+    /// What plugins changed, for the transaction's record: `plugin: old -> new`.
+    pub changes: Vec<String>,
+    /// Upper bound for a body that a plugin writes, in octets.
+    pub message_octets: u64,
+}
+
+/// What plugins keep from one hook to the next in one session, on the gateway's side.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// By the plugin's place in the chain.
+    saved: BTreeMap<usize, Arc<Vec<u8>>>,
+    notes: Arc<BTreeMap<String, String>>,
+}
+
+/// The copies of plugins that one transaction uses, by their place in the chain.
+#[derive(Default)]
+pub struct Copies(BTreeMap<usize, Box<dyn PluginCopy>>);
+
+impl fmt::Debug for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What a chain decided at one hook, and who.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ruling {
+    /// The decision.
+    pub decision: Decision,
+    /// The plugin that decided; none where all had no opinion.
+    pub by: Option<String>,
+    /// The hook at which it did.
+    pub hook: Hook,
+}
+
+/// What a chain decided.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// Say yes, deliver nothing; the text is for the log.
+    Discard(String),
+    /// Say this and hang up.
+    Disconnect(Reply),
+    /// Nobody objects.
+    Pass,
+    /// Say yes, deliver to quarantine; the text is for the log.
+    Quarantine(String),
+    /// Say this.
+    Refuse(Reply),
+}
+
+/// Something that every plugin let through.
+///
+/// Only [`Chain::clear`] makes one, and delivery takes nothing else, so that forgetting to ask the
+/// plugins does not compile.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Cleared<T>(T);
+
+impl<T> Cleared<T> {
+    /// What was let through, made into something else.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Cleared<U> {
+        Cleared(change(self.0))
+    }
+
+    /// What was let through.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+impl Chain {
+    /// A chain of these plugins.
+    #[must_use]
+    pub fn new(links: Vec<Link>) -> Self {
+        let order = Hook::ALL.map(|hook| {
+            let answers = |link: &Link| link.plugin.answers(hook);
+            (0..links.len()).filter(|&n| answers(&links[n])).collect()
+        });
+        Self { links, order }
+    }
+
+    /// Asks the plugins at a hook, and applies what they edit to the case.
+    pub async fn ask(
+        &self,
+        hook: Hook,
+        case: &mut Case,
+        memory: &mut Memory,
+        copies: &mut Copies,
+    ) -> Ruling {
+        for &n in &self.order[hook as usize] {
+            let link = &self.links[n];
+            let decision = match self.call(n, hook, case, memory, copies).await {
+                Ok(answer) => {
+                    let opinion = answer.opinion.clone();
+                    memory.take(n, link.plugin.name(), &answer);
+                    case.apply(link.plugin.name(), &answer.edits);
+                    match opinion {
+                        Opinion::Next => continue,
+                        Opinion::Accept => Decision::Pass,
+                        Opinion::Defer(reply) | Opinion::Reject(reply) => Decision::Refuse(reply),
+                        Opinion::Disconnect(reply) => Decision::Disconnect(reply),
+                        Opinion::Discard(why) => Decision::Discard(why),
+                        Opinion::Quarantine(why) => Decision::Quarantine(why),
+                    }
+                }
+                Err(failure) => {
+                    report(link, hook, case, &failure);
+                    match consequence(link.plugin.on_failure()) {
+                        Decision::Pass => continue,
+                        decision => decision,
+                    }
+                }
+            };
+            return Ruling { decision, by: Some(link.plugin.name().to_owned()), hook };
+        }
+        Ruling { decision: Decision::Pass, by: None, hook }
+    }
+
+    /// Asks the plugins about the complete message. What they let through, and only that, can be
+    /// delivered.
+    ///
+    /// # Errors
+    ///
+    /// The ruling, if it is a refusal or a disconnection.
+    pub async fn clear(
+        &self,
+        mut case: Case,
+        memory: &mut Memory,
+        copies: &mut Copies,
+    ) -> Result<(Cleared<Case>, Ruling), (Case, Ruling)> {
+        let ruling = self.ask(Hook::Message, &mut case, memory, copies).await;
+        match ruling.decision {
+            Decision::Disconnect(_) | Decision::Refuse(_) => Err((case, ruling)),
+            Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_) => {
+                Ok((Cleared(case), ruling))
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        n: usize,
+        hook: Hook,
+        case: &Case,
+        memory: &Memory,
+        copies: &mut Copies,
+    ) -> Result<Answer, HookFailure> {
+        let link = &self.links[n];
+        let kept = hook.in_transaction() && !link.plugin.fresh_each_call();
+        let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
+        let started = Instant::now();
+        let answer = copy.call(case.hook_call(hook, n, memory)).await;
+        let result = answer.as_ref().map_or("failure", |answer| answer.opinion.label());
+        link.metrics.hook_called(hook.label(), result, started.elapsed());
+        // A copy that failed may hold anything; it is never asked again.
+        if kept && answer.is_ok() {
+            copies.0.insert(n, copy);
+        }
+        answer
+    }
+}
+
+impl Case {
+    fn hook_call(&self, hook: Hook, n: usize, memory: &Memory) -> HookCall {
+        HookCall {
+            hook,
+            session: self.session.clone(),
+            envelope: self.envelope.clone(),
+            recipient: self.recipient.clone(),
+            next_index: self.next_index,
+            message: self.message.clone(),
+            saved: memory.saved.get(&n).cloned(),
+            notes: memory.notes.clone(),
+            message_octets: self.message_octets,
+        }
+    }
+
+    /// Applies edits that are validated and granted, and writes down what changed.
+    fn apply(&mut self, plugin: &str, edits: &[Edit]) {
+        if edits.is_empty() {
+            return;
+        }
+        for edit in edits {
+            let change = self.describe(edit);
+            self.changes.push(format!("{plugin}: {change}"));
+            match edit {
+                Edit::AddRecipient(recipient) => {
+                    self.next_index = self.next_index.max(recipient.index.saturating_add(1));
+                }
+                Edit::RefuseRecipient(index, reply) => self.refused.push((*index, reply.clone())),
+                Edit::Route { upstream, index } => {
+                    if let Some(judged) = self.judged(*index) {
+                        judged.route = Some(upstream.clone());
+                    }
+                }
+                Edit::SetRecipient(index, address) => {
+                    if let Some(judged) = self.judged(Some(*index)) {
+                        judged.address = address.clone();
+                    }
+                }
+                Edit::DropRecipient(_)
+                | Edit::Header(_)
+                | Edit::ReplaceBody(_)
+                | Edit::SetSender(_) => {}
+            }
+        }
+        if let Some(envelope) = &mut self.envelope {
+            Arc::make_mut(envelope).apply(edits);
+        }
+        if let Some(message) = &mut self.message {
+            message.apply(edits);
+        }
+    }
+
+    /// The recipient that is judged now, if the index means it.
+    fn judged(&mut self, index: Option<u32>) -> Option<&mut Recipient> {
+        self.recipient.as_mut().filter(|judged| index.is_none_or(|index| index == judged.index))
+    }
+
+    fn describe(&self, edit: &Edit) -> String {
+        let address = |index: u32| {
+            let known = self.envelope.iter().flat_map(|envelope| &envelope.recipients);
+            known
+                .chain(&self.recipient)
+                .find(|recipient| recipient.index == index)
+                .map_or_else(|| format!("recipient {index}"), |found| found.address.to_string())
+        };
+        match edit {
+            Edit::AddRecipient(recipient) => format!("add recipient {}", recipient.address),
+            Edit::DropRecipient(index) => format!("drop recipient {}", address(*index)),
+            Edit::Header(edit) => self.describe_header(edit),
+            Edit::RefuseRecipient(index, reply) => format!("refuse {}: {reply}", address(*index)),
+            Edit::ReplaceBody(body) => {
+                let old = self.message.as_ref().map_or(0, |message| message.body.octets());
+                format!("body of {old} octets -> {} octets", body.octets())
+            }
+            Edit::Route { upstream, index: Some(index) } => {
+                format!("route {} -> {upstream}", address(*index))
+            }
+            Edit::Route { upstream, index: None } => format!("route all -> {upstream}"),
+            Edit::SetRecipient(index, new) => format!("recipient {} -> {new}", address(*index)),
+            Edit::SetSender(new) => {
+                let old = self.envelope.as_ref().map(|envelope| envelope.reverse_path.to_string());
+                format!("sender <{}> -> <{new}>", old.unwrap_or_default())
+            }
+        }
+    }
+
+    fn describe_header(&self, edit: &crate::message::HeaderEdit) -> String {
+        use crate::message::HeaderEdit;
+        let old = |name: &str, nth: u32| {
+            let header = self.message.as_ref().map(|message| message.header.clone());
+            let value = header.and_then(|header| header.values(name).nth(nth as usize));
+            shown(&value.unwrap_or_default())
+        };
+        match edit {
+            HeaderEdit::Add { name, value, .. } => format!("add {name}: {}", shown(value)),
+            HeaderEdit::Drop { name, nth } => format!("drop {name}: {}", old(name, *nth)),
+            HeaderEdit::Set { name, nth, value } => {
+                format!("{name}: {} -> {}", old(name, *nth), shown(value))
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn take(&mut self, n: usize, plugin: &str, answer: &Answer) {
+        if let Some(saved) = &answer.saved {
+            self.saved.insert(n, Arc::new(saved.clone()));
+        }
+        if !answer.notes.is_empty() {
+            let notes = Arc::make_mut(&mut self.notes);
+            for (key, value) in &answer.notes {
+                notes.insert(format!("{plugin}.{key}"), value.clone());
+            }
+        }
+    }
+}
+
+fn report(link: &Link, hook: Hook, case: &Case, failure: &HookFailure) {
+    link.metrics.hook_failed(hook.label(), failure.reason.label());
+    let id = case.envelope.as_ref().map_or(&case.session.id, |envelope| &envelope.id);
+    warn!(
+        plugin = link.plugin.name(),
+        hook = hook.label(),
+        reason = failure.reason.label(),
+        id,
+        on_failure = ?link.plugin.on_failure(),
+        "plugin failed: {}",
+        failure.detail.escape_debug()
+    );
+}
+
+fn consequence(on_failure: OnFailure) -> Decision {
+    match on_failure {
+        OnFailure::Accept => Decision::Pass,
+        OnFailure::Disconnect => {
+            Decision::Disconnect(Reply::fixed(421, (4, 3, 0), "filter failed, try again later"))
+        }
+        OnFailure::Reject => {
+            Decision::Refuse(Reply::fixed(554, (5, 3, 0), "filter failed, message not accepted"))
+        }
+        OnFailure::Tempfail => {
+            Decision::Refuse(Reply::fixed(451, (4, 3, 0), "filter failed, try again later"))
+        }
+    }
+}
+
+/// A header value for the log: cut, escaped.
+fn shown(value: &[u8]) -> String {
+    let cut = &value[..value.len().min(SHOWN_OCTETS)];
+    let dots = if cut.len() < value.len() { "..." } else { "" };
+    format!("{:?}{dots}", String::from_utf8_lossy(cut))
+}
+
+/// Enough to recognise a value in a log line.
+const SHOWN_OCTETS: usize = 120;
