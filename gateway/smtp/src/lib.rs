@@ -21,6 +21,7 @@ mod lines;
 pub mod parameter;
 pub mod reply;
 pub mod server;
+pub mod stuffing;
 
 pub use address::{Domain, Grammar, Mailbox, ReversePath};
 pub use parameter::Parameter;
