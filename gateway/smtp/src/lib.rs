@@ -14,6 +14,7 @@
 
 pub mod address;
 mod body;
+pub mod client;
 pub mod command;
 mod extension;
 pub mod hazards;

@@ -1,0 +1,463 @@
+//! The client's side of a conversation, SMTP or LMTP.
+//!
+//! ```text
+//!                  .---------- Answer: one for each command, in order -----------.
+//!   new --poll--> Read ... StartTls? ... Ready --mail, rcpt, data--> Read ... Content
+//!                                          ^                                    |
+//!                                          '---- Answer(s) ---- content_sent ---'
+//! ```
+//!
+//! Commands are queued; they leave at once where the server knows PIPELINING (RFC 2920) and one by
+//! one where it does not. The caller sees no difference. The content itself does not pass through
+//! here: at [`Step::Content`] the caller writes it, dot-stuffed, to the peer.
+
+mod error;
+mod extensions;
+mod greeting;
+mod replies;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::server::Protocol;
+use crate::{Mailbox, Parameter, Reply, ReversePath};
+
+use replies::Replies;
+
+pub use error::ClientError;
+pub use extensions::Extensions;
+pub use replies::MalformedReply;
+
+/// How to speak to one server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// SMTP or LMTP.
+    pub protocol: Protocol,
+    /// The client's own name, for EHLO.
+    pub hostname: String,
+    /// Whether to ask for TLS.
+    pub starttls: StartTls,
+}
+
+/// Whether to ask for TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StartTls {
+    /// Where it is offered and granted; else clear text.
+    IfOffered,
+    /// No: TLS is there already, or not wanted.
+    Never,
+    /// Yes; without it, no mail.
+    Required,
+}
+
+/// What the session wants next. See [`Session::poll`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// A reply of the server.
+    Answer(Stage, Reply),
+    /// The conversation is over: write the output, close the connection.
+    Closed,
+    /// 354 has come: write the dot-stuffed content and its end to the peer, then call
+    /// [`Session::content_sent`]. A server that has had enough may answer before.
+    Content,
+    /// The conversation cannot go on: close the connection.
+    Failed(ClientError),
+    /// Write the output, then read.
+    Read,
+    /// Everything is answered; the next command is the caller's.
+    Ready,
+    /// Do the TLS handshake, then call [`Session::tls_established`].
+    StartTls,
+}
+
+/// What a reply answers.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Stage {
+    /// Nothing: the server's banner.
+    Banner,
+    /// EHLO, HELO or LHLO.
+    Hello,
+    /// STARTTLS.
+    StartTls,
+    /// MAIL.
+    Mail,
+    /// RCPT; where MAIL was refused, the reply to that.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The final dot. In LMTP one for each accepted recipient.
+    Content,
+    /// RSET.
+    Rset,
+    /// QUIT.
+    Quit,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Banner => "banner",
+            Self::Hello => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Content => "final dot",
+            Self::Rset => "RSET",
+            Self::Quit => "QUIT",
+        })
+    }
+}
+
+/// One conversation with one server.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    extensions: Extensions,
+    state: State,
+    /// Whether the answer to EHLO was a no, and HELO is tried.
+    fallback: bool,
+    transaction: Transaction,
+    replies: Replies,
+    waiting: VecDeque<Command>,
+    expected: VecDeque<Expected>,
+    output: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Closed,
+    /// 421 came; what is still expected gets the same answer.
+    Closing,
+    Content,
+    Handshake,
+    Open,
+}
+
+#[derive(Debug)]
+enum Transaction {
+    /// MAIL is queued; so many recipients were accepted.
+    Begun {
+        accepted: usize,
+    },
+    None,
+    /// What MAIL was answered.
+    Refused(Reply),
+}
+
+/// A command that has not left yet: its line, or the answer without asking the server.
+#[derive(Debug)]
+struct Command {
+    stage: Stage,
+    line: Result<String, Reply>,
+}
+
+/// What will be answered next.
+#[derive(Debug)]
+enum Expected {
+    /// By these words, whatever the server says.
+    Local(Stage, Reply),
+    /// By the server.
+    Reply(Stage),
+}
+
+impl Session {
+    /// A session that waits for the server's banner.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            extensions: Extensions::default(),
+            state: State::Open,
+            fallback: false,
+            transaction: Transaction::None,
+            replies: Replies::default(),
+            waiting: VecDeque::new(),
+            expected: VecDeque::from([Expected::Reply(Stage::Banner)]),
+            output: Vec::new(),
+        }
+    }
+
+    /// Takes octets from the server.
+    pub fn receive(&mut self, octets: &[u8]) {
+        self.replies.receive(octets);
+    }
+
+    /// Says what to do next.
+    pub fn poll(&mut self) -> Step {
+        self.advance().unwrap_or_else(|error| {
+            self.state = State::Closed;
+            Step::Failed(error)
+        })
+    }
+
+    /// The octets to write; the buffer is empty afterwards.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Queues MAIL. Parameters that the server does not know stay behind.
+    pub fn mail(&mut self, reverse_path: &ReversePath, parameters: &[Parameter]) {
+        self.transaction = Transaction::Begun { accepted: 0 };
+        let path = reverse_path.mailbox().map_or("", Mailbox::as_str);
+        self.command_with_path(Stage::Mail, "MAIL FROM", path, parameters);
+    }
+
+    /// Queues RCPT. Parameters that the server does not know stay behind.
+    pub fn rcpt(&mut self, forward_path: &Mailbox, parameters: &[Parameter]) {
+        self.command_with_path(Stage::Rcpt, "RCPT TO", forward_path.as_str(), parameters);
+    }
+
+    /// Queues DATA. To be called when a recipient was accepted.
+    pub fn data(&mut self) {
+        self.command(Stage::Data, "DATA");
+    }
+
+    /// The content and its final dot were written.
+    pub fn content_sent(&mut self) {
+        if self.state != State::Content {
+            return;
+        }
+        self.state = State::Open;
+        self.expected.extend((0..self.answers()).map(|_| Expected::Reply(Stage::Content)));
+    }
+
+    /// Queues RSET. What is queued afterwards belongs to a new transaction.
+    pub fn rset(&mut self) {
+        self.transaction = Transaction::None;
+        self.command(Stage::Rset, "RSET");
+    }
+
+    /// Queues QUIT.
+    pub fn quit(&mut self) {
+        self.command(Stage::Quit, "QUIT");
+    }
+
+    /// The handshake that [`Step::StartTls`] asked for is done; what was said before is void
+    /// (RFC 3207 section 4.2).
+    pub fn tls_established(&mut self) {
+        self.settings.starttls = StartTls::Never;
+        self.extensions = Extensions::default();
+        self.state = State::Open;
+        self.hello();
+    }
+
+    /// What the server offers.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Whether the server may think that a transaction is open.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        !matches!(self.transaction, Transaction::None)
+    }
+
+    /// Whether another command can be queued.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether a reply, or something that would be one, has arrived.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    fn advance(&mut self) -> Result<Step, ClientError> {
+        loop {
+            self.send_waiting();
+            match self.state {
+                State::Closed => return Ok(Step::Closed),
+                State::Handshake if self.has_input() => return Err(ClientError::OctetsBeforeTls),
+                State::Handshake => return Ok(Step::StartTls),
+                State::Closing if self.expected.is_empty() => return Ok(Step::Closed),
+                State::Closing | State::Content | State::Open => {}
+            }
+            if let Some(Expected::Local(..)) = self.expected.front()
+                && let Some(Expected::Local(stage, reply)) = self.expected.pop_front()
+            {
+                return Ok(Step::Answer(stage, reply));
+            }
+            return match self.replies.next()? {
+                Some(reply) => self.take(reply),
+                None if !self.expected.is_empty() => Ok(Step::Read),
+                None if self.state == State::Content => Ok(Step::Content),
+                None if self.waiting.is_empty() => Ok(Step::Ready),
+                None => continue,
+            };
+        }
+    }
+
+    /// Moves commands to the output: all of them with PIPELINING, else one when nothing is awaited.
+    fn send_waiting(&mut self) {
+        while self.extensions.pipelining() || self.expected.is_empty() {
+            let Some(command) = self.waiting.pop_front() else { return };
+            let refused = match &self.transaction {
+                Transaction::Refused(reply) if command.stage == Stage::Rcpt => Some(reply.clone()),
+                _ => None,
+            };
+            self.expected.push_back(match (refused, command.line) {
+                (Some(reply), _) | (None, Err(reply)) => Expected::Local(command.stage, reply),
+                (None, Ok(line)) => {
+                    self.output.extend_from_slice(line.as_bytes());
+                    self.output.extend_from_slice(b"\r\n");
+                    Expected::Reply(command.stage)
+                }
+            });
+        }
+    }
+
+    /// Deals with a reply of the server.
+    fn take(&mut self, reply: Reply) -> Result<Step, ClientError> {
+        let stage = match self.expected.pop_front() {
+            Some(Expected::Reply(stage)) => stage,
+            Some(Expected::Local(..)) | None if self.state == State::Content => Stage::Content,
+            Some(Expected::Local(..)) | None => {
+                return Err(ClientError::Unsolicited { code: reply.code() });
+            }
+        };
+        if reply.code() == 421 && !matches!(stage, Stage::Banner | Stage::Hello | Stage::StartTls) {
+            return Ok(self.closing(stage, reply));
+        }
+        match stage {
+            Stage::Banner | Stage::Hello | Stage::StartTls => self.greeted(stage, &reply)?,
+            Stage::Mail | Stage::Rcpt => return self.offered(stage, reply),
+            Stage::Data if reply.code() / 100 == 3 => self.state = State::Content,
+            Stage::Data if !reply.is_positive() => {}
+            Stage::Content if self.state == State::Content => return self.early(reply),
+            Stage::Content if reply.code() / 100 != 3 => {
+                if self.expected.is_empty() {
+                    self.transaction = Transaction::None;
+                }
+            }
+            Stage::Rset if reply.code() / 100 == 2 => {}
+            Stage::Quit => self.state = State::Closed,
+            Stage::Data | Stage::Content | Stage::Rset => {
+                return Err(ClientError::Unexpected { stage, code: reply.code() });
+            }
+        }
+        Ok(Step::Answer(stage, reply))
+    }
+
+    /// MAIL and RCPT.
+    fn offered(&mut self, stage: Stage, reply: Reply) -> Result<Step, ClientError> {
+        let class = reply.code() / 100;
+        if class == 3 {
+            return Err(ClientError::Unexpected { stage, code: reply.code() });
+        }
+        Ok(Step::Answer(
+            stage,
+            match (&mut self.transaction, stage) {
+                (transaction, Stage::Mail) => {
+                    if class != 2 {
+                        *transaction = Transaction::Refused(reply.clone());
+                    }
+                    reply
+                }
+                // Pipelined behind a MAIL that was refused: what the server says about this
+                // recipient (503, as a rule) is not why it is refused.
+                (Transaction::Refused(refusal), _) => refusal.clone(),
+                (Transaction::Begun { accepted }, _) => {
+                    *accepted += usize::from(class == 2);
+                    reply
+                }
+                (Transaction::None, _) => reply,
+            },
+        ))
+    }
+
+    /// A reply before the content's end. A refusal counts, and the connection is of no more use; a
+    /// yes to what has not been said is none.
+    fn early(&mut self, reply: Reply) -> Result<Step, ClientError> {
+        if reply.is_positive() {
+            return Err(ClientError::Unexpected { stage: Stage::Content, code: reply.code() });
+        }
+        Ok(self.closing(Stage::Content, reply))
+    }
+
+    /// The server closes (RFC 5321 section 3.8): everybody gets the same answer.
+    fn closing(&mut self, stage: Stage, reply: Reply) -> Step {
+        if self.state == State::Content {
+            let rest = 1..self.answers();
+            self.expected.extend(rest.map(|_| Expected::Reply(Stage::Content)));
+        }
+        self.state = State::Closing;
+        let waiting = self.waiting.drain(..).map(|command| Expected::Reply(command.stage));
+        self.expected.extend(waiting);
+        for expected in &mut self.expected {
+            if let Expected::Reply(stage) = *expected {
+                *expected = Expected::Local(stage, reply.clone());
+            }
+        }
+        Step::Answer(stage, reply)
+    }
+
+    /// How many replies there will be to the final dot (RFC 2033 section 4.2).
+    fn answers(&self) -> usize {
+        match (self.settings.protocol, &self.transaction) {
+            (Protocol::Lmtp, Transaction::Begun { accepted }) => *accepted,
+            _ => 1,
+        }
+    }
+
+    fn command(&mut self, stage: Stage, line: &str) {
+        self.waiting.push_back(Command { stage, line: Ok(line.to_owned()) });
+    }
+
+    fn command_with_path(
+        &mut self,
+        stage: Stage,
+        verb: &str,
+        path: &str,
+        parameters: &[Parameter],
+    ) {
+        if !is_one_path(path) {
+            let status = if stage == Stage::Mail { (5, 1, 7) } else { (5, 1, 3) };
+            let reply = Reply::fixed(553, status, "address cannot be passed on");
+            if stage == Stage::Mail {
+                self.transaction = Transaction::Refused(reply.clone());
+            }
+            return self.waiting.push_back(Command { stage, line: Err(reply) });
+        }
+        let mut line = format!("{verb}:<{path}>");
+        for Parameter { keyword, value } in parameters {
+            if self.extensions.permit(keyword) && is_one_word(keyword, value.as_deref()) {
+                line.push(' ');
+                line.push_str(keyword);
+                if let Some(value) = value {
+                    line.push('=');
+                    line.push_str(value);
+                }
+            }
+        }
+        self.waiting.push_back(Command { stage, line: Ok(line) });
+    }
+}
+
+/// Whether `path` can stand between angle brackets and nothing of it gets out. What is parsed by
+/// this crate can; an address from elsewhere must not become a second command or parameter.
+fn is_one_path(path: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for octet in path.bytes() {
+        match octet {
+            b' '..=b'~' if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b' ' | b'<' | b'>' if !quoted => return false,
+            b' '..=b'~' => {}
+            _ => return false,
+        }
+    }
+    !quoted
+}
+
+/// Whether a parameter is one word (RFC 5321 section 4.1.2, `esmtp-value`).
+fn is_one_word(keyword: &str, value: Option<&str>) -> bool {
+    let graphic = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b'=');
+    graphic(keyword) && !keyword.is_empty() && value.is_none_or(graphic)
+}
