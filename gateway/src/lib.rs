@@ -17,3 +17,4 @@ pub mod config;
 pub mod message;
 pub mod metrics;
 pub mod policy;
+pub mod shutdown;
