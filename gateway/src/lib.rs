@@ -18,3 +18,4 @@ pub mod message;
 pub mod metrics;
 pub mod policy;
 pub mod shutdown;
+pub mod tls;
