@@ -3,7 +3,7 @@
 //! Imports look down, never sideways, never up (`tests/floors.rs` checks):
 //!
 //! ```text
-//! 7  main, cli, gateway
+//! 7  main, cli, gateway, demo, sink
 //! 6  listener, admin
 //! 5  connection                                        knows policy as a trait
 //! 4  pipeline                                          plugins + routing + upstream
@@ -13,6 +13,7 @@
 //! 0  portcullis-smtp
 //! ```
 
+pub mod admin;
 pub mod config;
 pub mod message;
 pub mod metrics;

@@ -1,0 +1,252 @@
+//! What an operator's machines ask over HTTP: metrics, and whether the gateway lives and is ready.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use crate::metrics::{self, Metrics};
+
+/// Connections at once: a few Prometheus servers, probes, and someone with a browser.
+const CONNECTIONS: usize = 32;
+
+/// For the request line and the header fields.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For one connection as a whole, so that who reads slowly does not hold a place for ever.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After an `accept` that failed, most likely for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Octets of a request line and its header fields.
+const HEADER_OCTETS: usize = 16 * 1024;
+
+/// Why the gateway is not ready; ready is who has no reason. Clones are the same readiness.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<BTreeSet<String>>>);
+
+impl Readiness {
+    /// Ready.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Not ready, for this reason, until it is cleared.
+    pub fn hold(&self, reason: &str) {
+        self.reasons_locked(|reasons| reasons.insert(reason.to_owned()));
+    }
+
+    /// This reason no longer stands.
+    pub fn clear(&self, reason: &str) {
+        self.reasons_locked(|reasons| reasons.remove(reason));
+    }
+
+    /// All reasons that stand.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        self.reasons_locked(|reasons| reasons.iter().cloned().collect())
+    }
+
+    fn reasons_locked<T>(&self, change: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        // A set that a panic left behind is still a set.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Answers until the future is dropped. It goes on through a shutdown, because those are the
+/// minutes in which `/readyz` has something to say.
+pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            unreachable!("nobody closes the semaphore");
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "admin: cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        let (metrics, readiness) = (Arc::clone(&metrics), readiness.clone());
+        connections.spawn(async move {
+            let _permit = permit;
+            converse(stream, &metrics, &readiness).await;
+        });
+    }
+}
+
+/// One request, one response.
+async fn converse(stream: TcpStream, metrics: &Metrics, readiness: &Readiness) {
+    let service =
+        service_fn(
+            |request| async move { Ok::<_, Infallible>(respond(&request, metrics, readiness)) },
+        );
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADER_OCTETS)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    match timeout(CONNECTION_TIMEOUT, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "admin: the connection broke"),
+        Err(_) => debug!("admin: the connection took too long"),
+    }
+}
+
+fn respond(
+    request: &Request<Incoming>,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if !["/livez", "/metrics", "/readyz"].contains(&path) {
+        return text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz\n".to_owned());
+    }
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".to_owned());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match path {
+        "/metrics" => {
+            let mut response = text(StatusCode::OK, metrics.render());
+            let format = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, format);
+            response
+        }
+        "/readyz" => ready(&readiness.reasons()),
+        // That there is an answer is the answer.
+        _ => text(StatusCode::OK, "live\n".to_owned()),
+    }
+}
+
+fn ready(reasons: &[String]) -> Response<Full<Bytes>> {
+    if reasons.is_empty() {
+        return text(StatusCode::OK, "ready\n".to_owned());
+    }
+    let body = reasons.iter().map(|reason| format!("not ready: {reason}\n")).collect();
+    text(StatusCode::SERVICE_UNAVAILABLE, body)
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    struct Scene {
+        address: SocketAddr,
+        readiness: Readiness,
+        server: JoinHandle<()>,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let listeners = (0..100).map(|number| format!("listener-{number}")).collect();
+            let names = metrics::Names { listeners, ..metrics::Names::default() };
+            let metrics = Arc::new(Metrics::new(&names));
+            let readiness = Readiness::new();
+            let server = tokio::spawn(serve(listener, metrics, readiness.clone()));
+            Self { address, readiness, server }
+        }
+
+        async fn ask(&self, request_line: &str) -> String {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let request = format!("{request_line} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.unwrap();
+            response
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            self.server.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_come_in_their_format() {
+        let response = Scene::new().await.ask("GET /metrics").await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        assert!(response.contains(metrics::CONTENT_TYPE), "{response}");
+        assert!(response.contains("\nportcullis_build_info{version="), "{response}");
+        assert!(response.len() > 10 * HEADER_OCTETS, "only {} octets", response.len());
+        assert!(response.contains("\nprocess_start_time_seconds "), "the end is missing");
+    }
+
+    #[tokio::test]
+    async fn who_has_a_reason_is_not_ready() {
+        let scene = Scene::new().await;
+        scene.readiness.hold("starting");
+        scene.readiness.hold("draining");
+        scene.readiness.clear("starting");
+        let response = scene.ask("GET /readyz").await;
+        assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+        assert!(response.ends_with("\r\n\r\nnot ready: draining\n"), "{response}");
+        scene.readiness.clear("draining");
+        assert!(scene.ask("GET /readyz").await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn head_has_the_header_alone() {
+        let response = Scene::new().await.ask("HEAD /livez").await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        assert!(response.ends_with("\r\n\r\n"), "{response}");
+    }
+
+    #[tokio::test]
+    async fn other_paths_and_methods_are_refused() {
+        let scene = Scene::new().await;
+        assert!(scene.ask("GET /").await.starts_with("HTTP/1.1 404 "));
+        let response = scene.ask("POST /metrics").await;
+        assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
+        assert!(response.contains("allow: GET, HEAD\r\n"), "{response}");
+    }
+
+    #[tokio::test]
+    async fn those_who_connect_and_say_nothing_leave_places_for_others() {
+        let scene = Scene::new().await;
+        let mut silent = Vec::new();
+        for _ in 1..CONNECTIONS {
+            silent.push(TcpStream::connect(scene.address).await.unwrap());
+        }
+        assert!(scene.ask("GET /livez").await.ends_with("live\n"));
+    }
+}
