@@ -362,3 +362,6 @@ fn shown(value: &[u8]) -> String {
 
 /// Enough to recognise a value in a log line.
 const SHOWN_OCTETS: usize = 120;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Chains of plugins that say what the test wants.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use portcullis_smtp::ReversePath;
+
+use super::*;
+use crate::message::{Content, HeaderEdit, HeaderSection};
+use crate::metrics::{Metrics, Names};
+use crate::policy::{BoxFuture, FailureReason};
+
+/// What a copy does when it is called.
+type Script = fn(&HookCall) -> Result<Answer, HookFailure>;
+
+#[derive(Debug)]
+struct Scripted {
+    name: &'static str,
+    script: Script,
+    on_failure: OnFailure,
+    copies: AtomicUsize,
+    heard: Arc<Mutex<Vec<HookCall>>>,
+}
+
+impl Plugin for Scripted {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn answers(&self, hook: Hook) -> bool {
+        hook != Hook::Data
+    }
+
+    fn on_failure(&self) -> OnFailure {
+        self.on_failure
+    }
+
+    fn fresh_each_call(&self) -> bool {
+        false
+    }
+
+    fn copy(&self) -> Box<dyn PluginCopy> {
+        self.copies.fetch_add(1, Ordering::Relaxed);
+        Box::new(ScriptedCopy { script: self.script, heard: self.heard.clone() })
+    }
+}
+
+struct ScriptedCopy {
+    script: Script,
+    heard: Arc<Mutex<Vec<HookCall>>>,
+}
+
+impl PluginCopy for ScriptedCopy {
+    fn call<'a>(&'a mut self, call: HookCall) -> BoxFuture<'a, Result<Answer, HookFailure>> {
+        self.heard.lock().unwrap().push(call.clone());
+        let answer = (self.script)(&call);
+        Box::pin(async move { answer })
+    }
+}
+
+fn plugin(name: &'static str, script: Script) -> Arc<Scripted> {
+    failing(name, OnFailure::Tempfail, script)
+}
+
+fn failing(name: &'static str, on_failure: OnFailure, script: Script) -> Arc<Scripted> {
+    let (copies, heard) = (AtomicUsize::new(0), Arc::default());
+    Arc::new(Scripted { name, script, on_failure, copies, heard })
+}
+
+fn chain(plugins: &[Arc<Scripted>]) -> Chain {
+    let metrics = Metrics::new(&Names::default());
+    let link = |plugin: &Arc<Scripted>| Link {
+        metrics: metrics.plugin(plugin.name),
+        plugin: plugin.clone(),
+    };
+    Chain::new(plugins.iter().map(link).collect())
+}
+
+fn answer(opinion: Opinion) -> Result<Answer, HookFailure> {
+    Ok(Answer { opinion, edits: Vec::new(), saved: None, notes: Vec::new() })
+}
+
+fn trap(_: &HookCall) -> Result<Answer, HookFailure> {
+    Err(HookFailure { reason: FailureReason::Trap, detail: "unreachable".into() })
+}
+
+fn refusal() -> Reply {
+    Reply::fixed(550, (5, 7, 1), "no")
+}
+
+fn case() -> Case {
+    let session = SessionFacts {
+        id: "s".into(),
+        listener: "mx".into(),
+        client: "192.0.2.1:25".parse().unwrap(),
+        helo: None,
+        esmtp: true,
+        tls: None,
+    };
+    let envelope = Envelope {
+        id: "s.1".into(),
+        reverse_path: ReversePath::Null,
+        parameters: Vec::new(),
+        recipients: Vec::new(),
+    };
+    let header = HeaderSection::parse(b"Subject: old\r\n\r\n".to_vec());
+    Case {
+        session: Arc::new(session),
+        envelope: Some(Arc::new(envelope)),
+        recipient: None,
+        next_index: 0,
+        message: Some(Message { header: header.into(), body: Content::from_bytes(Vec::new()) }),
+        refused: Vec::new(),
+        changes: Vec::new(),
+        message_octets: 1000,
+    }
+}
+
+async fn ask(chain: &Chain, hook: Hook, case: &mut Case) -> Ruling {
+    chain.ask(hook, case, &mut Memory::default(), &mut Copies::default()).await
+}
+
+#[tokio::test]
+async fn the_first_refusal_is_final_and_names_who_gave_it() {
+    let third = plugin("third", |_| answer(Opinion::Next));
+    let chain = chain(&[
+        plugin("first", |_| answer(Opinion::Next)),
+        plugin("second", |_| answer(Opinion::Reject(refusal()))),
+        third.clone(),
+    ]);
+    let ruling = ask(&chain, Hook::Mail, &mut case()).await;
+    assert_eq!(ruling.decision, Decision::Refuse(refusal()));
+    assert_eq!(ruling.by.as_deref(), Some("second"));
+    assert_eq!(third.copies.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn an_acceptance_spares_the_rest_of_this_hook_only() {
+    let last = plugin("last", |_| answer(Opinion::Reject(refusal())));
+    let accepts_mail = |call: &HookCall| {
+        answer(if call.hook == Hook::Mail { Opinion::Accept } else { Opinion::Next })
+    };
+    let chain = chain(&[plugin("first", accepts_mail), last]);
+    assert_eq!(ask(&chain, Hook::Mail, &mut case()).await.decision, Decision::Pass);
+    let later = ask(&chain, Hook::Message, &mut case()).await;
+    assert_eq!(later.decision, Decision::Refuse(refusal()));
+}
+
+#[tokio::test]
+async fn a_failure_means_what_the_configuration_says() {
+    for (on_failure, code) in [
+        (OnFailure::Accept, None),
+        (OnFailure::Disconnect, Some(421)),
+        (OnFailure::Reject, Some(554)),
+        (OnFailure::Tempfail, Some(451)),
+    ] {
+        let chain = chain(&[failing("bad", on_failure, trap)]);
+        let said = match ask(&chain, Hook::Mail, &mut case()).await.decision {
+            Decision::Disconnect(reply) | Decision::Refuse(reply) => Some(reply.code()),
+            _ => None,
+        };
+        assert_eq!(said, code, "{on_failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_serves_one_transaction_and_none_after_a_failure() {
+    let good = plugin("good", |_| answer(Opinion::Next));
+    let bad = failing("bad", OnFailure::Accept, trap);
+    let chain = chain(&[good.clone(), bad.clone()]);
+    let (mut memory, mut copies) = (Memory::default(), Copies::default());
+    for hook in [Hook::Mail, Hook::Rcpt, Hook::Message] {
+        let _ = chain.ask(hook, &mut case(), &mut memory, &mut copies).await;
+    }
+    assert_eq!(good.copies.load(Ordering::Relaxed), 1);
+    assert_eq!(bad.copies.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn copies_for_the_hooks_before_mail_do_not_stay() {
+    let plugin = plugin("plugin", |_| answer(Opinion::Next));
+    let chain = chain(&[plugin.clone()]);
+    let (mut memory, mut copies) = (Memory::default(), Copies::default());
+    for hook in [Hook::Connect, Hook::Helo] {
+        let _ = chain.ask(hook, &mut case(), &mut memory, &mut copies).await;
+    }
+    assert_eq!(plugin.copies.load(Ordering::Relaxed), 2);
+    assert!(copies.0.is_empty());
+}
+
+#[tokio::test]
+async fn the_next_plugin_sees_what_the_one_before_it_edited() {
+    let edits = |_: &HookCall| {
+        let edit = HeaderEdit::Set { name: "Subject".into(), nth: 0, value: b"new".into() };
+        let edits = vec![Edit::Header(edit), Edit::SetSender(ReversePath::Null)];
+        Ok(Answer { opinion: Opinion::Next, edits, saved: None, notes: Vec::new() })
+    };
+    let second = plugin("second", |_| answer(Opinion::Next));
+    let chain = chain(&[plugin("first", edits), second.clone()]);
+    let mut case = case();
+    let _ = ask(&chain, Hook::Message, &mut case).await;
+    let heard = second.heard.lock().unwrap();
+    let header = &heard[0].message.as_ref().unwrap().header;
+    assert_eq!(header.as_bytes(), b"Subject: new\r\n\r\n");
+    assert_eq!(case.changes[0], "first: Subject: \"old\" -> \"new\"");
+}
+
+#[tokio::test]
+async fn what_is_saved_comes_back_to_its_owner_and_notes_to_all() {
+    let saves = |_: &HookCall| {
+        let notes = vec![("key".to_owned(), "value".to_owned())];
+        let saved = Some(b"mine".to_vec());
+        Ok(Answer { opinion: Opinion::Next, edits: Vec::new(), saved, notes })
+    };
+    let (first, second) = (plugin("first", saves), plugin("second", |_| answer(Opinion::Next)));
+    let chain = chain(&[first.clone(), second.clone()]);
+    let mut memory = Memory::default();
+    for hook in [Hook::Connect, Hook::Helo] {
+        let _ = chain.ask(hook, &mut case(), &mut memory, &mut Copies::default()).await;
+    }
+    let heard = |plugin: &Scripted| plugin.heard.lock().unwrap()[1].clone();
+    assert_eq!(heard(&first).saved.as_deref(), Some(&b"mine".to_vec()));
+    assert_eq!(heard(&second).saved, None);
+    assert_eq!(heard(&second).notes.get("first.key").map(String::as_str), Some("value"));
+}
+
+#[tokio::test]
+async fn only_what_was_let_through_is_cleared() {
+    let (mut memory, mut copies) = (Memory::default(), Copies::default());
+    let refusing = chain(&[plugin("no", |_| answer(Opinion::Reject(refusal())))]);
+    assert!(refusing.clear(case(), &mut memory, &mut copies).await.is_err());
+    let empty = chain(&[]);
+    assert!(empty.clear(case(), &mut memory, &mut copies).await.is_ok());
+}
