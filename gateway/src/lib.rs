@@ -19,4 +19,5 @@ pub mod message;
 pub mod metrics;
 pub mod policy;
 pub mod shutdown;
+pub mod telemetry;
 pub mod tls;
