@@ -15,6 +15,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod connection;
 pub mod message;
 pub mod metrics;
 pub mod policy;

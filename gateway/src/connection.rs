@@ -1,0 +1,279 @@
+//! Pumps octets between one socket and one [`Session`].
+//!
+//! All waiting happens here; all SMTP happens there. An idle connection holds no buffer: what is
+//! read lies on the stack until the session has taken it.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_smtp::Reply;
+use portcullis_smtp::server::{Awaiting, Event, Session, Settings, Step};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::SessionTimeouts;
+use crate::metrics::ListenerMetrics;
+use crate::policy::Policy;
+use crate::shutdown::Watcher;
+use crate::tls;
+
+/// What all connections of one listener share.
+#[derive(Clone)]
+pub struct Terms {
+    /// How the sessions speak.
+    pub settings: Arc<Settings>,
+    /// How long they may take.
+    pub timeouts: SessionTimeouts,
+    /// For STARTTLS or implicit TLS.
+    pub acceptor: Option<TlsAcceptor>,
+    /// Whether TLS starts with the first octet.
+    pub implicit_tls: bool,
+    /// Where commands and replies are counted.
+    pub metrics: Arc<ListenerMetrics>,
+}
+
+impl std::fmt::Debug for Terms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terms").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// How a conversation ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// With a last reply: QUIT, or the gateway's own decision.
+    Closed,
+    /// The peer closed without QUIT.
+    PeerLeft,
+}
+
+/// Why a conversation ended without a goodbye.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The TLS handshake failed; the peer's fault or a matter of versions and certificates.
+    #[error("TLS handshake failed")]
+    Handshake(#[source] io::Error),
+    /// The socket failed.
+    #[error("socket failed")]
+    Io(#[from] io::Error),
+    /// The peer takes nothing: it does not read.
+    #[error("peer reads too slowly")]
+    WriteTimeout,
+}
+
+/// Holds the whole conversation.
+///
+/// # Errors
+///
+/// If the socket or the handshake fails, or the peer does not read what it is told.
+pub async fn serve<P: Policy>(
+    socket: TcpStream,
+    terms: &Terms,
+    policy: &mut P,
+    shutdown: &mut Watcher,
+) -> Result<Ending, ConnectionError> {
+    let mut socket = Socket::Plain(socket);
+    if terms.implicit_tls {
+        socket = socket.handshake(terms, policy).await?;
+    }
+    let mut session = Session::new(terms.settings.clone(), terms.implicit_tls);
+    let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
+    if session.in_transaction() {
+        policy.lost().await;
+    }
+    ending
+}
+
+async fn converse<P: Policy>(
+    socket: &mut Socket,
+    session: &mut Session,
+    terms: &Terms,
+    policy: &mut P,
+    shutdown: &mut Watcher,
+) -> Result<Ending, ConnectionError> {
+    loop {
+        match session.poll() {
+            Step::Ask(question) => {
+                let verdict = policy.judge(question).await;
+                session.decide(verdict);
+            }
+            Step::Content(chunk) => policy.content(chunk).await,
+            Step::Aborted => policy.aborted().await,
+            Step::Read => {
+                socket.flush(session, terms).await?;
+                if shutdown.has_begun() && !session.in_transaction() {
+                    session.end(&Reply::fixed(421, (4, 3, 2), "shutting down, try again later"));
+                    continue;
+                }
+                if read(socket, session, terms, shutdown).await? == Some(0) {
+                    return Ok(Ending::PeerLeft);
+                }
+            }
+            Step::StartTls => {
+                socket.flush(session, terms).await?;
+                let plain = std::mem::replace(socket, Socket::Gone);
+                *socket = plain.handshake(terms, policy).await?;
+                session.tls_established();
+            }
+            Step::Close => {
+                let last = socket.flush(session, terms).await?;
+                socket.close(terms.timeouts.write, last != Some(GOODBYE)).await;
+                return Ok(Ending::Closed);
+            }
+        }
+    }
+}
+
+/// Reads once; `None` if something else than octets came: a deadline, or the shutdown.
+async fn read(
+    socket: &mut Socket,
+    session: &mut Session,
+    terms: &Terms,
+    shutdown: &mut Watcher,
+) -> Result<Option<usize>, ConnectionError> {
+    let patience = match session.awaiting() {
+        Awaiting::Command => terms.timeouts.command,
+        Awaiting::Content => terms.timeouts.content,
+    };
+    let interruptible = !shutdown.has_begun();
+    tokio::select! {
+        read = timeout(patience, socket.receive(session)) => match read {
+            Ok(count) => Ok(Some(count?)),
+            Err(_) => {
+                session.end(&Reply::fixed(421, (4, 4, 2), "timeout, closing connection"));
+                Ok(None)
+            }
+        },
+        () = shutdown.begun(), if interruptible => Ok(None),
+    }
+}
+
+/// One client's socket.
+enum Socket {
+    /// Between the two others, during a handshake.
+    Gone,
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    async fn handshake<P: Policy>(
+        self,
+        terms: &Terms,
+        policy: &mut P,
+    ) -> Result<Self, ConnectionError> {
+        let (Self::Plain(plain), Some(acceptor)) = (self, &terms.acceptor) else {
+            return Err(ConnectionError::Handshake(io::ErrorKind::Unsupported.into()));
+        };
+        let shaken = timeout(terms.timeouts.handshake, acceptor.accept(plain)).await;
+        let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        terms.metrics.tls_handshake(shaken.is_ok());
+        let stream = shaken.map_err(ConnectionError::Handshake)?;
+        policy.tls_established(tls::facts(stream.get_ref().1));
+        Ok(Self::Tls(Box::new(stream)))
+    }
+
+    /// Reads what has come and hands it to the session. The count of octets; 0 is the end.
+    async fn receive(&mut self, session: &mut Session) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut octets = [0; READ_OCTETS];
+            let mut buffer = ReadBuf::new(&mut octets);
+            let read = match self {
+                Self::Gone => return io::Result::Ok(0).into(),
+                Self::Plain(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+                Self::Tls(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            };
+            read.map_ok(|()| {
+                session.receive(buffer.filled());
+                buffer.filled().len()
+            })
+        })
+        .await
+    }
+
+    /// Writes what the session has to say; the code of the last reply.
+    async fn flush(
+        &mut self,
+        session: &mut Session,
+        terms: &Terms,
+    ) -> Result<Option<u16>, ConnectionError> {
+        let mut last = None;
+        for event in session.take_events() {
+            match event {
+                Event::Command(verb) => terms.metrics.command(verb),
+                Event::Reply(code) => {
+                    terms.metrics.reply(code);
+                    last = Some(code);
+                }
+            }
+        }
+        let output = session.take_output();
+        if output.is_empty() {
+            return Ok(last);
+        }
+        let written = async {
+            match self {
+                Self::Gone => Ok(()),
+                Self::Plain(stream) => stream.write_all(&output).await,
+                Self::Tls(stream) => {
+                    stream.write_all(&output).await?;
+                    stream.flush().await
+                }
+            }
+        };
+        timeout(terms.timeouts.write, written)
+            .await
+            .map_err(|_| ConnectionError::WriteTimeout)??;
+        Ok(last)
+    }
+
+    /// Says goodbye to TLS and TCP; a peer that is gone already is no error any more.
+    ///
+    /// A socket that is closed with unread input is reset, and the last reply may be lost with it.
+    /// After a QUIT there is none; otherwise what still comes is read for a moment.
+    async fn close(&mut self, patience: Duration, linger: bool) {
+        let closed = async {
+            match self {
+                Self::Gone => return Ok(()),
+                Self::Plain(stream) => stream.shutdown().await?,
+                Self::Tls(stream) => stream.shutdown().await?,
+            }
+            let stream = match self {
+                Self::Plain(stream) => stream,
+                Self::Tls(stream) => stream.get_mut().0,
+                Self::Gone => return Ok(()),
+            };
+            let mut octets = vec![0; if linger { READ_OCTETS } else { 0 }];
+            let mut left = if linger { LINGER_OCTETS } else { 0 };
+            while left > 0 {
+                match stream.read(&mut octets).await? {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
+            }
+            io::Result::Ok(())
+        };
+        let patience = if linger { patience.min(LINGER_TIME) } else { patience };
+        if let Ok(Err(error)) = timeout(patience, closed).await {
+            tracing::debug!(%error, "closing failed");
+        }
+    }
+}
+
+/// The reply to QUIT.
+const GOODBYE: u16 = 221;
+/// How long a client that was hung up on may go on sending.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// And how much.
+const LINGER_OCTETS: usize = 256 * 1024;
+/// One read. Larger ones do not make a message faster, and this lies on the stack.
+const READ_OCTETS: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests;

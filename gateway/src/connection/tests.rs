@@ -1,0 +1,214 @@
+//! Conversations over real sockets with a policy that says yes and writes down what it hears.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use portcullis_smtp::Grammar;
+use portcullis_smtp::server::{BareNewlines, Limits, Protocol, Question, Verdict};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::message::TlsFacts;
+use crate::metrics::{Metrics, Names};
+use crate::shutdown::Shutdown;
+
+#[derive(Clone, Debug, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Policy for Heard {
+    async fn judge(&mut self, question: Question) -> Verdict {
+        self.note(match question {
+            Question::Connect => "connect".into(),
+            Question::Hello { name, .. } => format!("hello {name}"),
+            Question::Mail { reverse_path, .. } => format!("mail {reverse_path}"),
+            Question::Rcpt { forward_path, .. } => format!("rcpt {forward_path}"),
+            Question::Data => "data".into(),
+            Question::Message => "message".into(),
+        });
+        Verdict::Accept
+    }
+
+    async fn content(&mut self, chunk: Vec<u8>) {
+        self.note(String::from_utf8_lossy(&chunk));
+    }
+
+    async fn aborted(&mut self) {
+        self.note("aborted");
+    }
+
+    async fn lost(&mut self) {
+        self.note("lost");
+    }
+
+    fn tls_established(&mut self, _: TlsFacts) {
+        self.note("tls");
+    }
+}
+
+/// A server for one connection.
+struct Server {
+    address: SocketAddr,
+    heard: Heard,
+    shutdown: Shutdown,
+    task: JoinHandle<Result<Ending, ConnectionError>>,
+}
+
+async fn server(patience: Duration, acceptor: Option<TlsAcceptor>) -> Server {
+    let limits = Limits {
+        command_octets: 1000,
+        message_octets: 100_000,
+        recipients: 10,
+        errors: 5,
+        received_hops: 100,
+    };
+    let settings = Settings {
+        protocol: Protocol::Smtp,
+        hostname: "mx.example".into(),
+        starttls: acceptor.is_some(),
+        grammar: Grammar::Lenient,
+        bare_newlines: BareNewlines::Normalize,
+        limits,
+    };
+    let terms = Terms {
+        settings: Arc::new(settings),
+        timeouts: SessionTimeouts {
+            command: patience,
+            content: patience,
+            write: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+        },
+        acceptor,
+        implicit_tls: false,
+        metrics: Metrics::new(&Names::default()).listener("test"),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (heard, shutdown) = (Heard::default(), Shutdown::new());
+    let address = listener.local_addr().unwrap();
+    let (mut policy, mut watcher) = (heard.clone(), shutdown.watcher());
+    let task = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        serve(socket, &terms, &mut policy, &mut watcher).await
+    });
+    Server { address, heard, shutdown, task }
+}
+
+/// Reads until the last line starts with what is expected.
+async fn hear(stream: &mut TcpStream, expected: &str) {
+    let mut all = String::new();
+    let mut octets = [0; 1024];
+    while !all.lines().last().is_some_and(|line| line.starts_with(expected)) {
+        let count = timeout(LONG, stream.read(&mut octets)).await.expect(expected).unwrap();
+        assert!(count > 0, "closed after {all:?}, expected {expected:?}");
+        all.push_str(&String::from_utf8_lossy(&octets[..count]));
+    }
+}
+
+async fn say(stream: &mut TcpStream, text: &str, expected: &str) {
+    stream.write_all(text.as_bytes()).await.unwrap();
+    hear(stream, expected).await;
+}
+
+#[tokio::test]
+async fn a_pipelined_message_passes_and_the_policy_hears_it_in_order() {
+    let server = server(LONG, None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, "EHLO c.example\r\n", "250 ").await;
+    let envelope = "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\n";
+    say(&mut client, envelope, "354 ").await;
+    say(&mut client, "Subject: x\r\n\r\n..y\r\n.\r\nQUIT\r\n", "221 ").await;
+    assert_eq!(server.task.await.unwrap().unwrap(), Ending::Closed);
+    let heard = server.heard.all();
+    let questions = ["connect", "hello c.example", "mail a@c.example", "rcpt b@d.example", "data"];
+    assert_eq!(heard[..5], questions);
+    assert_eq!(heard[5..heard.len() - 1].concat(), "Subject: x\r\n\r\n.y\r\n");
+    assert_eq!(heard.last().unwrap(), "message");
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_told_and_hung_up_on() {
+    let server = server(Duration::from_millis(50), None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "421 4.4.2").await;
+    drop(client);
+    assert_eq!(server.task.await.unwrap().unwrap(), Ending::Closed);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_within_a_message_is_lost_and_not_judged() {
+    let server = server(LONG, None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, "HELO c.example\r\n", "250 ").await;
+    let envelope = "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\n";
+    say(&mut client, envelope, "354 ").await;
+    client.write_all(b"Subject: x\r\n").await.unwrap();
+    drop(client);
+    assert_eq!(server.task.await.unwrap().unwrap(), Ending::PeerLeft);
+    let heard = server.heard.all();
+    assert_eq!(heard.last().unwrap(), "lost");
+    assert!(!heard.contains(&"message".into()));
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_the_transaction_and_ends_the_session() {
+    let server = server(LONG, None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, "HELO c.example\r\n", "250 ").await;
+    say(&mut client, "MAIL FROM:<a@c.example>\r\n", "250 ").await;
+    server.shutdown.begin();
+    say(&mut client, "RCPT TO:<b@d.example>\r\nDATA\r\n", "354 ").await;
+    say(&mut client, "x\r\n.\r\n", "421 4.3.2").await;
+    drop(client);
+    assert_eq!(server.task.await.unwrap().unwrap(), Ending::Closed);
+    assert!(server.heard.all().contains(&"message".into()));
+}
+
+#[tokio::test]
+async fn an_idle_session_ends_when_the_shutdown_begins() {
+    let server = server(LONG, None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    server.shutdown.begin();
+    hear(&mut client, "421 4.3.2").await;
+}
+
+#[tokio::test]
+async fn who_is_hung_up_on_still_hears_why() {
+    let server = server(LONG, None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    let junk = "XXXX\r\n".repeat(20_000);
+    client.write_all(junk.as_bytes()).await.unwrap();
+    hear(&mut client, "421 ").await;
+}
+
+#[tokio::test]
+async fn what_was_said_in_clear_text_does_not_survive_the_handshake() {
+    let made = tls::self_signed(&["mx.example"]).unwrap();
+    let acceptor = TlsAcceptor::from(made.server_config().unwrap());
+    let server = server(LONG, Some(acceptor)).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, "EHLO c.example\r\n", "250 ").await;
+    say(&mut client, "STARTTLS\r\nMAIL FROM:<intruder@c.example>\r\n", "220 ").await;
+    // No handshake follows, so that the server gives up; the point is what it did not hear.
+    client.write_all(b"RCPT TO:<b@d.example>\r\n").await.unwrap();
+    let ended = server.task.await.unwrap();
+    assert!(matches!(ended, Err(ConnectionError::Handshake(_))), "{ended:?}");
+    assert_eq!(server.heard.all(), ["connect", "hello c.example"]);
+}
+
+const LONG: Duration = Duration::from_secs(30);
