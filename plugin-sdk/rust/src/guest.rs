@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use crate::Plugin;
 use crate::bindings::smtp::filter::log;
 use crate::exports::lifecycle::Subscription;
+use crate::{Plugin, Question, Verdict};
 
 /// Where a plugin lives between `configure` and its hooks.
 #[derive(Debug)]
@@ -26,9 +26,10 @@ impl<P: Plugin> Slot<P> {
     }
 
     /// Asks the plugin.
-    pub fn ask<A>(&self, question: impl FnOnce(&mut P) -> A) -> A {
+    pub fn ask(&self, question: Question<'_>) -> Verdict {
         let mut plugin = self.0.borrow_mut();
-        question(plugin.as_mut().expect("the gateway configures a plugin before any hook"))
+        let plugin = plugin.as_mut().expect("the gateway configures a plugin before any hook");
+        plugin.ask(question)
     }
 }
 

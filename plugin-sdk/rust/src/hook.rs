@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{Message, Recipient, Session, Transaction, Verdict};
+
 /// A step of the conversation at which plugins are asked.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Hook {
@@ -35,6 +37,25 @@ impl fmt::Display for Hook {
     }
 }
 
+/// What a hook is asked, with all that it may look at.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    /// May this client talk to us?
+    Connect(&'a Session),
+    /// By this name?
+    Helo(&'a Session, &'a str),
+    /// Mail from this sender?
+    Mail(&'a Session, &'a Transaction),
+    /// To this recipient?
+    Rcpt(&'a Session, &'a Transaction, &'a Recipient),
+    /// To all of these?
+    Data(&'a Session, &'a Transaction),
+    /// With this header section?
+    Headers(&'a Session, &'a Transaction, &'a Message),
+    /// This message?
+    Message(&'a Session, &'a Transaction, &'a Message),
+}
+
 /// A plugin as the gateway sees it. `#[plugin]` implements it; tests use it through
 /// [`testing`](crate::testing).
 pub trait Plugin: Sized {
@@ -46,4 +67,7 @@ pub trait Plugin: Sized {
 
     /// The hooks that these settings do not need.
     fn skip(&self) -> Vec<Hook>;
+
+    /// Asks the hook that is written for this question; `next` if none is.
+    fn ask(&mut self, question: Question<'_>) -> Verdict;
 }

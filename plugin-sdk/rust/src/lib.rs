@@ -72,6 +72,7 @@ pub mod guest;
 mod hook;
 pub mod log;
 pub mod metrics;
+mod refusal;
 #[doc(hidden)]
 pub mod settings;
 #[cfg(not(target_family = "wasm"))]
@@ -88,5 +89,6 @@ pub use self::bindings::smtp::filter::types::{Message, Reader, Session, Transact
 pub use self::envelope::split_address;
 #[cfg(not(target_family = "wasm"))]
 pub use self::fakes::{Message, Reader, Session, Transaction, Writer};
-pub use self::hook::{Hook, Plugin};
+pub use self::hook::{Hook, Plugin, Question};
+pub use self::refusal::Refusal;
 pub use self::verdict::Answer;

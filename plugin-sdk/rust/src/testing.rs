@@ -24,3 +24,14 @@ pub fn subscribed<P: Plugin>(plugin: &P) -> Vec<crate::Hook> {
     let skip = plugin.skip();
     P::HOOKS.iter().copied().filter(|hook| !skip.contains(hook)).collect()
 }
+
+/// The YAML under `settings:` of the first example in a README, so that a test can keep it honest.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn settings_in(readme: &str) -> &str {
+    let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let settings = example.and_then(|example| example.split_once("settings:\n"));
+    settings.expect("the README has a YAML example with `settings:`").1
+}

@@ -1,14 +1,14 @@
 //! What each hook is called, and what its method may look at.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Error, FnArg, Ident, ReturnType, Signature, Type};
 
 /// One hook of the contract.
 pub(crate) struct Hook {
-    /// The method's name, and that of the variant of `Hook` in small letters.
+    /// The method's name.
     pub(crate) method: &'static str,
-    pub(crate) variant: &'static str,
+    variant: &'static str,
     /// The module of its bindings and the macro in it that exports.
     pub(crate) module: &'static str,
     pub(crate) export: &'static str,
@@ -66,31 +66,49 @@ impl Hook {
         quote!(#(#parameters),*)
     }
 
-    /// The arguments of the author's method, which takes what it wants in the order that it wants.
-    pub(crate) fn arguments(&self, signature: &Signature) -> syn::Result<TokenStream> {
+    /// The question that those parameters make.
+    pub(crate) fn question(&self) -> TokenStream {
+        let variant = self.variant();
+        let subjects = self.sees.iter().map(|subject| match subject {
+            Session => quote!(session),
+            Name => quote!(&name),
+            Transaction => quote!(transaction),
+            Recipient => quote!(&recipient),
+            Message => quote!(message),
+        });
+        quote!(sdk::Question::#variant(#(#subjects),*))
+    }
+
+    /// From the question to the author's method, which takes what it wants in the order that it
+    /// wants.
+    pub(crate) fn arm(&self, signature: &Signature) -> syn::Result<TokenStream> {
         check_receiver(signature)?;
         if matches!(signature.output, ReturnType::Default) {
             return Err(Error::new_spanned(signature, "a hook answers with a `Verdict`"));
         }
-        let arguments = signature
-            .inputs
+        let inputs = signature.inputs.iter().skip(1);
+        let wanted =
+            inputs.map(|input| self.argument(input)).collect::<syn::Result<Vec<Subject>>>()?;
+        let pattern = self
+            .sees
             .iter()
-            .skip(1)
-            .map(|input| self.argument(input))
-            .collect::<syn::Result<Vec<_>>>()?;
-        Ok(quote!(#(#arguments),*))
+            .map(|subject| if wanted.contains(subject) { subject.binding() } else { quote!(_) });
+        let arguments = wanted.iter().map(|subject| subject.binding());
+        let (variant, method) = (self.variant(), &signature.ident);
+        Ok(quote! {
+            sdk::Question::#variant(#(#pattern),*) => sdk::Answer::verdict(self.#method(#(#arguments),*)),
+        })
     }
 
-    fn argument(&self, input: &FnArg) -> syn::Result<TokenStream> {
-        let subject = subject(input).filter(|subject| self.sees.contains(subject));
-        Ok(match subject {
-            Some(Session) => quote!(session),
-            Some(Name) => quote!(&name),
-            Some(Transaction) => quote!(transaction),
-            Some(Recipient) => quote!(&recipient),
-            Some(Message) => quote!(message),
-            None => return Err(Error::new_spanned(input, self.expected())),
-        })
+    /// The variant of `Hook` and of `Question`.
+    pub(crate) fn variant(&self) -> Ident {
+        Ident::new(self.variant, Span::call_site())
+    }
+
+    fn argument(&self, input: &FnArg) -> syn::Result<Subject> {
+        subject(input)
+            .filter(|subject| self.sees.contains(subject))
+            .ok_or_else(|| Error::new_spanned(input, self.expected()))
     }
 
     fn expected(&self) -> String {
@@ -100,6 +118,16 @@ impl Hook {
 }
 
 impl Subject {
+    fn binding(self) -> TokenStream {
+        match self {
+            Session => quote!(session),
+            Name => quote!(name),
+            Transaction => quote!(transaction),
+            Recipient => quote!(recipient),
+            Message => quote!(message),
+        }
+    }
+
     fn written(self) -> &'static str {
         match self {
             Session => "`&Session`",

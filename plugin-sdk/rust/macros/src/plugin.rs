@@ -30,7 +30,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     }
     let methods = sort(&block)?;
     let describe = describe(&block.self_ty, &methods)?;
-    let exports = exports(&block.self_ty, &methods)?;
+    let exports = exports(&block.self_ty, &methods);
     Ok(quote! {
         #block
 
@@ -77,7 +77,8 @@ fn names() -> String {
 
 /// `impl Plugin`: what the gateway's glue and native tests need to know, on every target.
 fn describe(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
-    let hooks = methods.hooks.iter().map(|(hook, _)| Ident::new(hook.variant, Span::call_site()));
+    let hooks = methods.hooks.iter().map(|(hook, _)| hook.variant());
+    let ask = ask(methods)?;
     let configure = match methods.configure {
         Some(signature) => {
             let settings = settings_type(signature)?;
@@ -109,8 +110,22 @@ fn describe(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
             fn skip(&self) -> ::std::vec::Vec<sdk::Hook> {
                 #skip
             }
+
+            fn ask(&mut self, question: sdk::Question<'_>) -> sdk::Verdict {
+                #ask
+            }
         }
     })
+}
+
+fn ask(methods: &Methods<'_>) -> syn::Result<TokenStream> {
+    let arms = methods
+        .hooks
+        .iter()
+        .map(|(hook, signature)| hook.arm(signature))
+        .collect::<syn::Result<Vec<_>>>()?;
+    let others = (arms.len() < HOOKS.len()).then(|| quote!(_ => sdk::Verdict::Next,));
+    Ok(quote!(match question { #(#arms)* #others }))
 }
 
 fn settings_type(signature: &Signature) -> syn::Result<&Type> {
@@ -125,13 +140,9 @@ fn settings_type(signature: &Signature) -> syn::Result<&Type> {
 }
 
 /// The exports of the component: `lifecycle` and the hooks that are written, no others.
-fn exports(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
-    let hooks = methods
-        .hooks
-        .iter()
-        .map(|(hook, signature)| export(hook, signature))
-        .collect::<syn::Result<Vec<_>>>()?;
-    Ok(quote! {
+fn exports(plugin: &Type, methods: &Methods<'_>) -> TokenStream {
+    let hooks = methods.hooks.iter().map(|(hook, _)| export(hook));
+    quote! {
         #[cfg(target_family = "wasm")]
         const _: () = {
             ::std::thread_local! {
@@ -153,23 +164,19 @@ fn exports(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
 
             #(#hooks)*
         };
-    })
+    }
 }
 
-fn export(hook: &Hook, signature: &Signature) -> syn::Result<TokenStream> {
-    let method = &signature.ident;
-    let parameters = hook.parameters();
-    let arguments = hook.arguments(signature)?;
+fn export(hook: &Hook) -> TokenStream {
+    let (parameters, question) = (hook.parameters(), hook.question());
     let module = Ident::new(hook.module, Span::call_site());
     let export = Ident::new(hook.export, Span::call_site());
-    Ok(quote! {
+    quote! {
         impl sdk::exports::#module::Guest for Exports {
             fn handle(#parameters) -> sdk::Verdict {
-                PLUGIN.with(|slot| {
-                    slot.ask(|plugin| sdk::Answer::verdict(plugin.#method(#arguments)))
-                })
+                PLUGIN.with(|slot| slot.ask(#question))
             }
         }
         sdk::exports::#module::#export!(Exports with_types_in sdk::exports::#module);
-    })
+    }
 }
