@@ -1,0 +1,277 @@
+//! Does what no plugin should, where its settings say, for the tests of the gateway.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use portcullis_plugin::{EditError, Hook, Message, Transaction, Verdict, log, plugin};
+use serde::Deserialize;
+
+/// The plugin is its settings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Misbehave {
+    mode: Mode,
+    #[serde(default)]
+    when: When,
+    /// With `rewrite-body`: the new body.
+    #[serde(default)]
+    body: String,
+    /// With `remember`: how often the plugin was asked in this copy of its memory.
+    #[serde(skip)]
+    asked: u32,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mode {
+    /// Ends without a word.
+    Abort,
+    /// Refuses with CR LF and a reply of its own making in the text.
+    Crlf,
+    /// Allocates until it may not.
+    EatMemory,
+    /// Tries all edits, and refuses if one of them is let through.
+    Edit,
+    /// `configure` gives an error.
+    FailConfigure,
+    /// Writes 10,000 lines of 10 KiB.
+    FloodLog,
+    /// Takes for ever.
+    Loop,
+    /// `configure` takes for ever.
+    LoopConfigure,
+    /// Refuses with text beyond ASCII.
+    NonAscii,
+    /// Calls itself until the stack ends.
+    Recurse,
+    /// Refuses whoever finds traces of an earlier mail in its memory.
+    Remember,
+    /// Puts another body into the message; well-behaved with the grant.
+    RewriteBody,
+    /// Panics.
+    Trap,
+    /// `configure` panics.
+    TrapConfigure,
+    /// Refuses with 200.
+    WrongClass,
+}
+
+/// Where to do it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct When {
+    hook: Place,
+    /// Only for this sender; from the hook `mail` on.
+    sender: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Place {
+    Connect,
+    Helo,
+    Mail,
+    Rcpt,
+    Data,
+    Headers,
+    Message,
+}
+
+#[plugin]
+impl Misbehave {
+    fn configure(settings: Self) -> Result<Self, String> {
+        match settings.mode {
+            Mode::FailConfigure => return Err("this plugin is never content".to_owned()),
+            Mode::LoopConfigure => turn_for_ever(),
+            Mode::TrapConfigure => panic!("configured to panic"),
+            _ => {}
+        }
+        let early = matches!(settings.when.hook, Place::Connect | Place::Helo);
+        if early && settings.when.sender.is_some() {
+            return Err("when.sender: there is no sender before the hook `mail`".to_owned());
+        }
+        Ok(settings)
+    }
+
+    fn skip(&self) -> Vec<Hook> {
+        PLACES.into_iter().filter(|(at, _)| *at != self.when.hook).map(|(_, hook)| hook).collect()
+    }
+
+    fn connect(&mut self) -> Verdict {
+        self.act(None, None)
+    }
+
+    fn helo(&mut self) -> Verdict {
+        self.act(None, None)
+    }
+
+    fn mail(&mut self, transaction: &Transaction) -> Verdict {
+        self.act(Some(transaction), None)
+    }
+
+    fn rcpt(&mut self, transaction: &Transaction) -> Verdict {
+        self.act(Some(transaction), None)
+    }
+
+    fn data(&mut self, transaction: &Transaction) -> Verdict {
+        self.act(Some(transaction), None)
+    }
+
+    fn headers(&mut self, transaction: &Transaction, message: &Message) -> Verdict {
+        self.act(Some(transaction), Some(message))
+    }
+
+    fn message(&mut self, transaction: &Transaction, message: &Message) -> Verdict {
+        self.act(Some(transaction), Some(message))
+    }
+}
+
+const PLACES: [(Place, Hook); 7] = [
+    (Place::Connect, Hook::Connect),
+    (Place::Helo, Hook::Helo),
+    (Place::Mail, Hook::Mail),
+    (Place::Rcpt, Hook::Rcpt),
+    (Place::Data, Hook::Data),
+    (Place::Headers, Hook::Headers),
+    (Place::Message, Hook::Message),
+];
+
+/// Beside the plugin itself, the other place where a guest can keep something.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+
+impl Default for When {
+    fn default() -> Self {
+        Self { hook: Place::Mail, sender: None }
+    }
+}
+
+impl Misbehave {
+    fn act(&mut self, transaction: Option<&Transaction>, message: Option<&Message>) -> Verdict {
+        let sender = transaction.and_then(Transaction::sender);
+        if self.when.sender.is_some() && self.when.sender != sender {
+            return Verdict::Next;
+        }
+        match self.mode {
+            Mode::Abort => std::process::abort(),
+            Mode::Crlf => refuse(550, "no\r\n250 2.0.0 yes"),
+            Mode::EatMemory => eat_memory(),
+            Mode::Edit => edit(transaction, message),
+            Mode::FloodLog => flood_log(),
+            Mode::Loop => turn_for_ever(),
+            Mode::NonAscii => refuse(550, "n\u{f8}"),
+            Mode::Recurse => refuse(550, &descend(0).to_string()),
+            Mode::Remember => self.remember(),
+            Mode::RewriteBody => rewrite(message, &self.body),
+            Mode::Trap => panic!("told to panic"),
+            Mode::WrongClass => refuse(200, "no, but the code says yes"),
+            Mode::FailConfigure | Mode::LoopConfigure | Mode::TrapConfigure => Verdict::Next,
+        }
+    }
+
+    /// In `rcpt` a transaction asks once for each recipient; in all other hooks a second question
+    /// means that memory outlived its mail.
+    fn remember(&mut self) -> Verdict {
+        self.asked += 1;
+        let before = self.asked.max(ASKED.fetch_add(1, Ordering::Relaxed) + 1) - 1;
+        if before == 0 {
+            Verdict::Next
+        } else {
+            refuse(550, &format!("asked {before} times before"))
+        }
+    }
+}
+
+fn refuse(code: u16, text: &str) -> Verdict {
+    Verdict::reject(code, "5.7.1", text)
+}
+
+fn turn_for_ever() -> ! {
+    loop {
+        black_box(());
+    }
+}
+
+fn eat_memory() -> Verdict {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(black_box(vec![1_u8; 1024 * 1024]));
+    }
+}
+
+fn descend(depth: u64) -> u64 {
+    let frame = black_box([depth; 16]);
+    if frame[0] == u64::MAX { 0 } else { black_box(descend(frame[0] + 1)) + frame[15] }
+}
+
+fn flood_log() -> Verdict {
+    let line = "flood ".repeat(1706);
+    for _ in 0..10_000 {
+        log::error(&line, &[("line", &line)]);
+    }
+    Verdict::Next
+}
+
+fn edit(transaction: Option<&Transaction>, message: Option<&Message>) -> Verdict {
+    let mut results = Vec::new();
+    if let Some(transaction) = transaction {
+        results.push(("set-sender", transaction.set_sender(Some("intruder@example.org"))));
+        results.push(("add-recipient", transaction.add_recipient("spy@example.org").map(drop)));
+        results.push(("set-recipient", transaction.set_recipient(0, "spy@example.org")));
+        results.push(("drop-recipient", transaction.drop_recipient(0)));
+        results.push(("route", transaction.route("elsewhere", None)));
+    }
+    if let Some(message) = message {
+        results.push(("add-header", message.add_header(None, "X-Intruder", b"was here")));
+        results.push(("set-header", message.set_header("Subject", 0, b"was here")));
+        results.push(("drop-header", message.drop_header("Subject", 0)));
+        results.push(("replace-body", message.replace_body().map(drop)));
+    }
+    match results.iter().find(|(_, result)| *result != Err(EditError::Denied)) {
+        Some((name, result)) => refuse(550, &format!("{name} was not denied: {result:?}")),
+        None => Verdict::Next,
+    }
+}
+
+fn rewrite(message: Option<&Message>, body: &str) -> Verdict {
+    let Some(message) = message else { return refuse(554, "there is no message yet") };
+    let written = message.replace_body().and_then(|writer| {
+        writer.write(body.as_bytes())?;
+        writer.finish()
+    });
+    match written {
+        Ok(()) => Verdict::Next,
+        Err(error) => refuse(554, &format!("cannot rewrite: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_plugin::testing;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_hook_that_is_named_is_called() {
+        let settings = json!({ "mode": "loop", "when": { "hook": "rcpt" } });
+        let plugin: Misbehave = testing::configure(&settings).unwrap();
+        assert_eq!(testing::subscribed(&plugin), [Hook::Rcpt]);
+    }
+
+    #[test]
+    fn other_senders_are_left_alone() {
+        let settings = json!({ "mode": "trap", "when": { "sender": "trap@example.org" } });
+        let mut plugin: Misbehave = testing::configure(&settings).unwrap();
+        assert_eq!(plugin.mail(&Transaction::fake()), Verdict::Next);
+        let trapped = Transaction::fake().with_sender("trap@example.org");
+        assert!(std::panic::catch_unwind(move || plugin.mail(&trapped)).is_err());
+    }
+
+    #[test]
+    fn edits_are_refused_without_grant() {
+        let mut plugin: Misbehave = testing::configure(&json!({ "mode": "edit" })).unwrap();
+        let message = Message::fake("Subject: a\n\nb\n");
+        assert_eq!(plugin.message(&Transaction::fake(), &message), Verdict::Next);
+    }
+}
