@@ -133,7 +133,7 @@ impl Source {
 
 /// All floors, by module.
 fn floors() -> BTreeMap<String, u32> {
-    let root = fs::read_to_string(source_directory().join("lib.rs")).unwrap();
+    let root = fs::read_to_string(source_directory().join("lib.rs")).expect("the crate has a root");
     let mut floors = BTreeMap::new();
     for line in root.lines().filter_map(|line| line.strip_prefix("//! ")) {
         let Some((floor, rest)) = line.split_once("  ") else { continue };
@@ -151,8 +151,8 @@ fn sources() -> Vec<Source> {
     let mut folders = vec![root.clone()];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let file = entry.unwrap().path();
+        for entry in fs::read_dir(folder).expect("the crate has its sources") {
+            let file = entry.expect("a folder that can be read").path();
             if file.is_dir() {
                 folders.push(file);
             } else if file.extension().is_some_and(|extension| extension == "rs") {
@@ -165,10 +165,10 @@ fn sources() -> Vec<Source> {
 
 /// The root itself sees everything, so it is left out.
 fn source(root: &Path, file: PathBuf) -> Option<Source> {
-    let path = file.strip_prefix(root).unwrap().with_extension("");
+    let path = file.strip_prefix(root).expect("found below it").with_extension("");
     let module = path.iter().next()?.to_str()?.to_owned();
     let depth = path.iter().count();
-    let text = fs::read_to_string(&file).unwrap();
+    let text = fs::read_to_string(&file).expect("Rust is UTF-8");
     (module != "lib").then_some(Source { file, module, depth, text })
 }
 
