@@ -4,6 +4,7 @@
 //! characters, and those that turn text around, are escaped, in messages and in fields.
 
 mod line;
+mod record;
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
@@ -20,6 +21,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use line::Value;
+
+pub use record::{Decision, EditRecord, RecipientRecord, TransactionRecord};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -202,7 +205,7 @@ mod tests {
         }
     }
 
-    fn logged(format: Format, filter: &str, events: impl FnOnce()) -> String {
+    pub(super) fn logged(format: Format, filter: &str, events: impl FnOnce()) -> String {
         let output = Output::default();
         let writer = output.clone();
         let log = Log::new(format, false, move || writer.clone());
