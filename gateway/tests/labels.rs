@@ -1,6 +1,6 @@
-//! Modules that may not see each other mean the same by their labels.
+//! Modules that may not see each other mean the same by their labels, and the README knows them.
 
-use portcullis::metrics::{REASONS, RESULTS};
+use portcullis::metrics::{Metrics, Names, REASONS, RESULTS, Stage};
 use portcullis::policy::{FailureReason, Opinion};
 use portcullis_smtp::Reply;
 
@@ -25,4 +25,20 @@ fn every_opinion_has_its_counter() {
     labels.push("failure");
     labels.sort_unstable();
     assert_eq!(labels, RESULTS);
+}
+
+#[test]
+fn every_metric_has_its_row_in_the_readme() {
+    let readme = include_str!("../README.md");
+    let metrics = Metrics::new(&Names {
+        listeners: vec!["mx".to_owned()],
+        plugins: vec![("access".to_owned(), vec!["rcpt"])],
+        upstreams: vec!["store".to_owned()],
+    });
+    metrics.watch_content(|| (0, 0));
+    metrics.upstream("store").reply(Stage::Banner, 220);
+    let text = metrics.render();
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let missing: Vec<&str> = names.filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
