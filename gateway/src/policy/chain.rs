@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
 use tracing::warn;
 
 use super::{Answer, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy};
 use crate::config::OnFailure;
-use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts};
+use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
 use crate::metrics::PluginMetrics;
+use crate::telemetry::EditRecord;
 
 /// One plugin in a chain, with its numbers.
 #[derive(Clone, Debug)]
@@ -45,8 +46,10 @@ pub struct Case {
     pub message: Option<Message>,
     /// Recipients that a plugin refused after it saw the message.
     pub refused: Vec<(u32, Reply)>,
-    /// What plugins changed, for the transaction's record: `plugin: old -> new`.
-    pub changes: Vec<String>,
+    /// What plugins changed, for the transaction's record.
+    pub edits: Vec<EditRecord>,
+    /// Time that plugins took.
+    pub plugins_time: Duration,
     /// Upper bound for a body that a plugin writes, in octets.
     pub message_octets: u64,
 }
@@ -188,7 +191,7 @@ impl Chain {
         &self,
         n: usize,
         hook: Hook,
-        case: &Case,
+        case: &mut Case,
         memory: &Memory,
         copies: &mut Copies,
     ) -> Result<Answer, HookFailure> {
@@ -198,7 +201,9 @@ impl Chain {
         let started = Instant::now();
         let answer = copy.call(case.hook_call(hook, n, memory)).await;
         let result = answer.as_ref().map_or("failure", |answer| answer.opinion.label());
-        link.metrics.hook_called(hook.label(), result, started.elapsed());
+        let took = started.elapsed();
+        link.metrics.hook_called(hook.label(), result, took);
+        case.plugins_time += took;
         // A copy that failed may hold anything; it is never asked again.
         if kept && answer.is_ok() {
             copies.0.insert(n, copy);
@@ -228,8 +233,7 @@ impl Case {
             return;
         }
         for edit in edits {
-            let change = self.describe(edit);
-            self.changes.push(format!("{plugin}: {change}"));
+            self.edits.push(self.describe(plugin, edit));
             match edit {
                 Edit::AddRecipient(recipient) => {
                     self.next_index = self.next_index.max(recipient.index.saturating_add(1));
@@ -264,49 +268,58 @@ impl Case {
         self.recipient.as_mut().filter(|judged| index.is_none_or(|index| index == judged.index))
     }
 
-    fn describe(&self, edit: &Edit) -> String {
-        let address = |index: u32| {
-            let known = self.envelope.iter().flat_map(|envelope| &envelope.recipients);
-            known
-                .chain(&self.recipient)
-                .find(|recipient| recipient.index == index)
-                .map_or_else(|| format!("recipient {index}"), |found| found.address.to_string())
+    fn describe(&self, plugin: &str, edit: &Edit) -> EditRecord {
+        let record = |what: &str, old: Option<&str>, new: Option<&str>| {
+            EditRecord::new(plugin, what, old, new)
         };
         match edit {
-            Edit::AddRecipient(recipient) => format!("add recipient {}", recipient.address),
-            Edit::DropRecipient(index) => format!("drop recipient {}", address(*index)),
-            Edit::Header(edit) => self.describe_header(edit),
-            Edit::RefuseRecipient(index, reply) => format!("refuse {}: {reply}", address(*index)),
+            Edit::AddRecipient(added) => record("recipient", None, Some(added.address.as_str())),
+            Edit::DropRecipient(index) => record("recipient", Some(&self.address(*index)), None),
+            Edit::Header(edit) => self.describe_header(plugin, edit),
+            Edit::RefuseRecipient(index, reply) => {
+                record("refusal", Some(&self.address(*index)), Some(&reply.to_string()))
+            }
             Edit::ReplaceBody(body) => {
                 let old = self.message.as_ref().map_or(0, |message| message.body.octets());
-                format!("body of {old} octets -> {} octets", body.octets())
+                let (old, new) = (format!("{old} octets"), format!("{} octets", body.octets()));
+                record("body", Some(&old), Some(&new))
             }
-            Edit::Route { upstream, index: Some(index) } => {
-                format!("route {} -> {upstream}", address(*index))
+            Edit::Route { upstream, index } => {
+                let whose = index.map_or_else(|| "all".to_owned(), |index| self.address(index));
+                record(&format!("route of {whose}"), None, Some(upstream))
             }
-            Edit::Route { upstream, index: None } => format!("route all -> {upstream}"),
-            Edit::SetRecipient(index, new) => format!("recipient {} -> {new}", address(*index)),
+            Edit::SetRecipient(index, new) => {
+                record("recipient", Some(&self.address(*index)), Some(new.as_str()))
+            }
             Edit::SetSender(new) => {
                 let old = self.envelope.as_ref().map(|envelope| envelope.reverse_path.to_string());
-                format!("sender <{}> -> <{new}>", old.unwrap_or_default())
+                record("sender", old.as_deref(), Some(&new.to_string()))
             }
         }
     }
 
-    fn describe_header(&self, edit: &crate::message::HeaderEdit) -> String {
-        use crate::message::HeaderEdit;
+    fn describe_header(&self, plugin: &str, edit: &HeaderEdit) -> EditRecord {
         let old = |name: &str, nth: u32| {
             let header = self.message.as_ref().map(|message| message.header.clone());
             let value = header.and_then(|header| header.values(name).nth(nth as usize));
-            shown(&value.unwrap_or_default())
+            value.map(|value| String::from_utf8_lossy(&value).into_owned())
         };
-        match edit {
-            HeaderEdit::Add { name, value, .. } => format!("add {name}: {}", shown(value)),
-            HeaderEdit::Drop { name, nth } => format!("drop {name}: {}", old(name, *nth)),
-            HeaderEdit::Set { name, nth, value } => {
-                format!("{name}: {} -> {}", old(name, *nth), shown(value))
-            }
-        }
+        let (name, old, new) = match edit {
+            HeaderEdit::Add { name, value, .. } => (name, None, Some(value)),
+            HeaderEdit::Drop { name, nth } => (name, old(name, *nth), None),
+            HeaderEdit::Set { name, nth, value } => (name, old(name, *nth), Some(value)),
+        };
+        let new = new.map(|value| String::from_utf8_lossy(value));
+        EditRecord::new(plugin, format!("header {name}"), old.as_deref(), new.as_deref())
+    }
+
+    /// A recipient's address, for the record.
+    fn address(&self, index: u32) -> String {
+        let known = self.envelope.iter().flat_map(|envelope| &envelope.recipients);
+        known
+            .chain(&self.recipient)
+            .find(|recipient| recipient.index == index)
+            .map_or_else(|| format!("recipient {index}"), |found| found.address.to_string())
     }
 }
 
@@ -352,16 +365,6 @@ fn consequence(on_failure: OnFailure) -> Decision {
         }
     }
 }
-
-/// A header value for the log: cut, escaped.
-fn shown(value: &[u8]) -> String {
-    let cut = &value[..value.len().min(SHOWN_OCTETS)];
-    let dots = if cut.len() < value.len() { "..." } else { "" };
-    format!("{:?}{dots}", String::from_utf8_lossy(cut))
-}
-
-/// Enough to recognise a value in a log line.
-const SHOWN_OCTETS: usize = 120;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use portcullis_smtp::ReversePath;
 
 use super::*;
-use crate::message::{Content, HeaderEdit, HeaderSection};
+use crate::message::{Content, HeaderSection};
 use crate::metrics::{Metrics, Names};
 use crate::policy::{BoxFuture, FailureReason};
 
@@ -111,7 +111,8 @@ fn case() -> Case {
         next_index: 0,
         message: Some(Message { header: header.into(), body: Content::from_bytes(Vec::new()) }),
         refused: Vec::new(),
-        changes: Vec::new(),
+        edits: Vec::new(),
+        plugins_time: Duration::ZERO,
         message_octets: 1000,
     }
 }
@@ -202,7 +203,9 @@ async fn the_next_plugin_sees_what_the_one_before_it_edited() {
     let heard = second.heard.lock().unwrap();
     let header = &heard[0].message.as_ref().unwrap().header;
     assert_eq!(header.as_bytes(), b"Subject: new\r\n\r\n");
-    assert_eq!(case.changes[0], "first: Subject: \"old\" -> \"new\"");
+    let edit = &case.edits[0];
+    assert_eq!((edit.plugin.as_str(), edit.what.as_str()), ("first", "header Subject"));
+    assert_eq!((edit.old.as_deref(), edit.new.as_deref()), (Some("old"), Some("new")));
 }
 
 #[tokio::test]
