@@ -77,7 +77,7 @@ impl Metrics {
             metrics.listener(listener);
         }
         for (plugin, hooks) in &names.plugins {
-            metrics.plugins.get(plugin, || metrics.plugin_families.resolve(plugin, hooks));
+            metrics.announce_plugin(plugin, hooks);
         }
         for upstream in &names.upstreams {
             metrics.upstream(upstream);
@@ -90,10 +90,15 @@ impl Metrics {
         self.listeners.get(name, || self.listener_families.resolve(name))
     }
 
-    /// The metrics of a plugin, by its name in the configuration. One that was not announced to
-    /// [`Metrics::new`] has no hooks.
+    /// The metrics of a plugin, by its name in the configuration. One that was not announced
+    /// has no hooks.
     pub fn plugin(&self, name: &str) -> Arc<PluginMetrics> {
-        self.plugins.get(name, || self.plugin_families.resolve(name, &[]))
+        self.plugins.get(name, || self.plugin_families.resolve(name))
+    }
+
+    /// Announces a plugin that is known only after [`Metrics::new`], with the labels of its hooks.
+    pub fn announce_plugin(&self, name: &str, hooks: &[&'static str]) {
+        self.plugin_families.announce(&self.plugin(name), name, hooks);
     }
 
     /// The metrics of an upstream, by its name in the configuration.

@@ -2,6 +2,7 @@
 
 mod custom;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
@@ -59,7 +60,16 @@ impl PluginFamilies {
         }
     }
 
-    pub(super) fn resolve(&self, plugin: &str, hooks: &[&'static str]) -> PluginMetrics {
+    pub(super) fn resolve(&self, plugin: &str) -> PluginMetrics {
+        let dropped = self.dropped.with_label_values(&[plugin]);
+        PluginMetrics {
+            hooks: OnceLock::new(),
+            custom: Custom::new(plugin, self.registry.clone(), dropped),
+        }
+    }
+
+    /// Says which hooks the plugin answers. Only the first time counts: a plugin is loaded once.
+    pub(super) fn announce(&self, metrics: &PluginMetrics, plugin: &str, hooks: &[&'static str]) {
         let per_hook = |hook: &&'static str| HookMetrics {
             hook,
             results: RESULTS
@@ -68,21 +78,15 @@ impl PluginFamilies {
                 .map(|reason| (reason, self.failures.with_label_values(&[plugin, hook, reason]))),
             seconds: self.call_seconds.with_label_values(&[plugin, hook]),
         };
-        PluginMetrics {
-            hooks: hooks.iter().map(per_hook).collect(),
-            custom: Custom::new(
-                plugin,
-                self.registry.clone(),
-                self.dropped.with_label_values(&[plugin]),
-            ),
-        }
+        metrics.hooks.get_or_init(|| hooks.iter().map(per_hook).collect());
     }
 }
 
 /// The metrics of one plugin, resolved once.
 #[derive(Debug)]
 pub struct PluginMetrics {
-    hooks: Vec<HookMetrics>,
+    /// Known once the plugin is loaded.
+    hooks: OnceLock<Vec<HookMetrics>>,
     custom: Custom,
 }
 
@@ -120,7 +124,7 @@ impl PluginMetrics {
     }
 
     fn hook(&self, hook: &'static str) -> Option<&HookMetrics> {
-        self.hooks.iter().find(|metrics| metrics.hook == hook)
+        self.hooks.get()?.iter().find(|metrics| metrics.hook == hook)
     }
 }
 

@@ -180,7 +180,7 @@ async fn a_copy_serves_one_transaction_and_none_after_a_failure() {
 #[tokio::test]
 async fn copies_for_the_hooks_before_mail_do_not_stay() {
     let plugin = plugin("plugin", |_| answer(Opinion::Next));
-    let chain = chain(&[plugin.clone()]);
+    let chain = chain(std::slice::from_ref(&plugin));
     let (mut memory, mut copies) = (Memory::default(), Copies::default());
     for hook in [Hook::Connect, Hook::Helo] {
         let _ = chain.ask(hook, &mut case(), &mut memory, &mut copies).await;
