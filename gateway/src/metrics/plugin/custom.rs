@@ -276,7 +276,7 @@ mod tests {
     fn a_name_of_the_gateway_itself_is_not_to_be_had() {
         let registry = Registry::new();
         let families = super::super::PluginFamilies::new(&registry);
-        let plugin = families.resolve("metrics", &[]);
+        let plugin = families.resolve("metrics");
         plugin.add("dropped", 1, None);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         assert!(text.contains("portcullis_plugin_metrics_dropped_total{plugin=\"metrics\"} 1\n"));
