@@ -30,7 +30,7 @@ impl Senders {
                 if local_part.is_empty() || domain.is_empty() || pattern.contains(['<', '>', '*']) {
                     return Err(form(pattern));
                 }
-                self.addresses.entry(pattern.to_lowercase().into()).or_insert(number);
+                self.addresses.entry(pattern.to_ascii_lowercase().into()).or_insert(number);
             }
         }
         Ok(())
@@ -40,7 +40,7 @@ impl Senders {
     pub(crate) fn find(&self, sender: Option<&str>) -> Option<u32> {
         let Some(sender) = sender else { return self.null };
         if !self.addresses.is_empty()
-            && let Some(number) = self.addresses.get(sender.to_lowercase().as_str())
+            && let Some(number) = self.addresses.get(sender.to_ascii_lowercase().as_str())
         {
             return Some(*number);
         }
