@@ -16,8 +16,8 @@ pub(super) struct Intake {
     refusal: Option<Refusal>,
 }
 
-/// Why the session itself refuses a message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Why the session itself refuses a message; the last of those that apply is told.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Refusal {
     BareNewline,
     Loop,
@@ -56,9 +56,8 @@ impl Intake {
         let before = content.len();
         let decoded = self.decoder.decode(octets, content);
         let was_refused = self.refusal.is_some();
-        if !was_refused {
-            self.refusal = self.judge(&content[before..], decoded, settings);
-        }
+        // Goes on after a refusal, so that what is told does not depend on segments.
+        self.refusal = self.refusal.max(self.judge(&content[before..], decoded, settings));
         if self.refusal.is_some() {
             content.clear();
         }
@@ -74,13 +73,14 @@ impl Intake {
     }
 
     fn judge(&mut self, piece: &[u8], decoded: Decoded, settings: &Settings) -> Option<Refusal> {
-        self.octets += piece.len() as u64;
+        self.octets = self.octets.saturating_add(piece.len() as u64);
+        let hops = self.hops.count(piece);
         if self.octets > settings.limits.message_octets {
             Some(Refusal::TooLarge)
+        } else if hops > settings.limits.received_hops {
+            Some(Refusal::Loop)
         } else if decoded.bare && settings.bare_newlines == BareNewlines::Refuse {
             Some(Refusal::BareNewline)
-        } else if self.hops.count(piece) > settings.limits.received_hops {
-            Some(Refusal::Loop)
         } else {
             None
         }

@@ -1,0 +1,95 @@
+//! What must hold whatever a peer and policy say.
+
+#[path = "invariants/oracle.rs"]
+mod oracle;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use self::oracle::Script;
+
+proptest! {
+    #[test]
+    fn a_session_keeps_its_promises(script in scripts()) {
+        oracle::session(&script);
+    }
+
+    #[test]
+    fn a_session_keeps_its_promises_when_octets_come(octets in vec(any::<u8>(), 17..400)) {
+        if let Some(script) = Script::from_octets(&octets) {
+            oracle::session(&script);
+        }
+    }
+
+    #[test]
+    fn a_command_means_one_thing(line in lines()) {
+        oracle::command(&line);
+    }
+
+    #[test]
+    fn a_reply_is_one_reply(
+        code in 190_u16..610,
+        status in (0_u8..7, 0_u16..1100, 0_u16..1100),
+        text in "[ -~\\n]{0,1500}|\\PC{0,20}",
+    ) {
+        oracle::reply(code, status, &text);
+    }
+}
+
+/// Words of the protocol, in an order that often makes sense.
+fn scripts() -> impl Strategy<Value = Script> {
+    let word = prop_oneof![
+        6 => Just("MAIL FROM:<alice@example.org>\r\n"),
+        8 => Just("RCPT TO:<bob@example.com>\r\n"),
+        6 => Just("DATA\r\n"),
+        6 => Just("\r\n.\r\n"),
+        2 => Just("EHLO client.example\r\n"),
+        2 => Just("LHLO client.example\r\n"),
+        1 => Just("MAIL FROM:<> SIZE=60\r\n"),
+        1 => Just("RSET\r\n"),
+        1 => Just("STARTTLS\r\n"),
+        1 => Just("NOOP\r\n"),
+        1 => Just("QUIT\r\n"),
+        1 => Just("GET / HTTP/1.1\r\n"),
+        2 => Just("Received: from a by b\r\n"),
+        2 => Just("text\r\n"),
+        2 => Just("a line that is longer than sixty-four octets with its end, to be sure\r\n"),
+        2 => Just("."),
+        2 => Just("\r"),
+        2 => Just("\n"),
+        1 => Just("\0"),
+    ];
+    let choices = vec(prop_oneof![4 => 0_u8..160, 1 => any::<u8>()], 16);
+    (any::<u8>(), choices, any::<bool>(), vec(word, 0..40)).prop_map(
+        |(flags, choices, begun, words)| {
+            let hello = if flags & oracle::LMTP == 0 { "EHLO a\r\n" } else { "LHLO a\r\n" };
+            let begin = [hello, "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<c@d.example>\r\n"];
+            let begin = if begun { &begin[..] } else { &begin[..1] };
+            let wire = [begin, &words].concat().concat().into_bytes();
+            Script { flags, choices, wire }
+        },
+    )
+}
+
+fn lines() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just("MAIL FROM:".to_owned()),
+        Just("RCPT TO:".to_owned()),
+        Just("EHLO ".to_owned()),
+        Just("<".to_owned()),
+        Just(">".to_owned()),
+        Just("@".to_owned()),
+        Just("\"".to_owned()),
+        Just("\\".to_owned()),
+        Just("[IPv6:::1]".to_owned()),
+        Just("postmaster".to_owned()),
+        Just(" SIZE=10".to_owned()),
+        "[a-z.]{1,5}",
+        "[ -~]{1,3}",
+        "\\PC",
+    ];
+    let guided = vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes());
+    let path =
+        "(MAIL FROM|RCPT TO):<(\"[ -~]{0,4}\"|[a-z+.]{1,5})@[a-z.-]{1,8}>( SIZE=[0-9]{1,3})?";
+    prop_oneof![guided, path.prop_map(String::into_bytes), vec(any::<u8>(), 0..80)]
+}

@@ -1,0 +1,387 @@
+//! What must hold whatever a peer and policy say. Driven by proptest here and by the fuzzer in
+//! `fuzz/`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use portcullis_smtp::command::{Command, Verb};
+use portcullis_smtp::server::{
+    BareNewlines, Event, Limits, Protocol, Question, Session, Settings, Step, Verdict,
+};
+use portcullis_smtp::{EnhancedStatus, Grammar, Mailbox, Reply, ReversePath};
+
+/// A conversation to be played.
+#[derive(Clone)]
+pub(crate) struct Script {
+    /// One bit for each setting.
+    pub(crate) flags: u8,
+    /// Verdicts and sizes of pieces, used in turn.
+    pub(crate) choices: Vec<u8>,
+    /// What the client sends.
+    pub(crate) wire: Vec<u8>,
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { flags, choices, wire } = self;
+        write!(f, "flags {flags:#b}, choices {choices:?}, wire \"{}\"", wire.escape_ascii())
+    }
+}
+
+impl Script {
+    /// Flags, sixteen choices, wire.
+    pub(crate) fn from_octets(octets: &[u8]) -> Option<Self> {
+        let (&flags, rest) = octets.split_first()?;
+        let (choices, wire) = rest.split_at_checked(16)?;
+        Some(Self { flags, choices: choices.to_vec(), wire: wire.to_vec() })
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            protocol: if self.has(LMTP) { Protocol::Lmtp } else { Protocol::Smtp },
+            hostname: "mx.example".to_owned(),
+            starttls: self.has(STARTTLS),
+            grammar: if self.has(STRICT) { Grammar::Strict } else { Grammar::Lenient },
+            bare_newlines: if self.has(REFUSE) {
+                BareNewlines::Refuse
+            } else {
+                BareNewlines::Normalize
+            },
+            limits: Limits {
+                command_octets: if self.has(SHORT) { 64 } else { 1024 },
+                message_octets: if self.has(SMALL) { 50 } else { 100_000 },
+                recipients: 3,
+                errors: if self.has(PATIENT) { u32::MAX } else { 5 },
+                received_hops: 2,
+            },
+        }
+    }
+
+    fn choice(&self, n: usize) -> u8 {
+        let count = self.choices.len().max(1);
+        self.choices.get(n % count).copied().unwrap_or(0)
+    }
+}
+
+pub(crate) const LMTP: u8 = 1;
+pub(crate) const STARTTLS: u8 = 2;
+pub(crate) const STRICT: u8 = 4;
+pub(crate) const REFUSE: u8 = 8;
+pub(crate) const SHORT: u8 = 16;
+pub(crate) const SMALL: u8 = 32;
+pub(crate) const PATIENT: u8 = 64;
+
+/// Plays a script twice, in pieces and as a whole, and checks every step.
+pub(crate) fn session(script: &Script) {
+    let mut pieces = Vec::new();
+    let mut rest = &script.wire[..];
+    while !rest.is_empty() {
+        let size = usize::from(script.choice(pieces.len()) % 32) + 1;
+        let (piece, tail) = rest.split_at(size.min(rest.len()));
+        pieces.push(piece);
+        rest = tail;
+    }
+    let in_pieces = Play::new(script).run(&pieces);
+    let whole = Play::new(script).run(&[&script.wire]);
+    // Behind STARTTLS it does matter where the pieces end.
+    if !script.has(STARTTLS) {
+        assert_eq!(in_pieces, whole, "segments mean nothing in a stream");
+    }
+}
+
+/// Where the conversation is, as far as one can tell from outside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Start,
+    Greeted,
+    Ready,
+    Envelope,
+    Content,
+    /// Content that the session refuses, until its end.
+    Refused,
+}
+
+struct Play<'a> {
+    script: &'a Script,
+    settings: Arc<Settings>,
+    session: Session,
+    place: Place,
+    recipients: usize,
+    asked: usize,
+    content: Vec<u8>,
+    /// What policy saw.
+    asked_of: Vec<String>,
+    /// What the client saw.
+    heard: Vec<u8>,
+    /// Replies that one can foresee: banner, one for each command, those after a message.
+    due: usize,
+    /// Replies that may come, after content that was refused.
+    may_come: usize,
+    said: usize,
+}
+
+impl<'a> Play<'a> {
+    fn new(script: &'a Script) -> Self {
+        let settings = Arc::new(script.settings());
+        let session = Session::new(Arc::clone(&settings), false);
+        Self {
+            script,
+            settings,
+            session,
+            place: Place::Start,
+            recipients: 0,
+            asked: 0,
+            content: Vec::new(),
+            asked_of: Vec::new(),
+            heard: Vec::new(),
+            due: 1,
+            may_come: 0,
+            said: 0,
+        }
+    }
+
+    fn run(mut self, pieces: &[&[u8]]) -> (Vec<String>, String) {
+        let mut open = self.pump();
+        for piece in pieces {
+            self.session.receive(piece);
+            let goes_on = self.pump();
+            assert!(open || !goes_on, "the end is the end");
+            open = goes_on;
+        }
+        assert!(self.said >= self.due.min(1), "a banner, or a refusal");
+        assert!(self.said <= self.due + self.may_come, "a reply too many");
+        if open {
+            assert!(self.said >= self.due, "a reply too few");
+        }
+        (self.asked_of, self.heard.escape_ascii().to_string())
+    }
+
+    /// Polls until the session wants to read; false if it wants no more.
+    fn pump(&mut self) -> bool {
+        let open = loop {
+            match self.session.poll() {
+                Step::Ask(question) => self.ask(&question),
+                Step::Content(octets) => {
+                    assert_eq!(self.place, Place::Content);
+                    assert!(!octets.is_empty());
+                    self.content.extend(octets);
+                    assert!(self.content.len() as u64 <= self.settings.limits.message_octets);
+                }
+                Step::Aborted => self.abort(),
+                Step::Read => break true,
+                Step::StartTls => {
+                    self.collect();
+                    self.session.tls_established();
+                    self.place = Place::Greeted;
+                }
+                Step::Close => break false,
+            }
+        };
+        self.collect();
+        open
+    }
+
+    fn ask(&mut self, question: &Question) {
+        self.collect();
+        assert_eq!(self.session.poll(), Step::Ask(question.clone()), "until it is answered");
+        self.asked_of.push(format!("{question:?}"));
+        match question {
+            Question::Connect => assert_eq!(self.place, Place::Start),
+            Question::Hello { name, .. } => {
+                assert!(matches!(self.place, Place::Greeted | Place::Ready));
+                assert!(!name.is_empty() && is_printable(name));
+            }
+            Question::Mail { reverse_path, .. } => {
+                assert_eq!(self.place, Place::Ready);
+                assert!(is_printable(&reverse_path.to_string()));
+            }
+            Question::Rcpt { forward_path, .. } => {
+                assert_eq!(self.place, Place::Envelope);
+                assert!(self.recipients < self.settings.limits.recipients);
+                assert!(is_printable(forward_path.as_str()));
+            }
+            Question::Data => assert_eq!(self.place, Place::Envelope),
+            Question::Message => self.message(),
+        }
+        let verdict = verdict(self.script.choice(self.asked));
+        self.asked += 1;
+        let yes = match &verdict {
+            Verdict::Accept => true,
+            Verdict::Reply(reply) => reply.is_positive(),
+            Verdict::Each(replies) => !replies.is_empty() && replies.iter().all(Reply::is_positive),
+            Verdict::Disconnect(_) => false,
+        };
+        self.session.decide(verdict);
+        self.proceed(question, yes);
+    }
+
+    fn proceed(&mut self, question: &Question, yes: bool) {
+        self.place = match question {
+            Question::Connect if yes => Place::Greeted,
+            Question::Hello { .. } if yes => Place::Ready,
+            Question::Mail { .. } if yes => {
+                self.recipients = 0;
+                Place::Envelope
+            }
+            Question::Data if yes => Place::Content,
+            Question::Message => Place::Ready,
+            Question::Rcpt { .. } => {
+                self.recipients += usize::from(yes);
+                self.place
+            }
+            Question::Connect | Question::Hello { .. } | Question::Mail { .. } | Question::Data => {
+                self.place
+            }
+        };
+    }
+
+    /// Content is complete: CRLF lines and nothing else.
+    fn message(&mut self) {
+        assert_eq!(self.place, Place::Content);
+        assert!(self.recipients > 0);
+        let content = std::mem::take(&mut self.content);
+        assert!(content.is_empty() || content.ends_with(b"\r\n"));
+        for line in content.split_inclusive(|&octet| octet == b'\n') {
+            let text = line.strip_suffix(b"\r\n").expect("LF comes with CR");
+            assert!(!text.contains(&b'\r'), "CR comes with LF");
+        }
+        self.asked_of.push(content.escape_ascii().to_string());
+        self.due += if self.script.has(LMTP) { self.recipients } else { 1 };
+    }
+
+    fn abort(&mut self) {
+        self.content.clear();
+        self.place = match self.place {
+            Place::Envelope => Place::Ready,
+            Place::Content => {
+                self.may_come += if self.script.has(LMTP) { self.recipients } else { 1 };
+                Place::Refused
+            }
+            elsewhere => panic!("aborted in {elsewhere:?}"),
+        };
+        self.asked_of.push("aborted".to_owned());
+    }
+
+    /// Checks what was said, and that the events tell the same.
+    fn collect(&mut self) {
+        let output = self.session.take_output();
+        let events = self.session.take_events();
+        let replies = read_replies(&output);
+        let codes: Vec<u16> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Reply(code) => Some(*code),
+                Event::Command(_) => None,
+            })
+            .collect();
+        assert_eq!(replies, codes);
+        let commands = events.len() - codes.len();
+        if commands > 0 && self.place == Place::Refused {
+            self.place = Place::Ready;
+        }
+        self.said += codes.len();
+        self.due += commands;
+        self.heard.extend(output);
+    }
+}
+
+/// The codes of the replies in `output`, each of which must be well-formed.
+fn read_replies(output: &[u8]) -> Vec<u16> {
+    let mut codes = Vec::new();
+    for line in output.split_inclusive(|&octet| octet == b'\n') {
+        assert!(line.len() <= 512);
+        let text = std::str::from_utf8(line.strip_suffix(b"\r\n").expect("CRLF")).expect("ASCII");
+        assert!(is_printable(text), "{text:?}");
+        let code: u16 = text[..3].parse().expect("three digits");
+        assert!((200..600).contains(&code));
+        match text.as_bytes()[3] {
+            b'-' => {}
+            b' ' => codes.push(code),
+            _ => panic!("no reply: {text:?}"),
+        }
+    }
+    codes
+}
+
+fn verdict(choice: u8) -> Verdict {
+    let no = |code, class| Reply::fixed(code, (class, 7, 1), "no");
+    let yes = Reply::fixed(250, (2, 0, 0), "yes");
+    match choice {
+        0..160 => Verdict::Accept,
+        160..180 => Verdict::Reply(yes),
+        180..200 => Verdict::Reply(no(550, 5)),
+        200..220 => Verdict::Reply(no(450, 4)),
+        220..230 => Verdict::Each(vec![yes, no(550, 5)]),
+        230..235 => Verdict::Each(vec![]),
+        235..245 => Verdict::Reply(Reply::bare(354, "go on")),
+        245..250 => Verdict::Reply(no(421, 4)),
+        250.. => Verdict::Disconnect(no(554, 5)),
+    }
+}
+
+/// Parses a line by both grammars.
+pub(crate) fn command(line: &[u8]) {
+    let lenient = Command::parse(line, Grammar::Lenient);
+    let strict = Command::parse(line, Grammar::Strict);
+    if strict.is_ok() {
+        assert_eq!(strict, lenient, "what the RFC allows means the same to both");
+    }
+    let Ok(command) = lenient else { return };
+    let verb = match command {
+        Command::Data => Verb::Data,
+        Command::Ehlo(_) => Verb::Ehlo,
+        Command::Expn => Verb::Expn,
+        Command::Helo(_) => Verb::Helo,
+        Command::Help => Verb::Help,
+        Command::Lhlo(_) => Verb::Lhlo,
+        Command::Mail { reverse_path, .. } => {
+            if let ReversePath::Mailbox(mailbox) = reverse_path {
+                check_mailbox(&mailbox);
+            }
+            Verb::Mail
+        }
+        Command::Noop => Verb::Noop,
+        Command::Quit => Verb::Quit,
+        Command::Rcpt { forward_path, .. } => {
+            check_mailbox(&forward_path);
+            Verb::Rcpt
+        }
+        Command::Rset => Verb::Rset,
+        Command::Starttls => Verb::Starttls,
+        Command::Vrfy => Verb::Vrfy,
+    };
+    assert_eq!(Verb::of(line), verb);
+}
+
+fn check_mailbox(mailbox: &Mailbox) {
+    assert!(is_printable(mailbox.as_str()));
+    assert_eq!(Mailbox::parse(mailbox.as_str()).as_ref(), Some(mailbox), "survives its own text");
+    let domain = mailbox.domain().map_or_else(String::new, |domain| format!("@{domain}"));
+    assert_eq!(format!("{}{domain}", mailbox.local_part()), mailbox.as_str());
+    let wire = format!("RCPT TO:<{mailbox}>");
+    let read = Command::parse(wire.as_bytes(), Grammar::Lenient);
+    let want = Command::Rcpt { forward_path: mailbox.clone(), parameters: vec![] };
+    assert_eq!(read, Ok(want), "means the same to the next server");
+}
+
+/// Makes a reply from parts, and reads it from the wire.
+pub(crate) fn reply(code: u16, status: (u8, u16, u16), text: &str) {
+    let status = EnhancedStatus::new(status.0, status.1, status.2).ok();
+    if let Some(status) = status {
+        assert_eq!(EnhancedStatus::strip(&format!("{status} {text}")), Some((status, text)));
+    }
+    let Ok(reply) = Reply::new(code, status, text) else { return };
+    assert_eq!((reply.code(), reply.status()), (code, status));
+    assert_eq!(reply.text(), text);
+    let mut out = Vec::new();
+    reply.encode(&mut out);
+    assert_eq!(read_replies(&out), [code], "one reply");
+}
+
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|octet| matches!(octet, b' '..=b'~'))
+}
