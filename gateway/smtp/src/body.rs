@@ -49,59 +49,74 @@ impl Decoder {
     /// Jumps from line end to line end; what needs no change is copied in one piece.
     pub(crate) fn decode(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Decoded {
         out.reserve(octets.len());
-        let mut bare = false;
-        // octets[clean..at] goes out as it is, when something else must be written or at the end.
-        let mut clean = 0;
-        let mut at = 0;
-        while let Some(&octet) = octets.get(at) {
-            match (self.state, octet) {
-                (State::LineStart, b'.') => {
-                    out.extend_from_slice(&octets[clean..at]);
-                    at += 1;
-                    clean = at;
-                    self.state = State::Dot;
+        let mut piece = Piece { octets, at: 0, clean: 0, bare: false, out };
+        while let Some(&octet) = octets.get(piece.at) {
+            self.state = match (self.state, octet) {
+                (State::DotCr, b'\n') => {
+                    return Decoded { used: piece.at + 1, ended: true, bare: piece.bare };
                 }
-                (State::Dot, b'\r') => {
-                    at += 1;
-                    clean = at;
-                    self.state = State::DotCr;
-                }
-                (State::DotCr, b'\n') => return Decoded { used: at + 1, ended: true, bare },
-                (State::Cr, b'\n') => {
-                    out.extend_from_slice(b"\r\n");
-                    at += 1;
-                    clean = at;
-                    self.state = State::LineStart;
-                }
+                (State::LineStart, b'.') => piece.skip(State::Dot),
+                (State::Dot, b'\r') => piece.skip(State::DotCr),
+                (State::Cr, b'\n') => piece.skip(State::LineStart).after(piece.out, b"\r\n"),
                 (State::Cr | State::DotCr, _) => {
-                    bare = true;
-                    out.push(b' ');
-                    self.state = State::Text;
+                    piece.bare = true;
+                    State::Text.after(piece.out, b" ")
                 }
-                (State::Dot | State::LineStart | State::Text, _) => {
-                    self.state = State::Text;
-                    let Some(gap) = memchr2(b'\r', b'\n', &octets[at..]) else { break };
-                    at += gap;
-                    match (octets[at], octets.get(at + 1)) {
-                        (b'\r', Some(b'\n')) => {
-                            at += 2;
-                            self.state = State::LineStart;
-                            continue;
-                        }
-                        (b'\r', _) => self.state = State::Cr,
-                        _ => bare = true,
-                    }
-                    out.extend_from_slice(&octets[clean..at]);
-                    if matches!(self.state, State::Text) {
-                        out.extend_from_slice(b"\r\n");
-                    }
-                    at += 1;
-                    clean = at;
-                }
-            }
+                (State::Dot | State::LineStart | State::Text, _) => piece.text(),
+            };
         }
+        let Piece { clean, bare, .. } = piece;
         out.extend_from_slice(&octets[clean..]);
         Decoded { used: octets.len(), ended: false, bare }
+    }
+}
+
+/// Input on its way to the output.
+struct Piece<'a> {
+    octets: &'a [u8],
+    /// The octet at hand.
+    at: usize,
+    /// What lies between here and the octet at hand goes out as it is.
+    clean: usize,
+    bare: bool,
+    out: &'a mut Vec<u8>,
+}
+
+impl Piece<'_> {
+    /// Leaves out the octet at hand.
+    fn skip(&mut self, next: State) -> State {
+        self.out.extend_from_slice(&self.octets[self.clean..self.at]);
+        self.at += 1;
+        self.clean = self.at;
+        next
+    }
+
+    /// Goes on behind the end of the line, or to where something must be changed.
+    fn text(&mut self) -> State {
+        let Some(gap) = memchr2(b'\r', b'\n', &self.octets[self.at..]) else {
+            self.at = self.octets.len();
+            return State::Text;
+        };
+        self.at += gap;
+        match (self.octets[self.at], self.octets.get(self.at + 1)) {
+            (b'\r', Some(b'\n')) => {
+                self.at += 2;
+                State::LineStart
+            }
+            (b'\r', _) => self.skip(State::Cr),
+            _ => {
+                self.bare = true;
+                self.skip(State::Text).after(self.out, b"\r\n")
+            }
+        }
+    }
+}
+
+impl State {
+    /// This state, after `octets` were written.
+    fn after(self, out: &mut Vec<u8>, octets: &[u8]) -> Self {
+        out.extend_from_slice(octets);
+        self
     }
 }
 
