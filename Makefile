@@ -1,0 +1,69 @@
+# Each target does its own set-up. `make` alone tells what there is.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PORTCULLIS := $(TARGET)/debug/portcullis
+SDK := plugin-sdk/rust
+SINKS := --sink smtp=127.0.0.1:12091 --sink lmtp=127.0.0.1:12092 --sink-refuse fail@example.com
+
+.PHONY: help
+help:
+	@echo 'make demo                a gateway, its plugins and an upstream, and mail that goes through them'
+	@echo 'make build               the gateway (debug) and the plugins'
+	@echo 'make release             the gateway, optimised, and the plugins'
+	@echo 'make plugins             the plugins, from source, into target/plugins'
+	@echo 'make test                every test'
+	@echo 'make lint                rustfmt, clippy, cargo doc; nothing may complain'
+	@echo 'make conformance         plays the conformance cases against the gateway'
+	@echo 'make conformance-server  the gateway that they are played against, in the foreground'
+	@echo 'make bench               benchmarks of the protocol, and what a hop costs beside its peers'
+
+# make demo DEMO=--once ends by itself.
+.PHONY: demo
+demo: build
+	exec $(PORTCULLIS) demo $(DEMO)
+
+.PHONY: build
+build: gateway plugins
+
+.PHONY: gateway
+gateway:
+	$(CARGO) build --locked -p portcullis
+
+.PHONY: release
+release: plugins
+	$(CARGO) build --locked --release -p portcullis
+
+.PHONY: plugins
+plugins:
+	plugins/build.sh
+
+.PHONY: test
+test: plugins
+	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --manifest-path $(SDK)/Cargo.toml
+	$(CARGO) test --locked --manifest-path plugins/Cargo.toml --workspace
+	$(MAKE) conformance
+
+.PHONY: lint
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) fmt --check --manifest-path $(SDK)/Cargo.toml --all
+	$(CARGO) clippy --locked --manifest-path $(SDK)/Cargo.toml --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --check --manifest-path plugins/Cargo.toml --all
+	$(CARGO) clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
+
+.PHONY: conformance
+conformance: build
+	"$$(tests/python.sh)" tests/conformance/conformance.py $(PORTCULLIS)
+
+.PHONY: conformance-server
+conformance-server: build
+	exec $(PORTCULLIS) run --config tests/conformance/portcullis.yaml $(SINKS)
+
+.PHONY: bench
+bench: release
+	$(CARGO) bench --locked -p portcullis-smtp
+	tests/bench/run.sh $(TARGET)/release/portcullis
