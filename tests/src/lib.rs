@@ -1,1 +1,61 @@
-//! Harness.
+//! What the end-to-end tests are made of: the gateway as it is built, a client, an upstream that
+//! keeps what it got, and real peers.
+//!
+//! All of it blocks: a test is a client, and each peer is a thread or a process of its own.
+//! A test that cannot do its work panics; so does everything here.
+
+pub mod certificate;
+pub mod client;
+pub mod corpus;
+pub mod gateway;
+pub mod log;
+pub mod metrics;
+pub mod peers;
+pub mod process;
+pub mod sink;
+
+pub use certificate::Certificate;
+pub use client::{Client, Reply};
+pub use gateway::{Gateway, Running};
+pub use log::{Log, Record};
+pub use metrics::Metrics;
+pub use process::Process;
+pub use sink::{Letter, Sink};
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something that happens at once on an idle machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let crate_root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    crate_root.parent().expect("the crate lies in the repository").to_owned()
+}
+
+/// An address on loopback where nobody listens at the moment.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("loopback has a free port")
+}
+
+/// Looks again and again until there is something to see.
+///
+/// # Panics
+/// If there is nothing after [`PATIENCE`].
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,75 @@
+//! Dovecot's LMTP server, with a Maildir for each user.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{need, need_root, wait_for_listener};
+use crate::Process;
+use crate::process::run;
+
+/// A running Dovecot.
+#[derive(Debug)]
+pub struct Dovecot {
+    /// Where its LMTP server listens.
+    pub address: SocketAddr,
+    _process: Process,
+    folder: TempDir,
+}
+
+impl Dovecot {
+    /// One that knows these users; none if it is not installed.
+    #[must_use]
+    #[track_caller]
+    pub fn start(users: &[&str]) -> Option<Self> {
+        let [dovecot] = need(["dovecot"])?;
+        need_root()?;
+        let folder = tempfile::Builder::new().prefix("dovecot").tempdir().expect("a folder");
+        let dir = folder.path().display();
+        let address = crate::free_address();
+        let list: String = users.iter().map(|user| format!("{user}:::::::\n")).collect();
+        fs::write(folder.path().join("users"), list).expect("a new folder takes a file");
+        fs::create_dir(folder.path().join("mail")).expect("a new folder takes a folder");
+        run(Command::new("chown").arg("mail:mail").arg(folder.path().join("mail")));
+        run(Command::new("chmod").arg("755").arg(folder.path()));
+        let (host, port) = (address.ip(), address.port());
+        let config = format!(
+            "protocols = lmtp\nlisten = {host}\nbase_dir = {dir}/run\nstate_dir = {dir}/state\n\
+             log_path = {dir}/log\nssl = no\nhostname = dovecot.example\n\
+             mail_location = maildir:{dir}/mail/%u\nmail_uid = mail\nmail_gid = mail\n\
+             first_valid_uid = 1\nfirst_valid_gid = 1\n\
+             passdb {{\n driver = static\n args = nopassword=y\n}}\n\
+             userdb {{\n driver = passwd-file\n args = {dir}/users\n\
+             override_fields = uid=mail gid=mail home={dir}/mail/%u\n}}\n\
+             service lmtp {{\n inet_listener lmtp {{\n  address = {host}\n  port = {port}\n }}\n}}\n"
+        );
+        let file = folder.path().join("dovecot.conf");
+        fs::write(&file, config).expect("a new folder takes a file");
+        let process = Process::start(
+            Command::new(dovecot)
+                .arg("-F")
+                .arg("-c")
+                .arg(&file)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
+        wait_for_listener(address);
+        Some(Self { address, _process: process, folder })
+    }
+
+    /// The messages of a user.
+    #[must_use]
+    pub fn mailbox(&self, user: &str) -> Vec<Vec<u8>> {
+        let folder = self.folder.path().join("mail").join(user).join("new");
+        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+        entries.flatten().filter_map(|entry| fs::read(entry.path()).ok()).collect()
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}

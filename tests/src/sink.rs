@@ -1,0 +1,295 @@
+//! An upstream that keeps what it gets, and answers as the test wants.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A message that arrived, whole.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Letter {
+    /// The path of MAIL, without brackets.
+    pub sender: String,
+    /// The paths of RCPT that were accepted, without brackets.
+    pub recipients: Vec<String>,
+    /// The content, dots unstuffed.
+    pub octets: Vec<u8>,
+}
+
+impl Letter {
+    /// The content without its first header field, which must be `Received`.
+    ///
+    /// # Panics
+    /// If it begins with something else.
+    #[must_use]
+    #[track_caller]
+    pub fn without_received(&self) -> &[u8] {
+        let start = &self.octets[..self.octets.len().min(200)];
+        let head = String::from_utf8_lossy(start);
+        assert!(head.starts_with("Received:"), "no Received field on top: {head:?}");
+        let mut rest = self.octets.as_slice();
+        loop {
+            let end = rest.windows(2).position(|pair| pair == b"\r\n").expect("a field has an end");
+            rest = &rest[end + 2..];
+            if !matches!(rest.first(), Some(b' ' | b'\t')) {
+                return rest;
+            }
+        }
+    }
+
+    /// The `Received` field on top.
+    #[must_use]
+    #[track_caller]
+    pub fn received(&self) -> String {
+        let rest = self.without_received().len();
+        String::from_utf8_lossy(&self.octets[..self.octets.len() - rest]).into_owned()
+    }
+
+    /// The content as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.octets).into_owned()
+    }
+}
+
+/// How the sink behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Manners {
+    /// Whether it speaks LMTP.
+    pub lmtp: bool,
+    /// A command that begins with the first text is answered with the second, without its CRLF.
+    pub answers: Vec<(String, String)>,
+    /// Replies after the message, instead of 250; for LMTP in the order of the recipients.
+    pub verdicts: Vec<String>,
+    /// How long it thinks about a message.
+    pub delay: Duration,
+}
+
+/// A running sink. It ends with the process of the test.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    address: Option<SocketAddr>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    manners: Manners,
+    letters: Mutex<Vec<Letter>>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink {
+    /// A sink that speaks SMTP and takes everything.
+    #[must_use]
+    pub fn smtp() -> Self {
+        Self::with(Manners::default())
+    }
+
+    /// A sink that speaks LMTP and takes everything.
+    #[must_use]
+    pub fn lmtp() -> Self {
+        Self::with(Manners { lmtp: true, ..Manners::default() })
+    }
+
+    /// A sink of one's own, on a port of its own.
+    ///
+    /// # Panics
+    /// If loopback has no port.
+    #[must_use]
+    pub fn with(manners: Manners) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let shared = Arc::new(Shared { manners, ..Shared::default() });
+        let inside = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                drop(stream.set_nodelay(true));
+                let Ok(reader) = stream.try_clone() else { continue };
+                serve(Arc::clone(&inside), reader, stream);
+            }
+        });
+        Self { address: Some(address), shared }
+    }
+
+    /// A sink on a Unix socket.
+    ///
+    /// # Panics
+    /// If the socket cannot be made.
+    #[must_use]
+    pub fn unix(manners: Manners, path: &Path) -> Self {
+        let listener = UnixListener::bind(path).expect("a socket in a folder of the test");
+        let shared = Arc::new(Shared { manners, ..Shared::default() });
+        let inside = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let Ok(reader) = stream.try_clone() else { continue };
+                serve(Arc::clone(&inside), reader, stream);
+            }
+        });
+        Self { address: None, shared }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// If that is a Unix socket.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("a sink on TCP")
+    }
+
+    /// What has arrived so far.
+    #[must_use]
+    pub fn letters(&self) -> Vec<Letter> {
+        self.shared.letters().clone()
+    }
+
+    /// Waits for this many messages.
+    ///
+    /// # Panics
+    /// If they do not come.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for(&self, count: usize) -> Vec<Letter> {
+        let letters = self.shared.letters();
+        let (letters, timeout) = self
+            .shared
+            .arrived
+            .wait_timeout_while(letters, crate::PATIENCE, |letters| letters.len() < count)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "{} of {count} messages arrived", letters.len());
+        letters.clone()
+    }
+
+    /// The one message that has arrived.
+    ///
+    /// # Panics
+    /// If it is not exactly one.
+    #[track_caller]
+    #[must_use]
+    pub fn only_letter(&self) -> Letter {
+        let letters = self.wait_for(1);
+        assert_eq!(letters.len(), 1, "more than one message arrived");
+        letters.into_iter().next().expect("there is one")
+    }
+}
+
+fn serve(
+    shared: Arc<Shared>,
+    reader: impl Read + Send + 'static,
+    writer: impl Write + Send + 'static,
+) {
+    thread::spawn(move || {
+        let talk = Talk { shared, reader: BufReader::new(reader), writer, letter: None };
+        // A gateway that is killed leaves in the middle; that is what it is tested for.
+        drop(talk.hold());
+    });
+}
+
+struct Talk<R, W> {
+    shared: Arc<Shared>,
+    reader: BufReader<R>,
+    writer: W,
+    letter: Option<Letter>,
+}
+
+impl<R: Read, W: Write> Talk<R, W> {
+    fn hold(mut self) -> io::Result<()> {
+        self.say("220 sink.example ready")?;
+        loop {
+            let mut line = Vec::new();
+            if self.reader.read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let manners = &self.shared.manners;
+            let rule = manners.answers.iter().find(|(start, _)| line.starts_with(start.as_str()));
+            match rule.map(|(_, answer)| answer.clone()) {
+                Some(answer) => self.say(&answer)?,
+                None if self.command(&line)? => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether the conversation goes on.
+    fn command(&mut self, line: &str) -> io::Result<bool> {
+        let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        let reply = match (verb.as_str(), &mut self.letter) {
+            ("EHLO" | "LHLO", _) => "250-sink.example\r\n250-PIPELINING\r\n250 8BITMIME",
+            ("MAIL", Some(_)) => "503 5.5.1 nested MAIL",
+            ("MAIL", letter) => {
+                *letter = Some(Letter { sender: path(line), recipients: vec![], octets: vec![] });
+                "250 2.1.0 ok"
+            }
+            ("RCPT", Some(letter)) => {
+                letter.recipients.push(path(line));
+                "250 2.1.5 ok"
+            }
+            ("DATA", Some(letter)) if !letter.recipients.is_empty() => return self.content(),
+            ("RSET", letter) => {
+                *letter = None;
+                "250 2.0.0 ok"
+            }
+            ("HELO" | "NOOP", _) => "250 ok",
+            ("QUIT", _) => {
+                self.say("221 2.0.0 bye")?;
+                return Ok(false);
+            }
+            _ => "503 5.5.1 not now",
+        };
+        self.say(reply)?;
+        Ok(true)
+    }
+
+    fn content(&mut self) -> io::Result<bool> {
+        self.say("354 go on")?;
+        let mut letter = self.letter.take().expect("DATA comes in a transaction");
+        loop {
+            let mut line = Vec::new();
+            if self.reader.read_until(b'\n', &mut line)? == 0 {
+                return Ok(false);
+            }
+            let at_start = letter.octets.is_empty() || letter.octets.ends_with(b"\r\n");
+            match line.strip_prefix(b".") {
+                Some(b"\r\n") if at_start => break,
+                Some(rest) if at_start => letter.octets.extend_from_slice(rest),
+                _ => letter.octets.extend_from_slice(&line),
+            }
+        }
+        thread::sleep(self.shared.manners.delay);
+        let answers = if self.shared.manners.lmtp { letter.recipients.len() } else { 1 };
+        let verdicts: Vec<String> = (0..answers)
+            .map(|index| self.shared.manners.verdicts.get(index).cloned())
+            .map(|verdict| verdict.unwrap_or_else(|| "250 2.0.0 kept".to_owned()))
+            .collect();
+        if verdicts.iter().any(|verdict| verdict.starts_with('2')) {
+            self.shared.letters().push(letter);
+            self.shared.arrived.notify_all();
+        }
+        for verdict in verdicts {
+            self.say(&verdict)?;
+        }
+        Ok(true)
+    }
+
+    fn say(&mut self, reply: &str) -> io::Result<()> {
+        self.writer.write_all(format!("{reply}\r\n").as_bytes())
+    }
+}
+
+fn path(line: &str) -> String {
+    let start = line.find('<').map_or(0, |at| at + 1);
+    let end = line.rfind('>').unwrap_or(line.len()).max(start);
+    line[start..end].to_owned()
+}
