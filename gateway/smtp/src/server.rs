@@ -16,6 +16,8 @@ mod phase;
 mod replies;
 mod settings;
 mod step;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::mem;

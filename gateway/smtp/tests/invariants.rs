@@ -3,6 +3,10 @@
 #[path = "invariants/oracle.rs"]
 mod oracle;
 
+use std::sync::Arc;
+
+use portcullis_smtp::server::{Question, Session, Step, Verdict};
+use portcullis_smtp::stuffing::Stuffer;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -22,6 +26,22 @@ proptest! {
     }
 
     #[test]
+    fn content_is_what_the_rfc_says(wire in wires()) {
+        prop_assert_eq!(received(&wire), read_slowly(&wire));
+    }
+
+    #[test]
+    fn what_is_passed_on_is_what_was_received(wire in wires()) {
+        if let Some(content) = received(&wire) {
+            let mut stuffer = Stuffer::new();
+            let mut next = Vec::new();
+            stuffer.encode(&content, &mut next);
+            stuffer.finish(&mut next);
+            prop_assert_eq!(received(&next), Some(content));
+        }
+    }
+
+    #[test]
     fn a_command_means_one_thing(line in lines()) {
         oracle::command(&line);
     }
@@ -34,6 +54,51 @@ proptest! {
     ) {
         oracle::reply(code, status, &text);
     }
+}
+
+/// What the session makes of octets after DATA, if they hold the end.
+fn received(wire: &[u8]) -> Option<Vec<u8>> {
+    let script = Script { flags: 0, choices: vec![0], wire: Vec::new() };
+    let mut session = Session::new(Arc::new(script.settings()), false);
+    session.receive(b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n");
+    session.receive(wire);
+    let mut content = Vec::new();
+    loop {
+        match session.poll() {
+            Step::Ask(Question::Message) => return Some(content),
+            Step::Ask(_) => session.decide(Verdict::Accept),
+            Step::Content(octets) => content.extend(octets),
+            Step::Read => return None,
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+/// The same, without any cleverness.
+fn read_slowly(wire: &[u8]) -> Option<Vec<u8>> {
+    let wire = [b"\r\n", wire].concat();
+    let end = wire.windows(5).position(|octets| octets == b"\r\n.\r\n")?;
+    let text = String::from_utf8(wire[2..(end + 2).max(2)].to_vec()).expect("ASCII");
+    let unstuffed: Vec<&str> =
+        text.split("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect();
+    let lines = unstuffed.iter().map(|line| line.replace('\r', " ").replace('\n', "\r\n"));
+    Some(lines.collect::<Vec<_>>().join("\r\n").into_bytes())
+}
+
+/// Octets after DATA that hold what matters, and often the end.
+fn wires() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        2 => Just("\r\n"),
+        3 => Just("."),
+        1 => Just("\r"),
+        1 => Just("\n"),
+        2 => Just("x"),
+        1 => Just("\r\n.\r\n"),
+    ];
+    (vec(piece, 0..24), any::<bool>()).prop_map(|(pieces, ended)| {
+        let end = if ended { "\r\n.\r\n" } else { "" };
+        [&pieces[..], &[end]].concat().concat().into_bytes()
+    })
 }
 
 /// Words of the protocol, in an order that often makes sense.

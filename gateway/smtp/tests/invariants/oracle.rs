@@ -40,7 +40,7 @@ impl Script {
         self.flags & flag != 0
     }
 
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             protocol: if self.has(LMTP) { Protocol::Lmtp } else { Protocol::Smtp },
             hostname: "mx.example".to_owned(),
