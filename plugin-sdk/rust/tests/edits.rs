@@ -45,6 +45,20 @@ fn what_cannot_be_done_is_said() {
 }
 
 #[test]
+fn a_value_may_be_folded() {
+    for (value, result) in [
+        ("a\r\n b\r\n\tc", Ok(())),
+        ("a\r\nb", Err(EditError::Malformed)),
+        ("a\n b", Err(EditError::Malformed)),
+        ("a\r b", Err(EditError::Malformed)),
+        ("a\r\n", Err(EditError::Malformed)),
+        ("a\0", Err(EditError::Malformed)),
+    ] {
+        assert_eq!(message().add_header(None, "X", value.as_bytes()), result, "{value:?}");
+    }
+}
+
+#[test]
 fn a_body_counts_when_it_is_finished() {
     let message = message();
     let mut writer = message.replace_body().unwrap();

@@ -180,3 +180,58 @@ fn export(hook: &Hook) -> TokenStream {
         sdk::exports::#module::#export!(Exports with_types_in sdk::exports::#module);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(item: TokenStream) -> String {
+        expand(TokenStream::new(), item).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_misspelt_hook_does_not_compile() {
+        let mistake = mistake(quote!(impl A { fn recipient(&self) -> Verdict {} }));
+        assert!(mistake.starts_with("`recipient` is not a hook; the hooks are `connect`, `helo`"));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (item, told) in [
+            (quote!(impl A {}), "a plugin has at least one hook of `connect`"),
+            (quote!(impl A for B {}), "`#[plugin]` goes on an `impl` block without a trait"),
+            (
+                quote!(
+                    impl<T> A<T> {}
+                ),
+                "a plugin is one type, without generics",
+            ),
+            (quote!(impl A { fn rcpt() -> Verdict {} }), "`rcpt` takes `&self` or `&mut self`"),
+            (quote!(impl A { fn rcpt(self) -> Verdict {} }), "`rcpt` takes `&self` or `&mut self`"),
+            (quote!(impl A { fn rcpt(&self) {} }), "a hook answers with a `Verdict`"),
+            (
+                quote!(impl A { fn mail(&self, to: &Recipient) -> Verdict {} }),
+                "`mail` can look at `&Session`, `&Transaction`",
+            ),
+            (
+                quote!(impl A { fn helo(&self, name: String) -> Verdict {} }),
+                "`helo` can look at `&Session`, the name as `&str`",
+            ),
+            (
+                quote!(impl A { fn configure() -> A {} fn mail(&self) -> Verdict {} }),
+                "`configure` takes the settings",
+            ),
+        ] {
+            let mistake = mistake(item);
+            assert!(mistake.starts_with(told), "{mistake}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_written_is_exported() {
+        let item = quote!(impl A { fn rcpt(&self, to: &Recipient) -> Verdict {} });
+        let expanded = expand(TokenStream::new(), item).unwrap().to_string();
+        assert!(expanded.contains("export_on_rcpt"));
+        assert!(!expanded.contains("export_on_mail"));
+    }
+}

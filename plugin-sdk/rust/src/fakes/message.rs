@@ -168,7 +168,7 @@ impl Message {
 impl Field {
     fn new(name: &str, value: &[u8]) -> Result<Self, EditError> {
         let name_fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-        if !name_fits || value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        if !name_fits || !only_folds(value) {
             return Err(EditError::Malformed);
         }
         let lines = [name.as_bytes(), b": ", value, b"\r\n"].concat();
@@ -277,6 +277,22 @@ fn crlf(bytes: &[u8]) -> Vec<u8> {
         }
     }
     normal
+}
+
+/// Line ends in a value have to be folds (RFC 5322 2.2.3): white space follows.
+fn only_folds(value: &[u8]) -> bool {
+    let mut lines = value.split(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let line = match lines.peek() {
+            Some([b' ' | b'\t', ..]) => line.strip_suffix(b"\r"),
+            Some(_) => None,
+            None => Some(line),
+        };
+        if line.is_none_or(|line| line.contains(&b'\r') || line.contains(&0)) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The header section and the body, without the empty line between them.
