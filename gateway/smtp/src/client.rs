@@ -147,11 +147,11 @@ enum Transaction {
     Refused(Reply),
 }
 
-/// A command that has not left yet: its line, or the answer without asking the server.
+/// A command that has not left yet.
 #[derive(Debug)]
 struct Command {
     stage: Stage,
-    line: Result<String, Reply>,
+    line: String,
 }
 
 /// What will be answered next.
@@ -301,10 +301,10 @@ impl Session {
                 Transaction::Refused(reply) if command.stage == Stage::Rcpt => Some(reply.clone()),
                 _ => None,
             };
-            self.expected.push_back(match (refused, command.line) {
-                (Some(reply), _) | (None, Err(reply)) => Expected::Local(command.stage, reply),
-                (None, Ok(line)) => {
-                    self.output.extend_from_slice(line.as_bytes());
+            self.expected.push_back(match refused {
+                Some(reply) => Expected::Local(command.stage, reply),
+                None => {
+                    self.output.extend_from_slice(command.line.as_bytes());
                     self.output.extend_from_slice(b"\r\n");
                     Expected::Reply(command.stage)
                 }
@@ -406,7 +406,7 @@ impl Session {
     }
 
     fn command(&mut self, stage: Stage, line: &str) {
-        self.waiting.push_back(Command { stage, line: Ok(line.to_owned()) });
+        self.waiting.push_back(Command { stage, line: line.to_owned() });
     }
 
     fn command_with_path(
@@ -416,14 +416,6 @@ impl Session {
         path: &str,
         parameters: &[Parameter],
     ) {
-        if !is_one_path(path) {
-            let status = if stage == Stage::Mail { (5, 1, 7) } else { (5, 1, 3) };
-            let reply = Reply::fixed(553, status, "address cannot be passed on");
-            if stage == Stage::Mail {
-                self.transaction = Transaction::Refused(reply.clone());
-            }
-            return self.waiting.push_back(Command { stage, line: Err(reply) });
-        }
         let mut line = format!("{verb}:<{path}>");
         for Parameter { keyword, value } in parameters {
             if self.extensions.permit(keyword) && is_one_word(keyword, value.as_deref()) {
@@ -435,25 +427,8 @@ impl Session {
                 }
             }
         }
-        self.waiting.push_back(Command { stage, line: Ok(line) });
+        self.waiting.push_back(Command { stage, line });
     }
-}
-
-/// Whether `path` can stand between angle brackets and nothing of it gets out. What is parsed by
-/// this crate can; an address from elsewhere must not become a second command or parameter.
-fn is_one_path(path: &str) -> bool {
-    let (mut quoted, mut escaped) = (false, false);
-    for octet in path.bytes() {
-        match octet {
-            b' '..=b'~' if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b' ' | b'<' | b'>' if !quoted => return false,
-            b' '..=b'~' => {}
-            _ => return false,
-        }
-    }
-    !quoted
 }
 
 /// Whether a parameter is one word (RFC 5321 section 4.1.2, `esmtp-value`).
