@@ -286,6 +286,8 @@ impl Session {
             return match self.replies.next()? {
                 Some(reply) => self.take(reply),
                 None if !self.expected.is_empty() => Ok(Step::Read),
+                // Half a reply before the content's end: the other half decides.
+                None if self.state == State::Content && self.has_input() => Ok(Step::Read),
                 None if self.state == State::Content => Ok(Step::Content),
                 None if self.waiting.is_empty() => Ok(Step::Ready),
                 None => continue,

@@ -20,7 +20,9 @@ fn play(protocol: Protocol, starttls: StartTls, script: &str) {
         match mark {
             "S:" => {
                 let text = rest.replace("\\r", "\r").replace("\\n", "\n");
-                session.receive(format!("{text}\r\n").as_bytes());
+                // A line that ends with `...` goes on with the next.
+                let whole = text.strip_suffix("...").map_or(format!("{text}\r\n"), str::to_owned);
+                session.receive(whole.as_bytes());
             }
             "C:" => {
                 if pending.is_empty() {
@@ -365,6 +367,7 @@ fn an_early_no_counts_and_an_early_yes_does_not() {
     for (reply, outcome) in [
         ("S: 552 5.3.4 too big", "= final dot: 552 5.3.4 too big\n= closed"),
         ("S: 421 4.3.0 bye", "= final dot: 421 4.3.0 bye\n= closed"),
+        ("S: 552 ...\n= read\nS: too big", "= final dot: 552 too big\n= closed"),
         ("S: 250 ok", "= failed: final dot was answered with 250"),
     ] {
         let script = format!("{content}{reply}\n{outcome}");
