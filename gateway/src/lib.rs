@@ -19,6 +19,7 @@ pub mod connection;
 pub mod message;
 pub mod metrics;
 pub mod policy;
+pub mod routing;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
