@@ -1,0 +1,312 @@
+//! Pumps octets between one upstream and one [`Session`].
+//!
+//! All waiting happens here; all SMTP happens there.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use portcullis_smtp::Reply;
+use portcullis_smtp::client::{Session, Settings, Stage, StartTls, Step};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::timeout;
+
+use crate::config::{Upstream, UpstreamAddress};
+use crate::metrics::{self, UpstreamMetrics};
+
+use super::failure::Failure;
+use super::stream::Stream;
+use super::tls::Tls;
+
+/// One connection to an upstream, greeted and ready, or in a transaction.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) session: Session,
+    stream: Stream,
+    input: Box<[u8]>,
+    opened: Instant,
+    /// Transactions that were carried out over it.
+    pub(super) transactions: u32,
+    counted: Counted,
+}
+
+/// How to connect to one upstream.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) upstream: Upstream,
+    pub(super) hostname: String,
+    pub(super) tls: Option<Tls>,
+    pub(super) metrics: Arc<UpstreamMetrics>,
+}
+
+impl Target {
+    /// Connects, does TLS as configured, and greets.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        let starttls = self.tls.as_ref().map_or(StartTls::Never, |tls| tls.starttls);
+        let connection = match self.greet(starttls).await {
+            // RFC 7435: where TLS is a bonus, its failure must not be worse than its absence.
+            Err(Failure::Tls(_)) if self.tls.as_ref().is_some_and(Tls::is_optional) => {
+                self.greet(StartTls::Never).await
+            }
+            other => other,
+        };
+        self.metrics.connect(match &connection {
+            Ok(_) => metrics::Connect::Ok,
+            Err(failure) => failure.connect_result(),
+        });
+        connection
+    }
+
+    async fn greet(&self, starttls: StartTls) -> Result<Connection, Failure> {
+        let limit = self.upstream.connect_timeout;
+        let stream = timeout(limit, self.dial()).await.map_err(|_| Failure::Timeout)??;
+        let settings = Settings {
+            protocol: self.upstream.protocol,
+            hostname: self.hostname.clone(),
+            starttls,
+        };
+        let mut connection = Connection {
+            session: Session::new(settings),
+            stream,
+            input: vec![0; INPUT_OCTETS].into(),
+            opened: Instant::now(),
+            transactions: 0,
+            counted: Counted::new(self.metrics.clone()),
+        };
+        let mut limit = limit;
+        loop {
+            match connection.step(limit).await? {
+                Step::Answer(..) => limit = self.upstream.command_timeout,
+                Step::Ready => return Ok(connection),
+                Step::StartTls => {
+                    connection.stream = self.handshake(connection.stream).await?;
+                    connection.session.tls_established();
+                }
+                _ => return Err(closed()),
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<Stream, Failure> {
+        let (host, port) = match &self.upstream.address {
+            UpstreamAddress::Tcp { host, port } => (host.as_str(), *port),
+            UpstreamAddress::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
+                return Ok(Stream::Unix(stream));
+            }
+        };
+        let addresses: Vec<_> =
+            lookup_host((host, port)).await.map_err(Failure::Resolve)?.collect();
+        let stream = TcpStream::connect(&addresses[..]).await.map_err(Failure::Connect)?;
+        // Without it the last segment of a message waits for the delayed ACK of the one before.
+        stream.set_nodelay(true).map_err(Failure::Connect)?;
+        match &self.tls {
+            Some(tls) if tls.starttls == StartTls::Never => {
+                self.handshake(Stream::Tcp(stream)).await
+            }
+            _ => Ok(Stream::Tcp(stream)),
+        }
+    }
+
+    async fn handshake(&self, stream: Stream) -> Result<Stream, Failure> {
+        let (Some(tls), Stream::Tcp(stream)) = (&self.tls, stream) else { return Err(closed()) };
+        let handshake = tls.connector.connect(tls.server_name.clone(), stream);
+        let stream = timeout(self.upstream.connect_timeout, handshake).await;
+        let stream = stream.map_err(|_| Failure::Timeout)?.map_err(Failure::Tls)?;
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+impl Connection {
+    /// The answer to what was queued for `stage`. A 421 is a failure: the upstream has gone.
+    pub(super) async fn answer(&mut self, stage: Stage, limit: Duration) -> Result<Reply, Failure> {
+        match self.step(limit).await? {
+            Step::Answer(answered, reply) if answered == stage => match reply.code() {
+                421 => Err(Failure::Closing(reply)),
+                _ => Ok(reply),
+            },
+            _ => Err(closed()),
+        }
+    }
+
+    /// Writes what the session has to say and reads until it has something else to ask for.
+    pub(super) async fn step(&mut self, limit: Duration) -> Result<Step, Failure> {
+        let started = Instant::now();
+        let step = match self.session.poll() {
+            Step::Read => timeout(limit, self.exchange()).await.map_err(|_| Failure::Timeout)??,
+            step => step,
+        };
+        match step {
+            Step::Failed(error) => Err(error.into()),
+            Step::Answer(stage, reply) => {
+                let label = label(stage);
+                self.counted.metrics.reply(label, reply.code());
+                self.counted.metrics.reply_duration(label, started.elapsed());
+                Ok(Step::Answer(stage, reply))
+            }
+            step => Ok(step),
+        }
+    }
+
+    /// Writes content; stops when the upstream says something, which is all there is left to hear.
+    /// Says whether all was written.
+    pub(super) async fn send_content(
+        &mut self,
+        octets: &[u8],
+        limit: Duration,
+    ) -> Result<bool, Failure> {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let written = timeout(limit, self.write_some(rest)).await;
+            match written.map_err(|_| Failure::Timeout)? {
+                Ok(count) => rest = &rest[count..],
+                // It may have said why before it went.
+                Err(error) => match timeout(LAST_WORDS, self.read()).await {
+                    Ok(Ok(())) => {}
+                    _ => return Err(Failure::Lost(error)),
+                },
+            }
+            if self.session.has_input() {
+                return Ok(false);
+            }
+        }
+        let flushed = timeout(limit, self.stream.flush()).await;
+        flushed.map_err(|_| Failure::Timeout)?.map_err(Failure::Lost)?;
+        Ok(true)
+    }
+
+    /// Whether an idle connection is silent and open, as far as the socket can tell.
+    pub(super) fn is_alive(&mut self) -> bool {
+        if !self.is_reusable() {
+            return false;
+        }
+        let mut input = ReadBuf::new(&mut self.input);
+        let mut context = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut input).is_pending()
+    }
+
+    /// Whether another transaction may follow.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.session.is_open()
+            && !self.session.in_transaction()
+            && !self.session.has_input()
+            && self.transactions < TRANSACTIONS
+            && self.opened.elapsed() < AGE
+    }
+
+    /// Says QUIT, as far as that can be done without waiting, and closes.
+    pub(super) fn quit(mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut self.stream).poll_write(&mut context, b"QUIT\r\n");
+        let _ = Pin::new(&mut self.stream).poll_flush(&mut context);
+    }
+
+    async fn exchange(&mut self) -> Result<Step, Failure> {
+        loop {
+            let output = self.session.take_output();
+            let mut rest = &output[..];
+            while !rest.is_empty() {
+                let written = self.write_some(rest).await.map_err(Failure::Lost)?;
+                rest = &rest[written..];
+            }
+            if !output.is_empty() {
+                self.stream.flush().await.map_err(Failure::Lost)?;
+            }
+            match self.session.poll() {
+                Step::Read => self.read().await.map_err(Failure::Lost)?,
+                step => return Ok(step),
+            }
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        match self.stream.read(&mut self.input).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.session.receive(&self.input[..count]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes what goes into the socket, or reads where the upstream speaks first: it may have
+    /// stopped reading until its own replies are read.
+    async fn write_some(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let Self { session, stream, input, .. } = self;
+        poll_fn(|context| {
+            match Pin::new(&mut *stream).poll_write(context, octets) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                ready @ Poll::Ready(_) => return ready,
+            }
+            let mut input = ReadBuf::new(input);
+            match Pin::new(&mut *stream).poll_read(context, &mut input) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) if input.filled().is_empty() => {
+                    Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+                }
+                Poll::Ready(Ok(())) => {
+                    session.receive(input.filled());
+                    Poll::Ready(Ok(0))
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Keeps the gauge of open connections right, however a connection ends.
+#[derive(Debug)]
+struct Counted {
+    metrics: Arc<UpstreamMetrics>,
+}
+
+impl Counted {
+    fn new(metrics: Arc<UpstreamMetrics>) -> Self {
+        metrics.connection_opened();
+        Self { metrics }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics.connection_closed();
+    }
+}
+
+fn label(stage: Stage) -> metrics::Stage {
+    match stage {
+        Stage::Banner => metrics::Stage::Banner,
+        Stage::Hello => metrics::Stage::Hello,
+        Stage::StartTls => metrics::Stage::Starttls,
+        Stage::Mail => metrics::Stage::Mail,
+        Stage::Rcpt => metrics::Stage::Rcpt,
+        Stage::Data => metrics::Stage::Data,
+        Stage::Content => metrics::Stage::Content,
+        Stage::Rset => metrics::Stage::Rset,
+        Stage::Quit => metrics::Stage::Quit,
+    }
+}
+
+/// The conversation has ended where it should not.
+fn closed() -> Failure {
+    Failure::Lost(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// For replies: the longest are answers to EHLO. Idle connections keep it.
+const INPUT_OCTETS: usize = 2048;
+
+/// For what an upstream said before it closed in the middle of the content: that has arrived.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A connection is not used for ever, so that a host name that moves is followed, and no upstream
+/// behind a load balancer is spared.
+const AGE: Duration = Duration::from_mins(10);
+
+/// Exim takes 1000 messages over one connection by default, then refuses.
+const TRANSACTIONS: u32 = 500;
