@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::settings::Patterns;
+
 /// A set of names, each with a number.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -11,9 +13,9 @@ pub(crate) struct Names {
     any: Option<u32>,
 }
 
-impl Names {
+impl Patterns for Names {
     /// Adds a name, `.example.org` for all names below that one, or `*`.
-    pub(crate) fn insert(&mut self, pattern: &str, number: u32) -> Result<(), String> {
+    fn insert(&mut self, pattern: &str, number: u32) -> Result<(), String> {
         let folded = fold(pattern);
         if folded == "*" {
             self.any.get_or_insert(number);
@@ -29,7 +31,9 @@ impl Names {
         names.entry(name.into()).or_insert(number);
         Ok(())
     }
+}
 
+impl Names {
     /// The number of the pattern that fits best.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
         if self.is_empty() {

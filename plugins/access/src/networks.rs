@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
 
+use crate::settings::Patterns;
+
 /// A set of IPv4 and IPv6 networks, each with a number.
 #[derive(Debug, Default)]
 pub(crate) struct Networks {
@@ -11,9 +13,9 @@ pub(crate) struct Networks {
     v6: BTreeMap<u32, HashMap<u128, u32>>,
 }
 
-impl Networks {
+impl Patterns for Networks {
     /// Adds an address, a network in CIDR notation, or `*`.
-    pub(crate) fn insert(&mut self, pattern: &str, number: u32) -> Result<(), String> {
+    fn insert(&mut self, pattern: &str, number: u32) -> Result<(), String> {
         if pattern == "*" {
             insert(&mut self.v4, 0, 0, number);
             insert(&mut self.v6, 0, 0, number);
@@ -42,7 +44,9 @@ impl Networks {
         }
         Ok(())
     }
+}
 
+impl Networks {
     /// The number of the smallest network that holds this address.
     pub(crate) fn find(&self, address: IpAddr) -> Option<u32> {
         match address {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use portcullis_plugin::split_address;
 
 use crate::names::Names;
+use crate::settings::Patterns;
 
 /// A set of senders, each with a number.
 #[derive(Debug, Default)]
@@ -14,9 +15,9 @@ pub(crate) struct Senders {
     null: Option<u32>,
 }
 
-impl Senders {
+impl Patterns for Senders {
     /// Adds an address, a domain, `.example.org` for all domains below that one, `<>`, or `*`.
-    pub(crate) fn insert(&mut self, pattern: &str, number: u32) -> Result<(), String> {
+    fn insert(&mut self, pattern: &str, number: u32) -> Result<(), String> {
         match split_address(pattern) {
             ("<>", None) => {
                 self.null.get_or_insert(number);
@@ -35,7 +36,9 @@ impl Senders {
         }
         Ok(())
     }
+}
 
+impl Senders {
     /// The number of the pattern that fits best; the sender none is `<>`.
     pub(crate) fn find(&self, sender: Option<&str>) -> Option<u32> {
         let Some(sender) = sender else { return self.null };
