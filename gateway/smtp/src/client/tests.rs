@@ -21,7 +21,8 @@ fn play(protocol: Protocol, starttls: StartTls, script: &str) {
             "S:" => {
                 let text = rest.replace("\\r", "\r").replace("\\n", "\n");
                 // A line that ends with `...` goes on with the next.
-                let whole = text.strip_suffix("...").map_or(format!("{text}\r\n"), str::to_owned);
+                let begun = text.strip_suffix("...").map(str::to_owned);
+                let whole = begun.unwrap_or_else(|| format!("{text}\r\n"));
                 session.receive(whole.as_bytes());
             }
             "C:" => {
