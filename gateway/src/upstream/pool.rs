@@ -30,7 +30,7 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct Idle {
     /// The one that was used last is at the end, and is used first: the others may grow old.
-    connections: Vec<(Connection, Instant)>,
+    connections: Vec<(Box<Connection>, Instant)>,
     /// Closes what has been idle for too long; runs while there is something idle.
     reaper: Option<AbortHandle>,
     closed: bool,
@@ -39,7 +39,7 @@ struct Idle {
 /// A connection in use. Dropped, it is closed.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     /// Whether it has carried transactions before, and may have been closed since.
     pub(super) reused: bool,
     _permit: OwnedSemaphorePermit,
@@ -71,7 +71,8 @@ impl Pool {
         if !fresh && let Some(connection) = self.take_idle() {
             return Ok(Lease { connection, reused: true, _permit: permit });
         }
-        let connection = self.target.connect().await?;
+        // On the heap, both: to connect is rare, and whoever waits for a command carries neither.
+        let connection = Box::new(Box::pin(self.target.connect()).await?);
         Ok(Lease { connection, reused: false, _permit: permit })
     }
 
@@ -141,7 +142,7 @@ impl Pool {
         permit.await.ok().and_then(Result::ok).ok_or(Failure::Busy)
     }
 
-    fn take_idle(&self) -> Option<Connection> {
+    fn take_idle(&self) -> Option<Box<Connection>> {
         let mut idle = self.idle();
         while let Some((mut connection, since)) = idle.connections.pop() {
             if since.elapsed() < self.target.upstream.idle_time && connection.is_alive() {

@@ -147,6 +147,18 @@ async fn opportunistic_tls_takes_any_certificate_and_does_without() {
     }
 }
 
+#[tokio::test]
+async fn a_unix_socket_does_as_well() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("lmtp");
+    let greeting = GREETING.replace("EHLO", "LHLO");
+    let script = Script::at(&path, vec![script(&[&greeting, ENVELOPE, DATA, "S: 250 kept"])]);
+    let address = UpstreamAddress::Unix(path);
+    let gateway = Gateway::new(&Upstream { address, ..lmtp(script.address) });
+    assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 kept"]);
+    assert_eq!(script.contents().await, [HELLO]);
+}
+
 #[test]
 fn authorities_that_cannot_be_read_are_told() {
     let nothing = tempfile::NamedTempFile::new().expect("a temporary file");

@@ -102,3 +102,13 @@ async fn no_more_connections_than_there_may_be() {
     drop((second, third));
     script.contents().await;
 }
+
+/// They lie in the task of every connection, idle ones too.
+#[test]
+fn what_a_waiting_client_carries_is_small() {
+    let gateway = Gateway::new(&upstream(([127, 0, 0, 1], 1).into()));
+    let (sender, recipients, message) = (sender(), [to(0, "b@b.example")], message(""));
+    let mut delivery = gateway.begin();
+    assert!(size_of_val(&delivery.offer(&sender, &[], &recipients[0])) <= 1024);
+    assert!(size_of_val(&delivery.deliver(&sender, &[], &recipients, &message)) <= 2048);
+}

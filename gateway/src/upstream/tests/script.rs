@@ -7,9 +7,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -32,14 +33,28 @@ impl Script {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
+        Self::listen(Listener::Tcp(listener), address, scripts, certificate)
+    }
+
+    /// The same at a Unix socket.
+    pub(super) fn at(path: &Path, scripts: Vec<String>) -> Self {
+        let listener = UnixListener::bind(path).expect("a free path");
+        Self::listen(Listener::Unix(listener), ([0; 4], 0).into(), scripts, None)
+    }
+
+    fn listen(
+        listener: Listener,
+        address: SocketAddr,
+        scripts: Vec<String>,
+        certificate: Option<&Certificate>,
+    ) -> Self {
         let acceptor = certificate.map(Certificate::acceptor);
         let task = tokio::spawn(async move {
             let mut contents = Vec::new();
             for (number, script) in scripts.into_iter().enumerate() {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                stream.set_nodelay(true).expect("TCP");
+                let stream = listener.accept().await.expect("a connection");
                 let mut player = Player {
-                    stream: Some(Box::new(stream)),
+                    stream: Some(stream),
                     input: Vec::new(),
                     contents: Vec::new(),
                     acceptor: acceptor.clone(),
@@ -58,6 +73,24 @@ impl Script {
     pub(super) async fn contents(self) -> Vec<String> {
         let contents = self.task.await.expect("the conversation went as the script says");
         contents.into_iter().map(|octets| String::from_utf8_lossy(&octets).into_owned()).collect()
+    }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+        })
     }
 }
 
