@@ -90,7 +90,7 @@ fn lmtp(address: SocketAddr) -> Upstream {
 
 /// Short enough for a test to wait for, long enough for a loaded machine's loopback.
 fn impatient(address: SocketAddr) -> Upstream {
-    let soon = Duration::from_millis(300);
+    let soon = Duration::from_secs(1);
     Upstream {
         connect_timeout: soon,
         command_timeout: soon,
