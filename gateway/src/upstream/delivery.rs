@@ -168,6 +168,9 @@ impl Delivery {
         message: &Outbound,
         fates: &mut Fates,
     ) -> Result<(), Failure> {
+        if recipients.is_empty() {
+            return Ok(());
+        }
         self.lease().await?;
         if let Some(refusal) = self.unfit(parameters, message).await? {
             fill(fates, &refusal);

@@ -222,3 +222,14 @@ async fn large_content_goes_out_as_it_is_from_memory_and_from_a_file() {
         assert!(up.contents().await == [stuffed], "content differs");
     }
 }
+
+#[tokio::test]
+async fn a_message_whose_recipients_were_all_dropped_goes_nowhere() {
+    let reset = "C: RSET\nS: 250 ok\ngone";
+    let (gateway, up) = Gateway::with(&[&script(&[GREETING, ENVELOPE, reset])]).await;
+    let mut delivery = gateway.begin();
+    assert_eq!(delivery.offer(&sender(), &[], &to(0, "b@b.example")).await, Ok(()));
+    assert_eq!(delivery.deliver(&sender(), &[], &[], &message("hello\r\n")).await, []);
+    gateway.pool.close();
+    assert!(up.contents().await.is_empty());
+}
