@@ -18,6 +18,7 @@ pub mod config;
 pub mod connection;
 pub mod message;
 pub mod metrics;
+pub mod plugins;
 pub mod policy;
 pub mod routing;
 pub mod shutdown;

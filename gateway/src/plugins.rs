@@ -1,0 +1,29 @@
+//! Plugins: WebAssembly components in a sandbox.
+//!
+//! ```text
+//! file ── component ── configure ── snapshot ── compile ── link        once, when it is loaded
+//!         (wrapped if   (runs once)  (memory is  (cached    │
+//!         it is a core               frozen)     on disk)   │
+//!         module)                                           ▼
+//!                                        a copy of the snapshot        each transaction
+//!                                               │
+//!                                          hook calls                  each question
+//! ```
+//!
+//! A copy has its memory, its time and its handles, all of them bounded; it reaches nothing but
+//! what `host` gives it; and it is thrown away after its transaction or its first failure. The
+//! rest of the gateway sees [`policy::Plugin`](crate::policy::Plugin) and knows nothing of wasm.
+
+mod bindings;
+mod cache;
+mod component;
+mod convert;
+mod copy;
+mod engine;
+mod host;
+mod load;
+mod snapshot;
+mod state;
+
+pub use engine::{Engine, EngineError};
+pub use load::{LoadError, LoadFailure};

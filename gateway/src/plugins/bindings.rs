@@ -1,0 +1,28 @@
+//! The contract as Rust, generated from `plugin-sdk/wit/filter.wit`.
+//!
+//! Only what plugins import is bound here; their exports are looked up one by one, since no plugin
+//! has all of them.
+
+use super::host;
+
+wasmtime::component::bindgen!({
+    path: "../plugin-sdk/wit",
+    world: "smtp:filter/capabilities",
+    imports: {
+        "smtp:filter/types.[method]reader.find": async | trappable,
+        "smtp:filter/types.[method]writer.copy": async | trappable,
+        "smtp:filter/types.[method]writer.finish": async | trappable,
+        "smtp:filter/types.[method]writer.write": async | trappable,
+        default: trappable,
+    },
+    with: {
+        "smtp:filter/types.message": host::MessageHandle,
+        "smtp:filter/types.reader": host::Reader,
+        "smtp:filter/types.session": host::SessionHandle,
+        "smtp:filter/types.transaction": host::TransactionHandle,
+        "smtp:filter/types.writer": host::Writer,
+    },
+});
+
+pub(super) use smtp::filter::types::{EditError, Reply, Verdict};
+pub(super) use smtp::filter::{log, metrics, types};

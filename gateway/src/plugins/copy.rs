@@ -1,0 +1,333 @@
+//! Copies of a loaded plugin, and calls of their hooks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
+use tokio::time::timeout_at;
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Resource};
+use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
+
+use super::bindings::Verdict;
+use super::convert;
+use super::engine::Shared;
+use super::host::{MessageHandle, SessionHandle, TransactionHandle, printable};
+use super::load::{Hooks, LoadFailure};
+use super::snapshot::call_configure;
+use super::state::{Call, Facts, State};
+use crate::config::{self, Isolation, OnFailure};
+use crate::policy::{
+    Answer, BoxFuture, FailureReason, Hook, HookCall, HookFailure, Plugin, PluginCopy,
+};
+
+/// A plugin that is made of wasm.
+#[derive(Debug)]
+pub(super) struct WasmPlugin {
+    loaded: Arc<Loaded>,
+}
+
+impl WasmPlugin {
+    pub(super) fn new(loaded: Loaded) -> Self {
+        Self { loaded: Arc::new(loaded) }
+    }
+}
+
+impl Plugin for WasmPlugin {
+    fn name(&self) -> &str {
+        &self.loaded.facts.name
+    }
+
+    fn answers(&self, hook: Hook) -> bool {
+        self.loaded.hooks[hook as usize].is_some()
+    }
+
+    fn on_failure(&self) -> OnFailure {
+        self.loaded.on_failure
+    }
+
+    fn fresh_each_call(&self) -> bool {
+        self.loaded.isolation == Isolation::Call
+    }
+
+    fn copy(&self) -> Box<dyn PluginCopy> {
+        Box::new(Copy { loaded: self.loaded.clone(), state: CopyState::Fresh })
+    }
+}
+
+/// What all copies of a plugin are made from.
+pub(super) struct Loaded {
+    shared: Arc<Shared>,
+    facts: Arc<Facts>,
+    on_failure: OnFailure,
+    isolation: Isolation,
+    time_limit: Duration,
+    pre: InstancePre<State>,
+    hooks: Hooks,
+    /// For each copy to be configured with, if the plugin could not be frozen.
+    settings: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+impl Loaded {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        facts: Arc<Facts>,
+        plugin: &config::Plugin,
+        pre: InstancePre<State>,
+        hooks: Hooks,
+        settings: Option<Arc<str>>,
+    ) -> Self {
+        let (on_failure, isolation) = (plugin.on_failure, plugin.isolation);
+        let time_limit = plugin.time_limit;
+        Self { shared, facts, on_failure, isolation, time_limit, pre, hooks, settings }
+    }
+
+    /// Makes one copy and looks at its hooks, so that what does not fit is told now.
+    pub(super) async fn try_out(&self) -> Result<(), LoadFailure> {
+        let _room = self.shared.loading.acquire().await;
+        let deadline = Instant::now() + TRY_OUT_TIME;
+        let mut store = State::store(&self.shared.wasm, self.facts.clone(), deadline);
+        let instance = self
+            .pre
+            .instantiate_async(&mut store)
+            .await
+            .map_err(|error| failure(&error, store.data(), TRY_OUT_TIME))
+            .map_err(LoadFailure::ConfigureFailed)?;
+        let functions = Hook::ALL.into_iter().zip(&self.hooks);
+        for (hook, index) in functions.filter_map(|(hook, index)| Some((hook, index.as_ref()?))) {
+            Function::find(hook, &mut store, instance, index)
+                .map_err(|error| LoadFailure::Unfit(format!("on-{hook}: {error:#}")))?;
+        }
+        Ok(())
+    }
+
+    /// A copy that runs, as soon as there is room for one.
+    async fn make(&self, deadline: Instant) -> Result<Running, HookFailure> {
+        let permit = self.room(deadline).await?;
+        let mut store = State::store(&self.shared.wasm, self.facts.clone(), deadline);
+        let work = async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            if let Some(settings) = &self.settings {
+                let configured = call_configure(&mut store, instance, settings).await?;
+                configured.map_err(wasmtime::Error::msg)?;
+            }
+            Ok(instance)
+        };
+        let instance = match timeout_at(deadline.into(), work).await {
+            Ok(Ok(instance)) => instance,
+            Ok(Err(error)) => {
+                store.data_mut().flush_log();
+                return Err(failure(&error, store.data(), self.time_limit));
+            }
+            Err(_) => return Err(too_long(self.time_limit)),
+        };
+        Ok(Running { store, instance, _permit: permit })
+    }
+
+    async fn room(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, HookFailure> {
+        let copies = &self.shared.copies;
+        match copies.clone().try_acquire_owned() {
+            Ok(permit) => return Ok(permit),
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {}
+        }
+        match timeout_at(deadline.into(), copies.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                Err(busy("all copies that limits.plugin_copies allows are in use"))
+            }
+        }
+    }
+}
+
+struct Copy {
+    loaded: Arc<Loaded>,
+    state: CopyState,
+}
+
+/// A copy runs from its first call to its end or its first failure.
+enum CopyState {
+    Fresh,
+    Running(Running),
+    /// It failed, or it is being called: who gives up waiting for a call gives up the copy.
+    Over,
+}
+
+/// A running copy. The store goes before the permit, so that whoever gets that finds room.
+struct Running {
+    store: Store<State>,
+    instance: Instance,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl PluginCopy for Copy {
+    fn call<'a>(&'a mut self, call: HookCall) -> BoxFuture<'a, Result<Answer, HookFailure>> {
+        Box::pin(async move {
+            let deadline = Instant::now() + self.loaded.time_limit;
+            let mut running = match std::mem::replace(&mut self.state, CopyState::Over) {
+                CopyState::Fresh => self.loaded.make(deadline).await?,
+                CopyState::Running(running) => running,
+                CopyState::Over => return Err(bad_copy()),
+            };
+            let answer = running.call(&self.loaded, call, deadline).await?;
+            self.state = CopyState::Running(running);
+            Ok(answer)
+        })
+    }
+}
+
+impl Running {
+    async fn call(
+        &mut self,
+        loaded: &Loaded,
+        given: HookCall,
+        deadline: Instant,
+    ) -> Result<Answer, HookFailure> {
+        let hook = given.hook;
+        let Some(index) = &loaded.hooks[hook as usize] else { return Err(not_exported(hook)) };
+        let state = self.store.data_mut();
+        state.deadline = deadline;
+        state.calls += 1;
+        state.call = Some(Call::new(given));
+        self.store.set_epoch_deadline(1);
+        let verdict = timeout_at(deadline.into(), self.ask(hook, index)).await;
+        let state = self.store.data_mut();
+        state.flush_log();
+        let verdict = match verdict {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => return Err(failure(&error, state, loaded.time_limit)),
+            Err(_) => return Err(too_long(loaded.time_limit)),
+        };
+        let opinion = convert::opinion(hook, verdict)?;
+        let Some(call) = state.call.take() else { return Err(not_exported(hook)) };
+        Ok(Answer { opinion, edits: call.edits, saved: call.saved, notes: call.notes })
+    }
+
+    async fn ask(&mut self, hook: Hook, index: &ComponentExportIndex) -> wasmtime::Result<Verdict> {
+        let function = Function::find(hook, &mut self.store, self.instance, index)?;
+        function.call(&mut self.store).await
+    }
+}
+
+/// A hook's function. Hooks of one shape are one variant.
+enum Function {
+    Envelope(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>)>),
+    Helo(Typed<(Resource<SessionHandle>, String)>),
+    Message(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>, Resource<MessageHandle>)>),
+    Rcpt(
+        Typed<(
+            Resource<SessionHandle>,
+            Resource<TransactionHandle>,
+            super::bindings::types::Recipient,
+        )>,
+    ),
+    Session(Typed<(Resource<SessionHandle>,)>),
+}
+
+type Typed<Parameters> = wasmtime::component::TypedFunc<Parameters, (Verdict,)>;
+
+impl Function {
+    fn find(
+        hook: Hook,
+        store: &mut Store<State>,
+        instance: Instance,
+        index: &ComponentExportIndex,
+    ) -> wasmtime::Result<Self> {
+        Ok(match hook {
+            Hook::Connect => Self::Session(instance.get_typed_func(store, index)?),
+            Hook::Helo => Self::Helo(instance.get_typed_func(store, index)?),
+            Hook::Rcpt => Self::Rcpt(instance.get_typed_func(store, index)?),
+            Hook::Mail | Hook::Data => Self::Envelope(instance.get_typed_func(store, index)?),
+            Hook::Headers | Hook::Message => Self::Message(instance.get_typed_func(store, index)?),
+        })
+    }
+
+    async fn call(&self, store: &mut Store<State>) -> wasmtime::Result<Verdict> {
+        let session = Resource::new_borrow(0);
+        let transaction = Resource::new_borrow(0);
+        let (verdict,) = match self {
+            Self::Envelope(handle) => handle.call_async(store, (session, transaction)).await?,
+            Self::Helo(handle) => {
+                let name = store.data().call()?.given.session.helo.clone().unwrap_or_default();
+                handle.call_async(store, (session, name)).await?
+            }
+            Self::Message(handle) => {
+                let message = Resource::new_borrow(0);
+                handle.call_async(store, (session, transaction, message)).await?
+            }
+            Self::Rcpt(handle) => {
+                let recipient = store.data().call()?.given.recipient.as_ref();
+                let recipient = recipient
+                    .map(convert::recipient)
+                    .ok_or_else(|| wasmtime::Error::msg("there is no recipient to judge"))?;
+                handle.call_async(store, (session, transaction, recipient)).await?
+            }
+            Self::Session(handle) => handle.call_async(store, (session,)).await?,
+        };
+        Ok(verdict)
+    }
+}
+
+/// What it means that wasm did not return.
+pub(super) fn failure(error: &wasmtime::Error, state: &State, limit: Duration) -> HookFailure {
+    if state.out_of_time {
+        return too_long(limit);
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return busy(&error.root_cause().to_string());
+    }
+    let cause = printable(&error.root_cause().to_string(), DETAIL_OCTETS);
+    if state.memory.denied {
+        let detail = format!("more than {} octets: {cause}", state.facts.memory_limit);
+        return HookFailure { reason: FailureReason::Memory, detail };
+    }
+    let detail = match frames(error) {
+        Some(frames) => format!("{cause} in {frames}"),
+        None => cause,
+    };
+    HookFailure { reason: FailureReason::Trap, detail }
+}
+
+/// The innermost functions, innermost first.
+fn frames(error: &wasmtime::Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    let names = backtrace.frames().iter().take(FRAMES).map(|frame| {
+        let function = frame.func_name().unwrap_or("?");
+        printable(function, DETAIL_OCTETS)
+    });
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| names.join(" < "))
+}
+
+fn too_long(limit: Duration) -> HookFailure {
+    let detail = format!("no answer within {limit:?}");
+    HookFailure { reason: FailureReason::Timeout, detail }
+}
+
+fn busy(detail: &str) -> HookFailure {
+    HookFailure { reason: FailureReason::Busy, detail: printable(detail, DETAIL_OCTETS) }
+}
+
+fn bad_copy() -> HookFailure {
+    let detail = "a copy that failed was called again".into();
+    HookFailure { reason: FailureReason::Trap, detail }
+}
+
+fn not_exported(hook: Hook) -> HookFailure {
+    let detail = format!("{hook} is not a hook of this plugin");
+    HookFailure { reason: FailureReason::BadAnswer, detail }
+}
+
+/// To make the first copy of a plugin: mapping a large one takes longer than making further ones.
+const TRY_OUT_TIME: Duration = Duration::from_secs(10);
+
+/// Frames of a backtrace in the log. The first ones are the panic's, then comes the plugin.
+const FRAMES: usize = 8;
+
+/// Of one name or cause in the log.
+const DETAIL_OCTETS: usize = 512;

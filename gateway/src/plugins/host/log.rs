@@ -1,0 +1,142 @@
+//! The `log` interface. What a plugin says is escaped, cut and counted.
+
+use std::fmt::Write as _;
+
+use tracing::Level as Severity;
+use wasmtime::Result;
+
+use crate::plugins::bindings::log::{Host, Level};
+use crate::plugins::state::State;
+
+/// How much of a call's share of the log is spent.
+#[derive(Debug, Default)]
+pub(in crate::plugins) struct LogLines {
+    written: u32,
+    dropped: u64,
+}
+
+impl Host for State {
+    fn enabled(&mut self, at: Level) -> Result<bool> {
+        Ok(match at {
+            Level::Trace => tracing::enabled!(target: TARGET, Severity::TRACE),
+            Level::Debug => tracing::enabled!(target: TARGET, Severity::DEBUG),
+            Level::Info => tracing::enabled!(target: TARGET, Severity::INFO),
+            Level::Warn => tracing::enabled!(target: TARGET, Severity::WARN),
+            Level::Error => tracing::enabled!(target: TARGET, Severity::ERROR),
+        })
+    }
+
+    fn write(&mut self, at: Level, text: String, fields: Vec<(String, String)>) -> Result<()> {
+        if Host::enabled(self, at)? {
+            self.log_line(at, &text, &fields);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Logs one line of the plugin, as long as its call has lines left.
+    pub(in crate::plugins) fn log_line(
+        &mut self,
+        at: Level,
+        text: &str,
+        fields: &[(String, String)],
+    ) {
+        if self.log.written >= LINES {
+            self.log.dropped += 1;
+            return;
+        }
+        self.log.written += 1;
+        let text = printable(text, LINE_OCTETS);
+        let fields = joined(fields, LINE_OCTETS - text.len());
+        let (plugin, hook) = (&*self.facts.name, self.running());
+        let session = self.call.as_ref().map_or("", |call| &*call.given.session.id);
+        let fields = (!fields.is_empty()).then_some(fields);
+        macro_rules! event {
+            ($severity:ident) => {
+                tracing::event!(
+                    target: TARGET,
+                    Severity::$severity,
+                    plugin,
+                    hook,
+                    session,
+                    fields,
+                    "{text}"
+                )
+            };
+        }
+        match at {
+            Level::Trace => event!(TRACE),
+            Level::Debug => event!(DEBUG),
+            Level::Info => event!(INFO),
+            Level::Warn => event!(WARN),
+            Level::Error => event!(ERROR),
+        }
+    }
+
+    /// Tells how many lines were too many, and gives the next call a share of its own.
+    pub(in crate::plugins) fn log_dropped(&mut self) {
+        let LogLines { dropped, .. } = std::mem::take(&mut self.log);
+        if dropped > 0 {
+            let (plugin, hook) = (&*self.facts.name, self.running());
+            tracing::warn!(target: TARGET, plugin, hook, dropped, "plugin logs too much");
+        }
+    }
+}
+
+/// Text from outside as one printable line of at most about `octets` octets.
+pub(in crate::plugins) fn printable(text: &str, octets: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(octets));
+    for c in text.chars() {
+        let before = line.len();
+        // Besides what terminals obey, what makes a line look like another one: separators and
+        // directions of writing.
+        if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        if line.len() > octets {
+            line.truncate(before);
+            break;
+        }
+    }
+    line
+}
+
+fn joined(fields: &[(String, String)], octets: usize) -> String {
+    let mut line = String::new();
+    for (name, value) in fields {
+        let left = octets.saturating_sub(line.len());
+        if left == 0 {
+            break;
+        }
+        let space = if line.is_empty() { "" } else { " " };
+        let field = printable(&format!("{name}={value}"), left);
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{space}{field}");
+    }
+    line
+}
+
+/// What plugins say can be filtered apart from what the gateway says about them.
+const TARGET: &str = "portcullis::plugin";
+
+/// Lines of one hook call, as the contract says.
+const LINES: u32 = 100;
+
+/// Text and fields of one line, as the contract says.
+const LINE_OCTETS: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_long_text_is_cut() {
+        assert_eq!(printable("a\r\nb\u{1b}[31m", 100), "a\\r\\nb\\u{1b}[31m");
+        assert_eq!(printable("\u{202e}x", 100), "\\u{202e}x");
+        assert_eq!(printable("gr\u{fc}n", 3), "gr");
+        assert_eq!(printable("abc\n", 4), "abc");
+    }
+}

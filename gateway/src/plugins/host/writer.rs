@@ -1,0 +1,151 @@
+//! The `writer` resource: a new body.
+
+use std::sync::Arc;
+
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::reader::CHUNK_OCTETS;
+use super::{Reader, Staged};
+use crate::message::{Budget, ContentError, ContentWriter, Edit};
+use crate::plugins::bindings::EditError;
+use crate::plugins::bindings::types::HostWriter;
+use crate::plugins::state::State;
+
+/// A body that is being written.
+pub struct Writer {
+    /// None when it was finished.
+    content: Option<ContentWriter>,
+    /// The hook call that it belongs to.
+    call: u64,
+    /// Octets that may still come.
+    room: u64,
+    /// Whether the last octet was a CR that is not written yet.
+    carriage_return: bool,
+}
+
+impl Writer {
+    pub(super) fn new(budget: Arc<Budget>, call: u64, room: u64) -> Self {
+        let content = Some(ContentWriter::new(budget));
+        Self { content, call, room, carriage_return: false }
+    }
+
+    async fn write(&mut self, chunk: &[u8]) -> Result<(), EditError> {
+        let lines = self.with_line_ends(chunk);
+        self.append(lines).await
+    }
+
+    async fn append(&mut self, lines: Vec<u8>) -> Result<(), EditError> {
+        let content = self.content.as_mut().ok_or(EditError::TooLate)?;
+        self.room = self.room.checked_sub(lines.len() as u64).ok_or(EditError::OutOfRange)?;
+        content.write(lines).await.map_err(|error| {
+            if let ContentError::Io(error) = &error {
+                tracing::error!(%error, "a body that a plugin writes cannot be kept");
+            }
+            EditError::OutOfRange
+        })
+    }
+
+    /// A CR or LF that stands alone would be one to some servers and none to others: smuggling.
+    fn with_line_ends(&mut self, chunk: &[u8]) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(chunk.len() + chunk.len() / 32);
+        let mut rest = chunk;
+        if self.carriage_return && !rest.is_empty() {
+            self.carriage_return = false;
+            lines.extend_from_slice(b"\r\n");
+            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+        }
+        while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+            lines.extend_from_slice(&rest[..at]);
+            let carriage_return = rest[at] == b'\r';
+            rest = &rest[at + 1..];
+            if carriage_return && rest.is_empty() {
+                self.carriage_return = true;
+                return lines;
+            }
+            lines.extend_from_slice(b"\r\n");
+            if carriage_return {
+                rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            }
+        }
+        lines.extend_from_slice(rest);
+        lines
+    }
+}
+
+impl HostWriter for State {
+    async fn write(&mut self, writer: Resource<Writer>, chunk: Vec<u8>) -> Staged<()> {
+        let calls = self.calls;
+        let writer = self.table.get_mut(&writer)?;
+        if writer.call != calls {
+            return Ok(Err(EditError::TooLate));
+        }
+        Ok(writer.write(&chunk).await)
+    }
+
+    async fn copy(
+        &mut self,
+        writer: Resource<Writer>,
+        source: Resource<Reader>,
+        count: u64,
+    ) -> Staged<u64> {
+        let mut copied = 0;
+        while copied < count {
+            let left = usize::try_from(count - copied).unwrap_or(usize::MAX);
+            let chunk = self.table.get_mut(&source)?.read(left.min(CHUNK_OCTETS))?;
+            if chunk.is_empty() {
+                break;
+            }
+            copied += chunk.len() as u64;
+            let written =
+                HostWriter::write(self, Resource::new_borrow(writer.rep()), chunk).await?;
+            if let Err(error) = written {
+                return Ok(Err(error));
+            }
+            tokio::task::consume_budget().await;
+        }
+        Ok(Ok(copied))
+    }
+
+    async fn finish(&mut self, writer: Resource<Writer>) -> Staged<()> {
+        let calls = self.calls;
+        let writer = self.table.get_mut(&writer)?;
+        if writer.call != calls {
+            return Ok(Err(EditError::TooLate));
+        }
+        if writer.carriage_return
+            && let Err(error) = writer.append(b"\r\n".to_vec()).await
+        {
+            return Ok(Err(error));
+        }
+        let Some(content) = writer.content.take() else { return Ok(Err(EditError::TooLate)) };
+        self.stage(None, |_| Ok((Edit::ReplaceBody(content.finish()), ())))
+    }
+
+    fn drop(&mut self, writer: Resource<Writer>) -> Result<()> {
+        self.table.delete(writer)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_line_end_becomes_crlf_wherever_chunks_are_cut() {
+        let text = b"a\r\nb\nc\rd\r\r\n\n\re\r";
+        let expected = b"a\r\nb\r\nc\r\nd\r\n\r\n\r\n\r\ne\r\n";
+        for size in 1..=text.len() {
+            let budget = Budget::new(1 << 20, 0, 1 << 20, std::env::temp_dir());
+            let mut writer = Writer::new(budget, 0, 1 << 20);
+            let mut all = Vec::new();
+            for chunk in text.chunks(size) {
+                all.extend(writer.with_line_ends(chunk));
+            }
+            assert!(writer.carriage_return);
+            all.extend_from_slice(b"\r\n");
+            assert_eq!(all, expected, "chunks of {size}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Loading: from one plugin of the configuration to one that can be asked, or to what is wrong.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Component;
+
+use super::component;
+use super::copy::{Loaded, WasmPlugin};
+use super::engine::Engine;
+use super::snapshot::{compile, configured, lifecycle};
+use super::state::{CONTRACT, CONTRACT_VERSION, Facts, interface};
+use crate::config;
+use crate::policy::{Hook, HookFailure, Plugin};
+
+impl Engine {
+    /// Loads, configures and freezes a plugin. `upstreams` are the names that it may route to.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be loaded, does not fit, or refuses its settings.
+    pub async fn load(
+        &self,
+        plugin: &config::Plugin,
+        upstreams: Arc<BTreeSet<String>>,
+    ) -> Result<Arc<dyn Plugin>, LoadError> {
+        let loaded = self.try_load(plugin, upstreams).await;
+        let loaded =
+            loaded.map_err(|failure| LoadError { plugin: plugin.name.clone(), failure })?;
+        Ok(Arc::new(loaded))
+    }
+
+    async fn try_load(
+        &self,
+        plugin: &config::Plugin,
+        upstreams: Arc<BTreeSet<String>>,
+    ) -> Result<WasmPlugin, LoadFailure> {
+        let shared = &self.shared;
+        if plugin.memory_limit as u64 > shared.memory_octets {
+            let (limit, most) = (plugin.memory_limit, shared.memory_octets);
+            return Err(LoadFailure::MemoryLimit { limit, most });
+        }
+        let file = plugin.file.clone();
+        let component = blocking(move || component::read(&file)).await?;
+        let facts = Arc::new(Facts {
+            name: plugin.name.clone(),
+            grants: plugin.grants.clone(),
+            upstreams,
+            memory_limit: plugin.memory_limit,
+            budget: shared.budget.clone(),
+            metrics: shared.metrics.plugin(&plugin.name),
+        });
+        let settings: Arc<str> = plugin.settings.to_string().into();
+        let configured =
+            configured(shared.clone(), facts.clone(), component, settings.clone()).await?;
+        let pre = compile(shared, configured.component.to_vec()).await?;
+        let hooks = wanted(pre.component(), &configured.skip)?;
+        let settings = (!configured.frozen).then_some(settings);
+        let loaded = Loaded::new(shared.clone(), facts, plugin, pre, hooks, settings);
+        loaded.try_out().await?;
+        Ok(WasmPlugin::new(loaded))
+    }
+}
+
+/// Why a plugin cannot be used. The operator's or the author's fault; the configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {plugin}: {failure}")]
+pub struct LoadError {
+    /// Its name in the configuration.
+    pub plugin: String,
+    /// What is wrong and what to do about it.
+    #[source]
+    pub failure: LoadFailure,
+}
+
+/// What is wrong with a plugin and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadFailure {
+    /// Damaged, truncated, or of a version of wasm that does not exist.
+    #[error("the file is damaged: {0}; build or copy it again")]
+    Broken(String),
+    /// It was built to be started, not to be called.
+    #[error(
+        "it is a command (it exports _start), not a plugin; \
+         build it as a library (Rust: crate-type cdylib, C: -mexec-model=reactor)"
+    )]
+    Command,
+    /// In the plugin's own words.
+    #[error("it refuses its settings: {0}")]
+    Configure(String),
+    /// It trapped, ran for too long or wanted too much memory.
+    #[error("it fails when it is configured: {0}")]
+    ConfigureFailed(HookFailure),
+    /// It waited for too long.
+    #[error("it is not configured within {0:?}")]
+    ConfigureTime(Duration),
+    /// Not there, or not readable.
+    #[error("{} cannot be read: {source}", file.display())]
+    File {
+        /// As in the configuration.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A capability that the gateway does not have.
+    #[error(
+        "it imports {0}, which the gateway does not offer; \
+         it offers {CONTRACT}@{CONTRACT_VERSION} and WASI 0.2 without files and sockets"
+    )]
+    Import(String),
+    /// More than the reservation of address space allows.
+    #[error("memory_limit is {limit} octets, and at most {most} are possible here")]
+    MemoryLimit {
+        /// As in the configuration.
+        limit: usize,
+        /// What is possible.
+        most: u64,
+    },
+    /// A core module that says nothing about interfaces.
+    #[error(
+        "it is a core module without a component type section; build it with wit-bindgen, \
+         or add the section with `wasm-tools component embed`"
+    )]
+    NoContract,
+    /// Nothing to ask it.
+    #[error(
+        "it exports no hook of {CONTRACT}@{CONTRACT_VERSION}; \
+         export at least one of on-connect, on-helo, on-mail, on-rcpt, on-data, on-headers, on-message"
+    )]
+    NoHook,
+    /// Nothing to configure it with.
+    #[error("it does not export {CONTRACT}/lifecycle@{CONTRACT_VERSION}; every plugin has to")]
+    NoLifecycle,
+    /// Something else altogether.
+    #[error("{} is not a WebAssembly file", file.display())]
+    NotWasm {
+        /// As in the configuration.
+        file: PathBuf,
+    },
+    /// It skips what is not there.
+    #[error("it wants to skip the hook {0:?}, which does not exist")]
+    Skip(String),
+    /// Nobody needs that much.
+    #[error("{} is larger than {most} octets", file.display())]
+    TooLarge {
+        /// As in the configuration.
+        file: PathBuf,
+        /// The bound.
+        most: u64,
+    },
+    /// Types or imports differ from the contract's.
+    #[error("it does not fit the gateway: {0}")]
+    Unfit(String),
+    /// Made for a contract of the past or of the future.
+    #[error(
+        "it was built for {wanted}, and this gateway offers {CONTRACT}@{CONTRACT_VERSION}; \
+         build it with the SDK of this version, or use the gateway that it was built for"
+    )]
+    Version {
+        /// The interface with the version that it was built for.
+        wanted: String,
+    },
+}
+
+/// Work that takes a thread for a while.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadFailure> + Send + 'static,
+) -> Result<T, LoadFailure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(LoadFailure::Unfit(error.to_string())))
+}
+
+/// Whether a component speaks of the same things as the gateway, before the linker looks closer.
+pub(super) fn check_contract(
+    engine: &wasmtime::Engine,
+    component: &Component,
+) -> Result<(), LoadFailure> {
+    let kind = component.component_type();
+    let exports: Vec<&str> = kind.exports(engine).map(|(name, _)| name).collect();
+    for (import, _) in kind.imports(engine) {
+        let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+        if OFFERED.contains(&interface) {
+            check_version(import, version)?;
+        } else if !WASI.iter().any(|package| interface.starts_with(package)) {
+            return Err(LoadFailure::Import(import.into()));
+        }
+    }
+    for export in &exports {
+        if let Some((interface, version)) = export.split_once('@')
+            && interface.split_once('/').is_some_and(|(package, _)| package == CONTRACT)
+        {
+            check_version(export, version)?;
+        }
+    }
+    if component.get_export_index(None, &*lifecycle()).is_none() {
+        return Err(LoadFailure::NoLifecycle);
+    }
+    Ok(())
+}
+
+/// Before 1.0 the second number is the one that must be equal.
+fn check_version(wanted: &str, version: &str) -> Result<(), LoadFailure> {
+    let series = |version: &str| {
+        let mut numbers = version.split('.').map(str::to_owned);
+        let major = numbers.next();
+        let minor = if major.as_deref() == Some("0") { numbers.next() } else { None };
+        (major, minor)
+    };
+    if series(version) == series(CONTRACT_VERSION) {
+        return Ok(());
+    }
+    Err(LoadFailure::Version { wanted: wanted.into() })
+}
+
+/// The hooks that it exports and does not skip.
+fn wanted(component: &Component, skip: &[String]) -> Result<Hooks, LoadFailure> {
+    let known = |name: &&String| !Hook::ALL.iter().any(|hook| hook.label() == **name);
+    if let Some(name) = skip.iter().find(known) {
+        return Err(LoadFailure::Skip(name.clone()));
+    }
+    let mut exported = false;
+    let hooks = Hook::ALL.map(|hook| {
+        let interface = format!("{}@{CONTRACT_VERSION}", interface(hook));
+        let interface = component.get_export_index(None, &*interface)?;
+        let handle = component.get_export_index(Some(&interface), "handle")?;
+        exported = true;
+        (!skip.iter().any(|name| name == hook.label())).then_some(handle)
+    });
+    if exported { Ok(hooks) } else { Err(LoadFailure::NoHook) }
+}
+
+/// Where the functions of the hooks are, in the order of [`Hook::ALL`].
+pub(super) type Hooks = [Option<wasmtime::component::ComponentExportIndex>; 7];
+
+/// What the gateway implements of the contract.
+const OFFERED: [&str; 3] = ["smtp:filter/log", "smtp:filter/metrics", "smtp:filter/types"];
+
+/// What there is of WASI; files and sockets are there and empty, because runtimes ask for them.
+const WASI: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_one_series_fit() {
+        for (version, fits) in
+            [("0.1.0", true), ("0.1.7", true), ("0.2.0", false), ("1.0.0", false), ("", false)]
+        {
+            assert_eq!(check_version("x", version).is_ok(), fits, "{version}");
+        }
+    }
+}
