@@ -12,7 +12,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("config", &["serde_yaml"]),
     ("metrics", &["prometheus"]),
     ("plugins", &["wasi_preview1_component_adapter_provider", "wasmtime", "wit_component"]),
-    ("plugins", &["wasmtime_wasi", "wasmtime_wizer"]),
+    ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),
     ("telemetry", &["tracing_subscriber"]),
     ("tls", &["rcgen"]),
 ];

@@ -1,0 +1,20 @@
+//! What plugins can and cannot do to the gateway, with plugins written for it in wasm text, and
+//! with those that are built from source where they are there.
+
+#![expect(clippy::unwrap_used, reason = "what a test set up is there")]
+
+#[path = "plugins/house.rs"]
+mod house;
+#[path = "plugins/text.rs"]
+mod text;
+
+#[path = "plugins/answers.rs"]
+mod answers;
+#[path = "plugins/built.rs"]
+mod built;
+#[path = "plugins/edits.rs"]
+mod edits;
+#[path = "plugins/failures.rs"]
+mod failures;
+#[path = "plugins/loading.rs"]
+mod loading;
