@@ -84,9 +84,7 @@ pub async fn serve<P: Policy>(
     }
     let mut session = Session::new(terms.settings.clone(), terms.implicit_tls);
     let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
-    if session.in_transaction() {
-        policy.lost().await;
-    }
+    policy.lost().await;
     ending
 }
 
@@ -105,6 +103,7 @@ async fn converse<P: Policy>(
             }
             Step::Content(chunk) => policy.content(chunk).await,
             Step::Aborted => policy.aborted().await,
+            Step::Refused(reply) => policy.refused(reply).await,
             Step::Read => {
                 socket.flush(session, terms).await?;
                 if shutdown.has_begun() && !session.in_transaction() {

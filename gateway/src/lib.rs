@@ -3,7 +3,9 @@
 //! Imports look down, never sideways, never up (`tests/floors.rs` checks):
 //!
 //! ```text
-//! 7  main, cli, gateway, demo, sink
+//! 9  main, cli
+//! 8  demo
+//! 7  gateway, sink                                     wiring; an embedded upstream
 //! 6  listener, admin
 //! 5  connection                                        knows policy as a trait
 //! 4  pipeline                                          plugins + routing + upstream
@@ -16,12 +18,15 @@
 pub mod admin;
 pub mod config;
 pub mod connection;
+pub mod listener;
 pub mod message;
 pub mod metrics;
+pub mod pipeline;
 pub mod plugins;
 pub mod policy;
 pub mod routing;
 pub mod shutdown;
+pub mod sink;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

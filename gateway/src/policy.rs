@@ -30,7 +30,10 @@ pub trait Policy: Send {
     /// The client took the transaction back: RSET, a new EHLO, QUIT.
     fn aborted(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// The connection broke within a transaction.
+    /// The session refused the message with this reply, without asking.
+    fn refused(&mut self, reply: Reply) -> impl Future<Output = ()> + Send;
+
+    /// The connection broke or timed out. Also told where no transaction was open.
     fn lost(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The connection is under TLS now; what the client said before is void.

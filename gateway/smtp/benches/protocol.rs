@@ -105,7 +105,7 @@ fn converse(pieces: &[&[u8]]) -> usize {
             match session.poll() {
                 Step::Ask(_) => session.decide(Verdict::Accept),
                 Step::Content(content) => octets += content.len(),
-                Step::Aborted => {}
+                Step::Aborted | Step::Refused(_) => {}
                 Step::Read | Step::StartTls | Step::Close => break,
             }
         }

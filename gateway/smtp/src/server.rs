@@ -49,6 +49,8 @@ pub struct Session {
     asked: Option<Question>,
     /// A transaction ended, and the driver was not told yet.
     aborted: bool,
+    /// The reply to a message that the session refused itself.
+    refused: Option<Reply>,
     /// Nothing is read any more.
     closing: bool,
     content: Vec<u8>,
@@ -70,6 +72,7 @@ impl Session {
             lines: Lines::default(),
             asked: None,
             aborted: false,
+            refused: None,
             closing: false,
             content: Vec::new(),
             output: Vec::new(),
@@ -100,6 +103,9 @@ impl Session {
             }
             if mem::take(&mut self.aborted) {
                 return Step::Aborted;
+            }
+            if let Some(reply) = self.refused.take() {
+                return Step::Refused(reply);
             }
             if self.closing {
                 return Step::Close;
@@ -187,8 +193,7 @@ impl Session {
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         let open = match &self.phase {
-            Phase::Envelope(_) | Phase::Complete(_) => true,
-            Phase::Content(_, intake) => intake.refusal().is_none(),
+            Phase::Envelope(_) | Phase::Complete(_) | Phase::Content(..) => true,
             Phase::Start | Phase::Greeted | Phase::Ready | Phase::Handshake => false,
         };
         open && !self.closing
@@ -319,7 +324,6 @@ impl Session {
     fn take_content(&mut self, octets: &[u8]) -> usize {
         let Phase::Content(envelope, intake) = &mut self.phase else { return 0 };
         let taken = intake.take(octets, &self.settings, &mut self.content);
-        self.aborted |= taken.refused;
         if self.content.is_empty() {
             self.content = Vec::new();
         }
@@ -328,6 +332,7 @@ impl Session {
             let refusal = intake.refusal();
             self.phase = Phase::Complete(envelope);
             if let Some(refusal) = refusal {
+                self.refused = Some(refusal.reply());
                 self.conclude(Verdict::Reply(refusal.reply()));
             }
         }

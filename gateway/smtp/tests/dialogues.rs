@@ -216,7 +216,7 @@ impl Player {
                     assert!(!octets.is_empty(), "{place}: empty content");
                     self.content.extend(octets);
                 }
-                Step::Aborted => self.aborted = true,
+                Step::Aborted | Step::Refused(_) => self.aborted = true,
                 Step::Read => break,
                 Step::StartTls => {
                     self.handshake = true;

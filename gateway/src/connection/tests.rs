@@ -47,6 +47,10 @@ impl Policy for Heard {
         self.note("aborted");
     }
 
+    async fn refused(&mut self, reply: Reply) {
+        self.note(format!("refused {reply}"));
+    }
+
     async fn lost(&mut self) {
         self.note("lost");
     }
@@ -132,8 +136,8 @@ async fn a_pipelined_message_passes_and_the_policy_hears_it_in_order() {
     let heard = server.heard.all();
     let questions = ["connect", "hello c.example", "mail a@c.example", "rcpt b@d.example", "data"];
     assert_eq!(heard[..5], questions);
-    assert_eq!(heard[5..heard.len() - 1].concat(), "Subject: x\r\n\r\n.y\r\n");
-    assert_eq!(heard.last().unwrap(), "message");
+    assert_eq!(heard[5..heard.len() - 2].concat(), "Subject: x\r\n\r\n.y\r\n");
+    assert_eq!(heard[heard.len() - 2..], ["message", "lost"]);
 }
 
 #[tokio::test]
@@ -208,7 +212,7 @@ async fn what_was_said_in_clear_text_does_not_survive_the_handshake() {
     client.write_all(b"RCPT TO:<b@d.example>\r\n").await.unwrap();
     let ended = server.task.await.unwrap();
     assert!(matches!(ended, Err(ConnectionError::Handshake(_))), "{ended:?}");
-    assert_eq!(server.heard.all(), ["connect", "hello c.example"]);
+    assert_eq!(server.heard.all(), ["connect", "hello c.example", "lost"]);
 }
 
 const LONG: Duration = Duration::from_secs(30);

@@ -41,8 +41,6 @@ pub(super) struct Taken {
     pub(super) used: usize,
     /// Whether the content is complete.
     pub(super) ended: bool,
-    /// Whether this piece is the one for which the message is refused.
-    pub(super) refused: bool,
 }
 
 impl Intake {
@@ -55,17 +53,12 @@ impl Intake {
     ) -> Taken {
         let before = content.len();
         let decoded = self.decoder.decode(octets, content);
-        let was_refused = self.refusal.is_some();
         // Goes on after a refusal, so that what is told does not depend on segments.
         self.refusal = self.refusal.max(self.judge(&content[before..], decoded, settings));
         if self.refusal.is_some() {
             content.clear();
         }
-        Taken {
-            used: decoded.used,
-            ended: decoded.ended,
-            refused: self.refusal.is_some() && !was_refused,
-        }
+        Taken { used: decoded.used, ended: decoded.ended }
     }
 
     pub(super) fn refusal(&self) -> Option<Refusal> {

@@ -1,6 +1,7 @@
 //! What the session tells its driver.
 
 use super::{Question, Verb};
+use crate::Reply;
 
 /// What the session wants next. See [`Session::poll`](super::Session::poll).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -9,9 +10,12 @@ pub enum Step {
     Ask(Question),
     /// Content of the message: CRLF lines, dots unstuffed, bare newlines dealt with. Never empty.
     Content(Vec<u8>),
-    /// The transaction ended without a message: RSET, a new EHLO, QUIT, STARTTLS, too many errors,
-    /// or content that the session refuses. Nothing to answer.
+    /// The transaction ended without a message: RSET, a new EHLO, QUIT, STARTTLS, too many errors.
+    /// Nothing to answer.
     Aborted,
+    /// The transaction ended with a message that the session itself refused, with this reply: too
+    /// large, in a loop, with bare newlines. Nothing to answer.
+    Refused(Reply),
     /// Write the output, then read.
     Read,
     /// Write the output, do the TLS handshake, then call [`Session::tls_established`](super::Session::tls_established).

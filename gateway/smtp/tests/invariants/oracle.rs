@@ -171,7 +171,7 @@ impl<'a> Play<'a> {
                     self.content.extend(octets);
                     assert!(self.content.len() as u64 <= self.settings.limits.message_octets);
                 }
-                Step::Aborted => self.abort(),
+                Step::Aborted | Step::Refused(_) => self.abort(),
                 Step::Read => break true,
                 Step::StartTls => {
                     self.collect();

@@ -1,0 +1,170 @@
+//! Accepts connections, takes a permit for each, and spawns the conversation.
+
+mod permits;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::connection::{self, Terms};
+use crate::message::SessionFacts;
+use crate::metrics::{ListenerMetrics, Refused};
+use crate::pipeline::{House, Pipeline};
+use crate::shutdown::Shutdown;
+
+pub use permits::{Permit, Permits};
+
+/// One bound address.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    terms: Arc<Terms>,
+    house: Arc<House>,
+    permits: Arc<Permits>,
+}
+
+impl Listener {
+    /// Binds the address.
+    ///
+    /// # Errors
+    ///
+    /// If it is in use, not this machine's, or not allowed.
+    pub fn bind(
+        address: SocketAddr,
+        terms: Terms,
+        house: Arc<House>,
+        permits: Arc<Permits>,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // What is written `[::]` is that, on every system; IPv4 gets a listener of its own.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let socket = TcpListener::from_std(socket.into())?;
+        Ok(Self { socket, terms: Arc::new(terms), house, permits })
+    }
+
+    /// Where it listens; the port is the real one also where 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until the shutdown begins. Conversations go on after it, tracked.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut watcher = shutdown.watcher();
+        loop {
+            let accepted = tokio::select! {
+                () = watcher.begun() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, client)) => self.admit(socket, client, &shutdown),
+                Err(error) => {
+                    // Out of descriptors, most likely: accepting again at once would spin.
+                    warn!(listener = self.house.listener, %error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, socket: TcpStream, client: SocketAddr, shutdown: &Shutdown) {
+        let metrics = &self.house.metrics;
+        let permit = match self.permits.take(client.ip()) {
+            Ok(permit) => permit,
+            Err(reason) => {
+                metrics.connection_refused(reason);
+                return self.turn_away(&socket, reason, client);
+            }
+        };
+        // Replies are written whole; waiting for more to send would only delay the client.
+        if let Err(error) = socket.set_nodelay(true) {
+            debug!(%error, "TCP_NODELAY");
+        }
+        let session = SessionFacts {
+            id: session_id(),
+            listener: self.house.listener.clone(),
+            client,
+            helo: None,
+            esmtp: false,
+            tls: None,
+        };
+        let (terms, house) = (self.terms.clone(), self.house.clone());
+        let span = info_span!("smtp", id = session.id, client.addr = %client.ip());
+        let (mut watcher, task) = (shutdown.watcher(), shutdown.track());
+        let conversation = async move {
+            let open = Open::new(house.metrics.clone(), permit);
+            let mut pipeline = Pipeline::new(house, session);
+            match connection::serve(socket, &terms, &mut pipeline, &mut watcher).await {
+                Ok(ending) => debug!(?ending, "conversation ended"),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    debug!(%error, cause, "conversation broke off");
+                }
+            }
+            drop((open, task));
+        };
+        tokio::spawn(conversation.instrument(span));
+    }
+
+    fn turn_away(&self, socket: &TcpStream, reason: Refused, client: SocketAddr) {
+        let text: &[u8] = match reason {
+            Refused::Draining | Refused::Global => {
+                b"421 4.3.2 too many connections, try again later\r\n"
+            }
+            Refused::PerAddress => b"421 4.7.0 too many connections from your address\r\n",
+        };
+        debug!(listener = self.house.listener, %client, ?reason, "connection turned away");
+        if !self.terms.implicit_tls
+            && let Err(error) = socket.try_write(text)
+        {
+            debug!(%error, "could not say why");
+        }
+    }
+}
+
+/// A connection that counts as open.
+struct Open {
+    metrics: Arc<ListenerMetrics>,
+    _permit: Permit,
+}
+
+impl Open {
+    fn new(metrics: Arc<ListenerMetrics>, permit: Permit) -> Self {
+        metrics.connection_opened();
+        Self { metrics, _permit: permit }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.connection_closed();
+    }
+}
+
+/// Microseconds since 1970 and a count: unique on a node, and in order of time in a log.
+fn session_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed) & 0xfff;
+    format!("{:x}{count:03x}", now.as_micros())
+}
+
+/// Connections that wait to be accepted; the kernel's own bound is usually 4096.
+const BACKLOG: i32 = 1024;
+/// Long enough for a descriptor to become free, short enough not to be noticed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,227 @@
+//! Answers a session's questions: plugins first, then routes, then upstreams.
+//!
+//! ```text
+//!   Connect, Hello          chain
+//!   Mail                    chain                       a transaction begins
+//!   Rcpt                    chain -> route -> upstream  the upstream's refusal is the client's
+//!   Data, headers           chain
+//!   Message                 chain -> Cleared -> upstream -> one reply, or one a recipient
+//! ```
+
+mod fold;
+mod received;
+mod record;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_smtp::server::{Protocol, Question, Verdict};
+use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
+
+use crate::message::{Budget, Envelope, SessionFacts, TlsFacts};
+use crate::metrics::{ListenerMetrics, Outcome};
+use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy};
+use crate::routing::Routes;
+use crate::upstream::Upstreams;
+use transaction::Transaction;
+
+/// What all sessions of one listener share.
+#[derive(Debug)]
+pub struct House {
+    /// The listener's name.
+    pub listener: String,
+    /// The gateway's own name, for `Received`.
+    pub hostname: String,
+    /// SMTP or LMTP.
+    pub protocol: Protocol,
+    /// Who judges.
+    pub chain: Chain,
+    /// Where recipients go.
+    pub routes: Arc<Routes>,
+    /// How they get there.
+    pub upstreams: Arc<Upstreams>,
+    /// The listener's own upstream, before the default one.
+    pub upstream: Option<String>,
+    /// Where quarantined mail goes.
+    pub quarantine: Option<String>,
+    /// Room for content.
+    pub budget: Arc<Budget>,
+    /// Octets of a header section.
+    pub header_octets: usize,
+    /// Octets of a message.
+    pub message_octets: u64,
+    /// Where transactions are counted.
+    pub metrics: Arc<ListenerMetrics>,
+}
+
+/// The policy of one session.
+#[derive(Debug)]
+pub struct Pipeline {
+    house: Arc<House>,
+    session: Arc<SessionFacts>,
+    memory: Memory,
+    transaction: Option<Box<Transaction>>,
+    /// Transactions so far; part of their ids.
+    count: u32,
+}
+
+impl Pipeline {
+    /// The policy of a session at its beginning.
+    #[must_use]
+    pub fn new(house: Arc<House>, session: SessionFacts) -> Self {
+        let session = Arc::new(session);
+        Self { house, session, memory: Memory::default(), transaction: None, count: 0 }
+    }
+
+    /// Asks at a hook before MAIL, where a copy of a plugin lives for that call alone.
+    async fn ask_alone(&mut self, hook: Hook) -> Verdict {
+        let mut case = self.case(None);
+        let mut copies = Copies::default();
+        let ruling = self.house.chain.ask(hook, &mut case, &mut self.memory, &mut copies).await;
+        if let Some(plugin) = &ruling.by
+            && ruling.decision != Decision::Pass
+        {
+            let (id, client) = (&self.session.id, self.session.client);
+            tracing::info!(target: "session", id, %client, plugin, hook = hook.label(), decision = ?ruling.decision, "refused");
+        }
+        verdict(ruling.decision, &self.session.id)
+    }
+
+    async fn mail(&mut self, reverse_path: ReversePath, parameters: Vec<Parameter>) -> Verdict {
+        self.count += 1;
+        let id = format!("{}.{}", self.session.id, self.count);
+        let envelope = Envelope { id, reverse_path, parameters, recipients: Vec::new() };
+        let case = self.case(Some(Arc::new(envelope)));
+        let mut transaction = Box::new(Transaction::new(self.house.clone(), case));
+        let ruling = transaction.ask(Hook::Mail, &mut self.memory).await;
+        let verdict = verdict(ruling.decision.clone(), transaction.id());
+        match ruling.decision {
+            Decision::Disconnect(ref reply) | Decision::Refuse(ref reply) => {
+                transaction.end(outcome(reply), Some(reply));
+            }
+            Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_) => {
+                self.transaction = Some(transaction);
+            }
+        }
+        verdict
+    }
+
+    fn case(&self, envelope: Option<Arc<Envelope>>) -> Case {
+        Case {
+            session: self.session.clone(),
+            envelope,
+            recipient: None,
+            next_index: 0,
+            message: None,
+            refused: Vec::new(),
+            edits: Vec::new(),
+            plugins_time: Duration::ZERO,
+            message_octets: self.house.message_octets,
+        }
+    }
+
+    async fn rcpt(&mut self, forward_path: Mailbox, parameters: Vec<Parameter>) -> Verdict {
+        match &mut self.transaction {
+            Some(transaction) => transaction.rcpt(forward_path, parameters, &mut self.memory).await,
+            None => out_of_step(),
+        }
+    }
+
+    async fn message(&mut self) -> Verdict {
+        match self.transaction.take() {
+            Some(transaction) => transaction.message(&mut self.memory).await,
+            None => out_of_step(),
+        }
+    }
+}
+
+impl Policy for Pipeline {
+    // The futures of the long questions are large; on the heap they weigh on no idle connection.
+    async fn judge(&mut self, question: Question) -> Verdict {
+        match question {
+            Question::Connect => Box::pin(self.ask_alone(Hook::Connect)).await,
+            Question::Hello { name, esmtp } => {
+                let session = Arc::make_mut(&mut self.session);
+                session.helo = Some(name);
+                session.esmtp = esmtp;
+                Box::pin(self.ask_alone(Hook::Helo)).await
+            }
+            Question::Mail { reverse_path, parameters } => {
+                Box::pin(self.mail(reverse_path, parameters)).await
+            }
+            Question::Rcpt { forward_path, parameters } => {
+                Box::pin(self.rcpt(forward_path, parameters)).await
+            }
+            Question::Data => match &mut self.transaction {
+                Some(transaction) => Box::pin(transaction.data(&mut self.memory)).await,
+                None => out_of_step(),
+            },
+            Question::Message => Box::pin(self.message()).await,
+        }
+    }
+
+    async fn content(&mut self, chunk: Vec<u8>) {
+        if let Some(transaction) = &mut self.transaction {
+            Box::pin(transaction.content(chunk, &mut self.memory)).await;
+        }
+    }
+
+    async fn aborted(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            Box::pin(transaction.abandon(Outcome::Aborted)).await;
+        }
+    }
+
+    async fn refused(&mut self, reply: Reply) {
+        if let Some(mut transaction) = self.transaction.take() {
+            transaction.end(outcome(&reply), Some(&reply));
+            Box::pin(transaction.abandon(Outcome::Aborted)).await;
+        }
+    }
+
+    async fn lost(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            Box::pin(transaction.abandon(Outcome::Lost)).await;
+        }
+    }
+
+    fn tls_established(&mut self, tls: TlsFacts) {
+        let session = Arc::make_mut(&mut self.session);
+        session.tls = Some(tls);
+        // RFC 3207 section 4.2: what was learned in clear text is void.
+        session.helo = None;
+        session.esmtp = false;
+        self.memory = Memory::default();
+    }
+}
+
+/// The session's answer for a ruling. Its own words carry the id, so that who was refused can name
+/// the log record.
+fn verdict(decision: Decision, id: &str) -> Verdict {
+    match decision {
+        Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_) => Verdict::Accept,
+        Decision::Disconnect(reply) => Verdict::Disconnect(signed(&reply, id)),
+        Decision::Refuse(reply) => Verdict::Reply(signed(&reply, id)),
+    }
+}
+
+/// The outcome that a reply to the client means.
+fn outcome(reply: &Reply) -> Outcome {
+    match reply {
+        _ if reply.is_transient() => Outcome::Deferred,
+        _ if reply.is_permanent() => Outcome::Rejected,
+        _ => Outcome::Accepted,
+    }
+}
+
+/// The reply with the id at the end of its text.
+fn signed(reply: &Reply, id: &str) -> Reply {
+    let text = format!("{} [{id}]", reply.text());
+    Reply::new(reply.code(), reply.status(), &text).unwrap_or_else(|_| reply.clone())
+}
+
+/// The session asks in order, so this is a defect; the client keeps its mail.
+fn out_of_step() -> Verdict {
+    Verdict::Reply(Reply::fixed(451, (4, 3, 0), "no transaction"))
+}

@@ -1,0 +1,94 @@
+//! What a transaction's record needs and nobody else remembers.
+
+use std::time::{Duration, Instant};
+
+use portcullis_smtp::Reply;
+
+use crate::message::Envelope;
+use crate::metrics::Outcome;
+use crate::policy::{Case, Ruling};
+use crate::telemetry::{Decision, RecipientRecord, TransactionRecord};
+
+/// Gathered from MAIL on.
+#[derive(Debug)]
+pub(super) struct Notes {
+    started: Instant,
+    /// Octets of the message as it came.
+    pub(super) octets: u64,
+    /// Time spent waiting for upstreams.
+    pub(super) upstream_time: Duration,
+    recipients: Vec<RecipientRecord>,
+    decided_by: Option<Decision>,
+}
+
+impl Notes {
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            octets: 0,
+            upstream_time: Duration::ZERO,
+            recipients: Vec::new(),
+            decided_by: None,
+        }
+    }
+
+    /// What became of a recipient. A client that has a thousand refused fills no log with them.
+    pub(super) fn recipient(&mut self, address: &str, upstream: Option<&str>, reply: &Reply) {
+        if self.recipients.len() < RECIPIENTS {
+            self.recipients.push(RecipientRecord {
+                address: address.to_owned(),
+                upstream: upstream.map(str::to_owned),
+                reply: Some(reply.to_string()),
+            });
+        }
+    }
+
+    /// A plugin decided. The last one that did is the one to ask.
+    pub(super) fn decided(&mut self, ruling: &Ruling) {
+        let hook = ruling.hook.label();
+        self.decided_by = ruling.by.clone().map(|plugin| Decision { plugin, hook });
+    }
+
+    /// Writes the one record.
+    pub(super) fn emit(&mut self, case: &Case, outcome: Outcome, reply: Option<&Reply>) {
+        let (session, envelope) = (&case.session, case.envelope.as_deref());
+        let mut recipients = std::mem::take(&mut self.recipients);
+        if recipients.is_empty() {
+            recipients = envelope.map(waiting).unwrap_or_default();
+        }
+        let tls = session.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher));
+        let sender = envelope.map(|envelope| envelope.reverse_path.to_string());
+        TransactionRecord {
+            id: envelope.map_or_else(|| session.id.clone(), |envelope| envelope.id.clone()),
+            session: session.id.clone(),
+            listener: session.listener.clone(),
+            client: session.client,
+            helo: session.helo.clone(),
+            tls,
+            sender: sender.unwrap_or_default(),
+            recipients,
+            octets: self.octets,
+            outcome: outcome.label(),
+            reply: reply.map(ToString::to_string),
+            decided_by: self.decided_by.take(),
+            edits: case.edits.clone(),
+            duration: self.started.elapsed(),
+            plugins_duration: case.plugins_time,
+            upstream_duration: self.upstream_time,
+        }
+        .emit();
+    }
+}
+
+/// Recipients that were accepted and got no answer of their own.
+fn waiting(envelope: &Envelope) -> Vec<RecipientRecord> {
+    let record = |recipient: &crate::message::Recipient| RecipientRecord {
+        address: recipient.address.to_string(),
+        upstream: recipient.route.clone(),
+        reply: None,
+    };
+    envelope.recipients.iter().take(RECIPIENTS).map(record).collect()
+}
+
+/// Recipients in one record; what is beyond is in the metrics alone.
+const RECIPIENTS: usize = 200;
