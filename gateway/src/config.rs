@@ -1,12 +1,41 @@
 //! What the operator has decided. Loaded, checked and complete, or not there at all.
+//!
+//! [`load`] reads a file and tells all of its [`Mistakes`] at once, each with its place.
+
+mod admin;
+mod check;
+mod host;
+mod limits;
+mod listener;
+mod log;
+mod mistake;
+mod names;
+mod plugin;
+mod quantity;
+mod route;
+mod section;
+mod session;
+mod spelling;
+mod tree;
+mod upstream;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis_smtp::Grammar;
-use portcullis_smtp::server::{BareNewlines, Protocol};
+pub use admin::Admin;
+pub use limits::Limits;
+pub use listener::{Listener, ListenerTls, TlsMode};
+pub use log::{Log, LogFormat};
+pub use mistake::{Mistake, Mistakes, Place, Severity};
+pub use plugin::{Grant, Isolation, OnFailure, Plugin};
+pub use route::Route;
+pub use session::{SessionLimits, SessionTimeouts};
+pub use upstream::{Upstream, UpstreamAddress, UpstreamTls};
+
+use section::{Entry, Reader, Section};
+use tree::{Mark, Node, Source, Value};
 
 /// One configuration file.
 #[derive(Clone, Debug)]
@@ -33,261 +62,184 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// Where compiled plugins are cached.
     pub cache_directory: PathBuf,
+    /// What is legal but dangerous.
+    pub warnings: Mistakes,
 }
 
-/// One address where mail comes in.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// In logs, metrics and the plugins' eyes.
-    pub name: String,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// SMTP or LMTP.
-    pub protocol: Protocol,
-    /// Certificate and when TLS starts; none is clear text only.
-    pub tls: Option<ListenerTls>,
-    /// Names of the plugins that judge here, in this order; all of them by default.
-    pub plugins: Vec<String>,
-    /// Goes before `default_upstream`.
-    pub upstream: Option<String>,
-    /// Where `quarantine` verdicts deliver to; without it they are a failure of the plugin.
-    pub quarantine: Option<String>,
-    /// How addresses are read.
-    pub address_syntax: Grammar,
-    /// What happens to a CR or LF that stands alone in content.
-    pub bare_newlines: BareNewlines,
-    /// Bounds of one session.
-    pub limits: SessionLimits,
-    /// Deadlines of one session.
-    pub timeouts: SessionTimeouts,
+/// Reads a configuration file. Relative paths in it are relative to its directory.
+///
+/// # Errors
+/// All mistakes of the file.
+pub fn load(path: &Path) -> Result<Config, Mistakes> {
+    let mut octets = Vec::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_OCTETS + 1).read_to_end(&mut octets));
+    let mut mistakes = Mistakes::default();
+    if let Err(error) = read {
+        mistakes.at(&Place::file(path), format!("cannot read the configuration: {error}"), None);
+    } else if octets.len() as u64 > FILE_OCTETS {
+        let text = format!("the configuration is larger than {}", quantity::show_size(FILE_OCTETS));
+        mistakes.at(&Place::file(path), text, None);
+    }
+    mistakes.or_fail()?;
+    parse(path, octets)
 }
 
-/// TLS of a listener.
-#[derive(Clone, Debug)]
-pub struct ListenerTls {
-    /// When TLS starts.
-    pub mode: TlsMode,
-    /// PEM, the chain.
-    pub certificate: PathBuf,
-    /// PEM.
-    pub key: PathBuf,
+/// Reads a configuration that need not be a file; `path` is for messages and for relative paths.
+///
+/// # Errors
+/// All mistakes of the text.
+pub fn parse(path: &Path, octets: impl Into<Vec<u8>>) -> Result<Config, Mistakes> {
+    let source = Source::new(path, octets.into())?;
+    let mut mistakes = Mistakes::default();
+    let root = tree::parse(&source, &mut mistakes);
+    let root = match root {
+        Some(root) => root,
+        None if mistakes.is_empty() => empty(),
+        None => return Err(mistakes),
+    };
+    let reader = Reader::new(&source, mistakes);
+    let config = Config::read(&reader, &root);
+    let Reader { mistakes, warnings, .. } = reader;
+    mistakes.into_inner().or_fail()?;
+    Ok(Config { warnings: warnings.into_inner(), ..config })
 }
 
-/// When TLS starts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TlsMode {
-    /// With the first octet (port 465).
-    Implicit,
-    /// When the client asks for it.
-    Starttls,
+/// What a file without content says.
+fn empty() -> Node {
+    let mark = Mark { line: 1, column: 1, ..Mark::default() };
+    Node { mark, value: Value::Mapping(Vec::new()) }
 }
 
-/// Bounds of one session.
-#[derive(Clone, Debug)]
-pub struct SessionLimits {
-    /// Octets of a command line, CRLF included.
-    pub command_octets: usize,
-    /// Octets of a message, announced as SIZE.
-    pub message_octets: u64,
-    /// Octets of a header section.
-    pub header_octets: usize,
-    /// Recipients of a transaction.
-    pub recipients: usize,
-    /// Errors that the client may make.
-    pub errors: u32,
-    /// `Received` fields of a message; more is a loop.
-    pub received_hops: usize,
+/// Every key that a configuration may have, by section. `[]` is any item of a list, `*` any name.
+pub const KEYS: &[(&str, &[&str])] = &[
+    ("", Config::KEYS),
+    ("admin", Admin::KEYS),
+    ("limits", Limits::KEYS),
+    ("listeners[]", Listener::KEYS),
+    ("listeners[].limits", SessionLimits::KEYS),
+    ("listeners[].timeouts", SessionTimeouts::KEYS),
+    ("listeners[].tls", Listener::TLS_KEYS),
+    ("log", Log::KEYS),
+    ("plugins[]", Plugin::KEYS),
+    ("routes[]", Route::KEYS),
+    ("session", Config::SESSION_KEYS),
+    ("session.limits", SessionLimits::KEYS),
+    ("session.timeouts", SessionTimeouts::KEYS),
+    ("shutdown", Config::SHUTDOWN_KEYS),
+    ("upstreams.*", Upstream::KEYS),
+    ("upstreams.*.timeouts", Upstream::TIMEOUT_KEYS),
+    ("upstreams.*.tls", Upstream::TLS_KEYS),
+];
+
+impl Config {
+    const KEYS: &'static [&'static str] = &[
+        "admin",
+        "cache_directory",
+        "default_upstream",
+        "hostname",
+        "limits",
+        "listeners",
+        "log",
+        "plugins",
+        "routes",
+        "session",
+        "shutdown",
+        "upstreams",
+    ];
+    const SESSION_KEYS: &'static [&'static str] = &["limits", "timeouts"];
+    const SHUTDOWN_KEYS: &'static [&'static str] = &["deadline"];
+
+    /// After a mistake this is not what the file says; [`parse`] does not let it out.
+    fn read(reader: &Reader<'_>, root: &Node) -> Self {
+        let section = Section::of(reader, "the configuration", root, Self::KEYS);
+        let plugins = section.list("plugins").unwrap_or_default();
+        names::refuse_duplicates("plugin", &section, plugins.iter());
+        let plugin_names: Vec<_> =
+            plugins.iter().filter_map(names::declared).map(|name| name.text).collect();
+        let upstreams = upstreams(&section);
+        let upstream_names: Vec<_> = upstreams.iter().map(|entry| entry.key.text).collect();
+        let session = section.section("session", Self::SESSION_KEYS);
+        let known = listener::Known {
+            plugins: &plugin_names,
+            upstreams: &upstream_names,
+            limits: &SessionLimits::read(
+                &session.section("limits", SessionLimits::KEYS),
+                &SessionLimits::default(),
+            ),
+            timeouts: &SessionTimeouts::read(
+                &session.section("timeouts", SessionTimeouts::KEYS),
+                &SessionTimeouts::default(),
+            ),
+        };
+        let shutdown = section.section("shutdown", Self::SHUTDOWN_KEYS);
+        let config = Self {
+            hostname: host::name(&section),
+            listeners: listeners(&section, &known),
+            upstreams: upstreams
+                .iter()
+                .filter_map(|entry| {
+                    Some((entry.key.text.to_owned(), Upstream::read(reader, entry)?))
+                })
+                .collect(),
+            routes: Route::read_all(
+                reader,
+                section.list("routes").unwrap_or_default(),
+                &upstream_names,
+            ),
+            default_upstream: section
+                .text("default_upstream")
+                .map(|text| section.known_name("upstream", text, &upstream_names)),
+            plugins: plugins.iter().filter_map(|node| Plugin::read(reader, node)).collect(),
+            limits: Limits::read(&section.section("limits", Limits::KEYS)),
+            admin: Admin::read(&section.section("admin", Admin::KEYS)),
+            log: Log::read(&section.section("log", Log::KEYS)),
+            shutdown_deadline: shutdown.duration(
+                "deadline",
+                Duration::from_secs(1)..=Duration::from_hours(1),
+                Duration::from_secs(30),
+            ),
+            cache_directory: section
+                .text("cache_directory")
+                .map_or_else(host::cache_directory, |text| reader.path(text.text)),
+            warnings: Mistakes::default(),
+        };
+        check::check(&config, &section, &upstreams);
+        config
+    }
 }
 
-/// Deadlines of one session (RFC 5321 section 4.5.3.2).
-#[derive(Clone, Debug)]
-pub struct SessionTimeouts {
-    /// For the next command.
-    pub command: Duration,
-    /// For the next block of content.
-    pub content: Duration,
-    /// For one write.
-    pub write: Duration,
-    /// For a TLS handshake.
-    pub handshake: Duration,
+fn listeners(section: &Section<'_>, known: &listener::Known<'_>) -> Vec<Listener> {
+    const HELP: &str = "without a listener, no mail comes in: \
+                        listeners: [{name: inbound, address: \"0.0.0.0:25\"}]";
+    if section.entry("listeners").is_none() {
+        section.missing("listeners", HELP);
+    }
+    let nodes = section.list("listeners");
+    if nodes.is_some_and(<[Node]>::is_empty) {
+        section.reader.error(section.mark_of("listeners"), "there are no listeners", Some(HELP));
+    }
+    let nodes = nodes.unwrap_or_default();
+    names::refuse_duplicates("listener", section, nodes.iter());
+    nodes.iter().filter_map(|node| Listener::read(section.reader, node, known)).collect()
 }
 
-/// Bounds for the process as a whole.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Connections at once.
-    pub connections: usize,
-    /// Connections at once from one address.
-    pub connections_per_address: usize,
-    /// Octets of message content in memory.
-    pub content_memory_octets: u64,
-    /// Octets of message content in temporary files.
-    pub content_disk_octets: u64,
-    /// Octets of one message that may lie in memory.
-    pub message_memory_octets: u64,
-    /// Copies of plugins at once.
-    pub plugin_copies: u32,
+fn upstreams<'a>(section: &Section<'a>) -> Vec<Entry<'a>> {
+    const HELP: &str = "without an upstream, mail has nowhere to go: \
+                        upstreams: {store: {address: \"192.0.2.1:25\"}}";
+    if section.entry("upstreams").is_none() {
+        section.missing("upstreams", HELP);
+        return Vec::new();
+    }
+    let upstreams = section.names("upstreams", &[]);
+    if upstreams.is_empty() {
+        section.reader.error(section.mark_of("upstreams"), "there are no upstreams", Some(HELP));
+    }
+    for entry in &upstreams.entries {
+        names::check(section, entry.key);
+    }
+    upstreams.entries
 }
 
-/// One plugin.
-#[derive(Clone, Debug)]
-pub struct Plugin {
-    /// In logs, metrics and routes.
-    pub name: String,
-    /// A component or a core module with a component type section.
-    pub file: PathBuf,
-    /// Handed to `lifecycle.configure`, as JSON.
-    pub settings: serde_json::Value,
-    /// What it may do.
-    pub grants: Vec<Grant>,
-    /// What its failure means.
-    pub on_failure: OnFailure,
-    /// For one hook call.
-    pub time_limit: Duration,
-    /// Of linear memory, for one copy, in octets.
-    pub memory_limit: usize,
-    /// How long a copy lives.
-    pub isolation: Isolation,
-    /// Where the plugin and its settings stand in the file, for errors that come up later.
-    pub place: Place,
-}
-
-/// What a plugin may do beyond having an opinion.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Grant {
-    /// `rewrite-body`.
-    RewriteBody,
-    /// `rewrite-envelope`.
-    RewriteEnvelope,
-    /// `rewrite-headers`.
-    RewriteHeaders,
-    /// `route`.
-    Route,
-}
-
-/// What a plugin's failure means for the transaction.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum OnFailure {
-    /// As if it had no opinion. The mail passes unfiltered by it.
-    Accept,
-    /// 421 4.3.0, and the end of the connection.
-    Disconnect,
-    /// 554 5.3.0.
-    Reject,
-    /// 451 4.3.0: the client keeps the mail and tries again.
-    #[default]
-    Tempfail,
-}
-
-/// How long a copy of a plugin lives.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Isolation {
-    /// One hook call.
-    Call,
-    /// One transaction.
-    #[default]
-    Transaction,
-}
-
-/// One place where mail goes.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// SMTP or LMTP.
-    pub protocol: Protocol,
-    /// Where it listens.
-    pub address: UpstreamAddress,
-    /// Whether and how TLS is used.
-    pub tls: UpstreamTls,
-    /// Connections at once.
-    pub connections: usize,
-    /// Idle connections that are kept.
-    pub idle_connections: usize,
-    /// How long a connection may be idle before it is closed.
-    pub idle_time: Duration,
-    /// To connect, and for the banner.
-    pub connect_timeout: Duration,
-    /// For a reply to a command.
-    pub command_timeout: Duration,
-    /// For the reply to the final dot (RFC 5321 section 4.5.3.2.6 asks for 10 minutes).
-    pub final_timeout: Duration,
-}
-
-/// Where an upstream listens.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum UpstreamAddress {
-    /// A name or IP address, and a port.
-    Tcp {
-        /// Resolved at each connect.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-/// TLS to an upstream.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum UpstreamTls {
-    /// From the first octet, certificate verified.
-    Implicit {
-        /// PEM of the authorities; the name that the certificate must have.
-        authority: PathBuf,
-    },
-    /// Clear text.
-    #[default]
-    None,
-    /// STARTTLS, certificate verified; without it no mail.
-    Starttls {
-        /// PEM of the authorities.
-        authority: PathBuf,
-    },
-    /// STARTTLS where it is offered, certificate not verified: better than clear text, no more.
-    Opportunistic,
-}
-
-/// One rule of where recipients go.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Recipient domains, lower case; `.example.org` fits every name below it; `*` fits all.
-    pub domains: Vec<String>,
-    /// A name from `upstreams`.
-    pub upstream: String,
-}
-
-/// Metrics and health.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Where HTTP listens; none is no admin interface.
-    pub address: Option<SocketAddr>,
-}
-
-/// The log.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,portcullis::upstream=debug`.
-    pub level: String,
-}
-
-/// How log records look.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    #[default]
-    Text,
-}
-
-/// A place in a configuration file, for messages.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Place {
-    /// The file.
-    pub file: PathBuf,
-    /// Counted from 1; 0 if unknown.
-    pub line: usize,
-    /// Counted from 1; 0 if unknown.
-    pub column: usize,
-}
+/// Larger than any list that is kept by hand, small enough to be read by mistake.
+const FILE_OCTETS: u64 = 16 << 20;

@@ -1,0 +1,137 @@
+//! What concerns more than one section.
+
+use std::net::{IpAddr, SocketAddr};
+
+use portcullis_smtp::server::Protocol;
+
+use super::section::{Entry, Section};
+use super::{Config, Grant, Listener, Place, Route, UpstreamAddress, quantity};
+
+/// Checks a configuration as a whole.
+pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
+    addresses(config, section);
+    for listener in &config.listeners {
+        destination(config, section, listener);
+        storage(config, section, listener);
+    }
+    unused(config, section, upstreams);
+    loops(config, section, upstreams);
+}
+
+/// Nobody can listen twice at an address.
+fn addresses(config: &Config, section: &Section<'_>) {
+    let admin = config.admin.address.map(|address| (address, &config.admin.place, "admin"));
+    let listeners = config.listeners.iter();
+    let listeners = listeners.map(|listener| (listener.address, &listener.place, &*listener.name));
+    let mut seen: Vec<(SocketAddr, &Place, &str)> = Vec::new();
+    for (address, place, name) in listeners.chain(admin) {
+        if let Some((other, _, earlier)) = seen.iter().find(|(seen, ..)| overlap(*seen, address)) {
+            let text = format!("\"{earlier}\" listens at {other} already");
+            section.reader.error_at(place, text, Some("every listener needs a port of its own"));
+        }
+        seen.push((address, place, name));
+    }
+}
+
+/// Whether the system would refuse the second of two addresses. Port 0 is a new one each time;
+/// whether `[::]` takes IPv4 too is the system's choice.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_family = a.is_ipv4() == b.is_ipv4();
+    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || same_family && any)
+}
+
+/// Mail that comes in must be able to leave.
+fn destination(config: &Config, section: &Section<'_>, listener: &Listener) {
+    let routed = config.plugins.iter().any(|plugin| {
+        plugin.grants.contains(&Grant::Route) && listener.plugins.contains(&plugin.name)
+    });
+    let for_all = |route: &Route| route.domains.iter().any(|domain| domain == "*");
+    let complete = listener.upstream.is_some()
+        || config.default_upstream.is_some()
+        || config.routes.iter().any(for_all);
+    if complete || config.upstreams.is_empty() {
+        return;
+    }
+    let help = "give the listener an \"upstream\", or a \"default_upstream\" for all of them";
+    let name = &listener.name;
+    if section.entry("routes").is_none() && !routed {
+        let text = format!("what comes in at \"{name}\" has nowhere to go");
+        section.reader.error_at(&listener.place, text, Some(help));
+    } else {
+        let text = format!("recipients at \"{name}\" that nobody routes have nowhere to go");
+        section.reader.warn_at(&listener.place, text, Some(help));
+    }
+}
+
+/// A message as large as is announced must fit somewhere.
+fn storage(config: &Config, section: &Section<'_>, listener: &Listener) {
+    let room = config.limits.content_disk_octets;
+    let memory = config.limits.message_memory_octets;
+    let octets = listener.limits.message_octets;
+    if octets > room && octets > memory {
+        let text = format!(
+            "\"{}\" announces messages of {}, and there is room for {}",
+            listener.name,
+            quantity::show_size(octets),
+            quantity::show_size(room),
+        );
+        let help = "\"content_disk\" in \"limits\" must hold at least one message";
+        section.reader.error_at(&listener.place, text, Some(help));
+    }
+}
+
+/// What is defined and never used was meant for something.
+fn unused(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
+    let reader = section.reader;
+    for plugin in &config.plugins {
+        if !config.listeners.iter().any(|listener| listener.plugins.contains(&plugin.name)) {
+            let text = format!("no listener asks the plugin \"{}\"", plugin.name);
+            reader.warn_at(&plugin.place, text, Some("add it to a listener's \"plugins\""));
+        }
+    }
+    if config.plugins.iter().any(|plugin| plugin.grants.contains(&Grant::Route)) {
+        return;
+    }
+    for entry in upstreams {
+        let name = Some(entry.key.text);
+        let used = config.default_upstream.as_deref() == name
+            || config.routes.iter().any(|route| Some(&*route.upstream) == name)
+            || config.listeners.iter().any(|listener| {
+                listener.upstream.as_deref() == name || listener.quarantine.as_deref() == name
+            });
+        if !used {
+            let text = format!("nothing goes to the upstream \"{}\"", entry.key.text);
+            let help = "no listener, no route and no plugin with the \"route\" grant uses it";
+            reader.warn(entry.key.mark, text, Some(help));
+        }
+    }
+}
+
+/// An upstream that is the gateway itself.
+fn loops(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
+    for (name, upstream) in &config.upstreams {
+        let UpstreamAddress::Tcp { host, port } = &upstream.address else { continue };
+        let here = |listener: &&Listener| {
+            let ip: Option<IpAddr> = match host.as_str() {
+                "localhost" => Some([127, 0, 0, 1].into()),
+                host => host.parse().ok(),
+            };
+            let address = listener.address;
+            let same = ip.is_some_and(|ip| {
+                ip == address.ip() || address.ip().is_unspecified() && ip.is_loopback()
+            });
+            address.port() == *port && same
+        };
+        if let Some(listener) = config.listeners.iter().find(here) {
+            let text = format!("the upstream \"{name}\" is the listener \"{}\"", listener.name);
+            let help = match listener.protocol {
+                Protocol::Smtp => "mail may go round until \"received_hops\" ends it",
+                Protocol::Lmtp => "mail may go round",
+            };
+            let entry = upstreams.iter().find(|entry| entry.key.text == name);
+            let mark = entry.map_or(section.mark, |entry| entry.key.mark);
+            section.reader.warn(mark, text, Some(help));
+        }
+    }
+}

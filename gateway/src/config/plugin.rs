@@ -1,0 +1,173 @@
+//! The plugins and what they may do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::mistake::Place;
+use super::names;
+use super::section::{Entry, Reader, Section, to_json};
+use super::tree::{Node, Value};
+
+/// One plugin.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// In logs, metrics and routes.
+    pub name: String,
+    /// A component or a core module with a component type section.
+    pub file: PathBuf,
+    /// Handed to `lifecycle.configure`, as JSON.
+    pub settings: serde_json::Value,
+    /// What it may do.
+    pub grants: Vec<Grant>,
+    /// What its failure means.
+    pub on_failure: OnFailure,
+    /// For one hook call.
+    pub time_limit: Duration,
+    /// Of linear memory, for one copy, in octets.
+    pub memory_limit: usize,
+    /// How long a copy lives.
+    pub isolation: Isolation,
+    /// Where its `file` stands in the configuration, for errors that come up later.
+    pub place: Place,
+    /// Where its `settings` stand (the plugin itself if it has none), for what
+    /// `lifecycle.configure` has to say about them.
+    pub settings_place: Place,
+}
+
+/// What a plugin may do beyond having an opinion.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Grant {
+    /// `rewrite-body`.
+    RewriteBody,
+    /// `rewrite-envelope`.
+    RewriteEnvelope,
+    /// `rewrite-headers`.
+    RewriteHeaders,
+    /// `route`.
+    Route,
+}
+
+/// What a plugin's failure means for the transaction.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnFailure {
+    /// As if it had no opinion. The mail passes unfiltered by it.
+    Accept,
+    /// 421 4.3.0, and the end of the connection.
+    Disconnect,
+    /// 554 5.3.0.
+    Reject,
+    /// 451 4.3.0: the client keeps the mail and tries again.
+    #[default]
+    Tempfail,
+}
+
+/// How long a copy of a plugin lives.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Isolation {
+    /// One hook call.
+    Call,
+    /// One transaction.
+    #[default]
+    Transaction,
+}
+
+impl Plugin {
+    pub(super) const KEYS: &'static [&'static str] = &[
+        "file",
+        "grants",
+        "isolation",
+        "memory_limit",
+        "name",
+        "on_failure",
+        "settings",
+        "time_limit",
+    ];
+
+    /// A plugin, if it can be told what it is called and where it lies.
+    pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Option<Self> {
+        let section = Section::of(reader, "a plugin", node, Self::KEYS);
+        let name = names::name(&section);
+        let file = section.file("file", "the path of the plugin's .wasm file");
+        let settings = settings(&section);
+        let grants = grants(&section);
+        let on_failure = on_failure(&section);
+        let isolation = section.choice("isolation", ISOLATIONS).unwrap_or_default();
+        let time_limit = section.duration(
+            "time_limit",
+            Duration::from_millis(1)..=Duration::from_mins(1),
+            TIME_LIMIT,
+        );
+        let memory_limit =
+            section.size("memory_limit", 1 << 20..=4 << 30, MEMORY_LIMIT as u64) as usize;
+        Some(Self {
+            name: name?,
+            settings,
+            grants,
+            on_failure,
+            time_limit,
+            memory_limit,
+            isolation,
+            place: section
+                .entry("file")
+                .map(|file| reader.place(file.node.mark))
+                .unwrap_or_default(),
+            settings_place: reader.place(section.mark_of("settings")),
+            file: file?,
+        })
+    }
+}
+
+/// The settings as JSON; what is not given is an empty section.
+fn settings(section: &Section<'_>) -> serde_json::Value {
+    let Some(Entry { node, .. }) = section.entry("settings") else {
+        return serde_json::Value::Object(serde_json::Map::new());
+    };
+    if node.is_null() {
+        return serde_json::Value::Object(serde_json::Map::new());
+    }
+    if !matches!(node.value, Value::Mapping(_) | Value::Broken) {
+        let text = "\"settings\" must be a section, whose keys the plugin defines";
+        section.reader.error(node.mark, text, None);
+    }
+    to_json(section.reader, node)
+}
+
+fn grants(section: &Section<'_>) -> Vec<Grant> {
+    let words = section.words("grants").unwrap_or_default();
+    words.into_iter().filter_map(|word| section.chosen("grants", word, GRANTS)).collect()
+}
+
+fn on_failure(section: &Section<'_>) -> OnFailure {
+    let on_failure = section.choice("on_failure", FAILURES).unwrap_or_default();
+    if on_failure == OnFailure::Accept {
+        let text = "mail passes unfiltered when this plugin fails";
+        let help = "a sender who can make it fail gets everything through; \
+                    \"tempfail\" lets the client try again";
+        section.reader.warn(section.mark_of("on_failure"), text, Some(help));
+    }
+    on_failure
+}
+
+const GRANTS: &[(&str, Grant)] = &[
+    ("rewrite-body", Grant::RewriteBody),
+    ("rewrite-envelope", Grant::RewriteEnvelope),
+    ("rewrite-headers", Grant::RewriteHeaders),
+    ("route", Grant::Route),
+];
+
+const FAILURES: &[(&str, OnFailure)] = &[
+    ("accept", OnFailure::Accept),
+    ("disconnect", OnFailure::Disconnect),
+    ("reject", OnFailure::Reject),
+    ("tempfail", OnFailure::Tempfail),
+];
+
+const ISOLATIONS: &[(&str, Isolation)] =
+    &[("call", Isolation::Call), ("transaction", Isolation::Transaction)];
+
+/// For one hook call: a hundred times what a well-made filter needs for a large message, and
+/// short enough that a looping one does not hold a client for long.
+const TIME_LIMIT: Duration = Duration::from_secs(1);
+
+/// Linear memory of one copy.
+const MEMORY_LIMIT: usize = 64 << 20;

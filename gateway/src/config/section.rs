@@ -1,0 +1,501 @@
+//! Decodes the tree and gathers what is wrong with it, instead of stopping at the first mistake.
+//!
+//! After a mistake the decoder goes on with the default: the configuration is lost anyway, and
+//! the operator learns all that is wrong with it at once.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::mistake::{Mistakes, Place};
+use super::tree::{Mark, Node, Source, Value, is_null};
+use super::{quantity, spelling};
+
+/// The file and what was found wrong with it so far.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) mistakes: RefCell<Mistakes>,
+    pub(super) warnings: RefCell<Mistakes>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a Source, mistakes: Mistakes) -> Self {
+        Self { source, mistakes: mistakes.into(), warnings: RefCell::default() }
+    }
+
+    pub(super) fn error(&self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
+        self.mistakes.borrow_mut().at(&self.place(mark), text, help);
+    }
+
+    pub(super) fn warn(&self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
+        self.warnings.borrow_mut().warn(&self.place(mark), text, help);
+    }
+
+    /// An error at a place that was kept.
+    pub(super) fn error_at(&self, place: &Place, text: impl Into<String>, help: Option<&str>) {
+        self.mistakes.borrow_mut().at(place, text, help);
+    }
+
+    /// A warning at a place that was kept.
+    pub(super) fn warn_at(&self, place: &Place, text: impl Into<String>, help: Option<&str>) {
+        self.warnings.borrow_mut().warn(place, text, help);
+    }
+
+    pub(super) fn place(&self, mark: Mark) -> Place {
+        self.source.place(mark)
+    }
+
+    /// A path as it is meant: relative to the file's directory, so that a configuration means the
+    /// same wherever the gateway is started.
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        let directory = self.source.file.parent().unwrap_or_else(|| "".as_ref());
+        directory.join(text)
+    }
+}
+
+/// A scalar.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<'a> {
+    pub(super) text: &'a str,
+    pub(super) mark: Mark,
+}
+
+/// A key and its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) key: Text<'a>,
+    pub(super) node: &'a Node,
+}
+
+/// A mapping whose keys are known (or, of names that the operator chose, any).
+#[derive(Debug)]
+pub(super) struct Section<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) mark: Mark,
+    pub(super) entries: Vec<Entry<'a>>,
+    known: &'static [&'static str],
+    /// Already complained about: what is missing is not missing.
+    broken: bool,
+}
+
+impl<'a> Section<'a> {
+    /// The document, or an item of a list.
+    pub(super) fn of(
+        reader: &'a Reader<'a>,
+        what: &str,
+        node: &'a Node,
+        known: &'static [&'static str],
+    ) -> Self {
+        let section = Self::any(reader, what, node.mark, Some(node), known);
+        section.refuse_unknown();
+        section
+    }
+
+    /// The value of a name that the operator chose.
+    pub(super) fn under(
+        reader: &'a Reader<'a>,
+        what: &str,
+        entry: &Entry<'a>,
+        known: &'static [&'static str],
+    ) -> Self {
+        let section = Self::any(reader, what, entry.key.mark, Some(entry.node), known);
+        section.refuse_unknown();
+        section
+    }
+
+    fn any(
+        reader: &'a Reader<'a>,
+        what: &str,
+        mark: Mark,
+        node: Option<&'a Node>,
+        known: &'static [&'static str],
+    ) -> Self {
+        let mut section = Self { reader, mark, entries: Vec::new(), known, broken: false };
+        match node.map(|node| (node, &node.value)) {
+            None => {}
+            Some((_, Value::Broken)) => section.broken = true,
+            Some((_, Value::Mapping(entries))) => {
+                section.entries = distinct(reader, entries);
+                section.broken = section.entries.len() < entries.len();
+            }
+            Some((node, _)) if node.is_null() => {}
+            Some((node, _)) => {
+                let text = format!("{what} must be a section, not {}", kind(node));
+                reader.error(node.mark, text, Some("a section is lines of \"key: value\""));
+                section.broken = true;
+            }
+        }
+        section
+    }
+
+    fn refuse_unknown(&self) {
+        for Entry { key, .. } in &self.entries {
+            if !self.known.contains(&key.text) {
+                let help = if key.text == "<<" {
+                    "merge keys are not known here; an alias can repeat a whole value".to_owned()
+                } else {
+                    spelling::help(key.text, self.known.iter().copied())
+                };
+                let text = format!("unknown key \"{}\"", key.text);
+                self.reader.error(key.mark, text, Some(&help));
+            }
+        }
+    }
+
+    /// A section within; empty if it is not given.
+    pub(super) fn section(&self, key: &str, known: &'static [&'static str]) -> Self {
+        let section = self.names(key, known);
+        section.refuse_unknown();
+        section
+    }
+
+    /// A section within whose keys are names.
+    pub(super) fn names(&self, key: &str, known: &'static [&'static str]) -> Self {
+        let entry = self.entry(key);
+        let mark = entry.map_or(self.mark, |entry| entry.key.mark);
+        let what = format!("\"{key}\"");
+        Self::any(self.reader, &what, mark, entry.map(|entry| entry.node), known)
+    }
+
+    /// Whether nothing is given, and nothing was wrong with it either.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.broken
+    }
+
+    /// A key and its value, whatever it is.
+    pub(super) fn entry(&self, key: &str) -> Option<Entry<'a>> {
+        debug_assert!(self.known.contains(&key), "\"{key}\" is missing in the list of keys");
+        self.entries.iter().find(|entry| entry.key.text == key).copied()
+    }
+
+    /// Where a key stands, or its section if it is not given.
+    pub(super) fn mark_of(&self, key: &str) -> Mark {
+        self.entry(key).map_or(self.mark, |entry| entry.key.mark)
+    }
+
+    /// A value that is neither a list nor a section.
+    pub(super) fn text(&self, key: &str) -> Option<Text<'a>> {
+        let Entry { key, node } = self.entry(key)?;
+        match &node.value {
+            Value::Broken => None,
+            Value::Scalar { text, plain: true } if is_null(text) => {
+                let text = format!("\"{}\" has no value", key.text);
+                let help = "leave the key out, and it has its default";
+                self.reader.error(key.mark, text, Some(help));
+                None
+            }
+            Value::Scalar { text, .. } => Some(Text { text, mark: node.mark }),
+            Value::Mapping(_) | Value::Sequence(_) => {
+                let text = format!("\"{}\" must be one value, not {}", key.text, kind(node));
+                self.reader.error(node.mark, text, None);
+                None
+            }
+        }
+    }
+
+    /// A value that has no default.
+    pub(super) fn required(&self, key: &str, help: &str) -> Option<Text<'a>> {
+        if self.entry(key).is_none() {
+            self.missing(key, help);
+        }
+        self.text(key)
+    }
+
+    /// Says that a key is missing.
+    pub(super) fn missing(&self, key: &str, help: &str) {
+        if !self.broken {
+            self.reader.error(self.mark, format!("missing key \"{key}\""), Some(help));
+        }
+    }
+
+    /// A list, of anything.
+    pub(super) fn list(&self, key: &str) -> Option<&'a [Node]> {
+        let Entry { key, node } = self.entry(key)?;
+        match &node.value {
+            Value::Broken => None,
+            Value::Sequence(items) => Some(items),
+            Value::Mapping(_) | Value::Scalar { .. } => {
+                let text = format!("\"{}\" must be a list, not {}", key.text, kind(node));
+                let mark = if node.is_null() { key.mark } else { node.mark };
+                let help = "a list is lines of \"- item\", or [item, item]; the empty one is []";
+                self.reader.error(mark, text, Some(help));
+                None
+            }
+        }
+    }
+
+    /// A list of distinct words.
+    pub(super) fn words(&self, key: &str) -> Option<Vec<Text<'a>>> {
+        let mut words: Vec<Text<'a>> = Vec::new();
+        for node in self.list(key)? {
+            match &node.value {
+                Value::Scalar { text, .. } if !node.is_null() => {
+                    if let Some(first) = words.iter().find(|word| word.text == text) {
+                        let help = format!("the first one is in line {}", first.mark.line);
+                        let text = format!("\"{text}\" is listed twice");
+                        self.reader.error(node.mark, text, Some(&help));
+                    }
+                    words.push(Text { text, mark: node.mark });
+                }
+                Value::Broken => {}
+                _ => {
+                    let text = format!("\"{key}\" must be a list of words, not of {}", kind(node));
+                    self.reader.error(node.mark, text, None);
+                }
+            }
+        }
+        Some(words)
+    }
+
+    /// A whole number.
+    pub(super) fn count(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        let show = |count: u64| count.to_string();
+        self.bounded(key, range, default, show, |text| {
+            let help = "a number is digits only, such as 1000";
+            let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+            text.parse().ok().filter(|_| digits).ok_or_else(|| help.to_owned())
+        })
+    }
+
+    /// Octets.
+    pub(super) fn size(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        self.bounded(key, range, default, quantity::show_size, quantity::size)
+    }
+
+    /// Time.
+    pub(super) fn duration(
+        &self,
+        key: &str,
+        range: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Duration {
+        self.bounded(key, range, default, quantity::show_duration, quantity::duration)
+    }
+
+    fn bounded<T: Copy + PartialOrd>(
+        &self,
+        key: &str,
+        range: RangeInclusive<T>,
+        default: T,
+        show: impl Fn(T) -> String,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        let Some(Text { text, mark }) = self.text(key) else { return default };
+        match read(text) {
+            Ok(value) if range.contains(&value) => value,
+            Ok(_) => {
+                let help = format!("from {} to {}", show(*range.start()), show(*range.end()));
+                let text = format!("{text} is out of range for \"{key}\"");
+                self.reader.error(mark, text, Some(&help));
+                default
+            }
+            Err(help) => {
+                let text = format!("\"{key}\" cannot be \"{text}\"");
+                self.reader.error(mark, text, Some(&help));
+                default
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&'static str, T)]) -> Option<T> {
+        let word = self.text(key)?;
+        self.chosen(key, word, choices)
+    }
+
+    /// What a word stands for.
+    pub(super) fn chosen<T: Copy>(
+        &self,
+        key: &str,
+        Text { text, mark }: Text<'a>,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
+        if chosen.is_none() {
+            let help = spelling::help(text, choices.iter().map(|(word, _)| *word));
+            let text = format!("\"{key}\" cannot be \"{text}\"");
+            self.reader.error(mark, text, Some(&help));
+        }
+        chosen
+    }
+
+    /// A name of something that is defined elsewhere in the file. Returned even if it is not, so
+    /// that one slip is one mistake.
+    pub(super) fn known_name(&self, what: &str, name: Text<'a>, known: &[&str]) -> String {
+        let Text { text, mark } = name;
+        if !known.contains(&text) {
+            let help = spelling::help(text, known.iter().copied());
+            self.reader.error(mark, format!("there is no {what} \"{text}\""), Some(&help));
+        }
+        text.to_owned()
+    }
+
+    /// A file that must be there and readable.
+    pub(super) fn file(&self, key: &str, help: &str) -> Option<PathBuf> {
+        self.read_file(key, help).map(|(path, ..)| path)
+    }
+
+    /// A PEM file that must hold something.
+    pub(super) fn pem(&self, key: &str, label: &str, help: &str) -> Option<PathBuf> {
+        let (path, file, given) = self.read_file(key, help)?;
+        let mut text = String::new();
+        let read = file.take(PEM_OCTETS).read_to_string(&mut text);
+        let mut ends = text.lines().filter(|line| line.starts_with("-----BEGIN "));
+        if read.is_ok() && ends.any(|line| line.contains(label)) {
+            return Some(path);
+        }
+        let text = format!("\"{}\" holds no {} in PEM", given.text, label.to_lowercase());
+        self.reader.error(given.mark, text, Some(help));
+        None
+    }
+
+    fn read_file(&self, key: &str, help: &str) -> Option<(PathBuf, File, Text<'a>)> {
+        let given = self.required(key, help)?;
+        let path = self.reader.path(given.text);
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
+        let error = match opened {
+            Ok((true, file)) => return Some((path, file, given)),
+            Ok((false, _)) => "it is not a file".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let looked = format!("looked for {}; paths are relative to this file", path.display());
+        let help = (path.as_os_str() != given.text).then_some(&*looked);
+        self.reader.error(given.mark, format!("cannot read \"{}\": {error}", given.text), help);
+        None
+    }
+}
+
+/// Larger than all authorities of the world together.
+const PEM_OCTETS: u64 = 4 << 20;
+
+/// The entries of a mapping without the wrong ones: keys that are no text, and duplicates.
+fn distinct<'a>(reader: &Reader<'_>, entries: &'a [(Node, Node)]) -> Vec<Entry<'a>> {
+    let mut distinct: Vec<Entry<'a>> = Vec::with_capacity(entries.len());
+    let mut lines = std::collections::HashMap::new();
+    for (key, node) in entries {
+        let Value::Scalar { text, .. } = &key.value else {
+            reader.error(key.mark, format!("a key must be a word, not {}", kind(key)), None);
+            continue;
+        };
+        if let Some(line) = lines.get(text) {
+            let help = format!("the first one is in line {line}");
+            reader.error(key.mark, format!("duplicate key \"{text}\""), Some(&help));
+            continue;
+        }
+        lines.insert(text, key.mark.line);
+        distinct.push(Entry { key: Text { text, mark: key.mark }, node });
+    }
+    distinct
+}
+
+/// A value's kind, in words.
+fn kind(node: &Node) -> &'static str {
+    match &node.value {
+        Value::Broken => "this",
+        Value::Mapping(_) => "a section",
+        Value::Scalar { .. } if node.is_null() => "nothing",
+        Value::Scalar { .. } => "a single value",
+        Value::Sequence(_) => "a list",
+    }
+}
+
+/// A plugin's settings, as YAML's core schema reads them.
+pub(super) fn to_json(reader: &Reader<'_>, node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Broken => serde_json::Value::Null,
+        Value::Sequence(items) => items.iter().map(|item| to_json(reader, item)).collect(),
+        Value::Mapping(entries) => distinct(reader, entries)
+            .into_iter()
+            .map(|Entry { key, node }| (key.text.to_owned(), to_json(reader, node)))
+            .collect(),
+        Value::Scalar { text, plain: false } => text.as_str().into(),
+        Value::Scalar { text, plain: true } => plain_to_json(text).unwrap_or_else(|| {
+            let text = format!("{text} is a number that JSON cannot hold");
+            reader.error(node.mark, text, Some("put it into quotes, if it is meant as text"));
+            serde_json::Value::Null
+        }),
+    }
+}
+
+/// YAML 1.2, section 10.3.2: `yes`, `no`, `on` and `off` are text.
+fn plain_to_json(text: &str) -> Option<serde_json::Value> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let radix = |prefix, radix| {
+        text.strip_prefix(prefix).and_then(|digits| u64::from_str_radix(digits, radix).ok())
+    };
+    Some(match text {
+        _ if is_null(text) => serde_json::Value::Null,
+        "true" | "True" | "TRUE" => true.into(),
+        "false" | "False" | "FALSE" => false.into(),
+        _ if matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") => {
+            return None;
+        }
+        _ if !unsigned.is_empty() && unsigned.bytes().all(|octet| octet.is_ascii_digit()) => {
+            let text = text.strip_prefix('+').unwrap_or(text);
+            match (text.parse::<i64>(), text.parse::<u64>()) {
+                (Ok(number), _) => number.into(),
+                (_, Ok(number)) => number.into(),
+                _ => return None,
+            }
+        }
+        _ if let Some(number) = radix("0x", 16).or_else(|| radix("0o", 8)) => number.into(),
+        _ if is_float(unsigned) => serde_json::Number::from_f64(text.parse().ok()?)?.into(),
+        _ => text.into(),
+    })
+}
+
+/// `1.5`, `.5`, `1.`, `1e3`: what YAML's core schema calls a float.
+fn is_float(unsigned: &str) -> bool {
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let digits = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit());
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent = exponent.map(|text| text.strip_prefix(['+', '-']).unwrap_or(text));
+    digits(whole)
+        && digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && exponent.is_none_or(|text| !text.is_empty() && digits(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_become_what_yaml_says() {
+        let json = |text: &str| plain_to_json(text).map(|value| value.to_string());
+        for (text, expected) in [
+            ("", "null"),
+            ("~", "null"),
+            ("true", "true"),
+            ("yes", "\"yes\""),
+            ("no", "\"no\""),
+            ("12", "12"),
+            ("-7", "-7"),
+            ("+7", "7"),
+            ("0x1F", "31"),
+            ("0o17", "15"),
+            ("1.5", "1.5"),
+            ("1e3", "1000.0"),
+            ("10.0.0.1", "\"10.0.0.1\""),
+            ("-", "\"-\""),
+            ("18446744073709551615", "18446744073709551615"),
+            ("e5", "\"e5\""),
+            (".", "\".\""),
+            ("12:30", "\"12:30\""),
+            ("0x", "\"0x\""),
+            ("nan", "\"nan\""),
+        ] {
+            assert_eq!(json(text).as_deref(), Some(expected), "{text:?}");
+        }
+        assert_eq!(json(".inf"), None);
+        assert_eq!(json("99999999999999999999999"), None);
+        assert_eq!(json("1e999"), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! Bounds and deadlines of one session.
+
+use std::time::Duration;
+
+use super::section::Section;
+
+/// Bounds of one session.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
+    /// Octets of a command line, CRLF included.
+    pub command_octets: usize,
+    /// Octets of a message, announced as SIZE.
+    pub message_octets: u64,
+    /// Octets of a header section.
+    pub header_octets: usize,
+    /// Recipients of a transaction.
+    pub recipients: usize,
+    /// Errors that the client may make.
+    pub errors: u32,
+    /// `Received` fields of a message; more is a loop.
+    pub received_hops: usize,
+}
+
+impl Default for SessionLimits {
+    /// The reasons stand in `config/portcullis.yaml`.
+    fn default() -> Self {
+        Self {
+            command_octets: 4096,
+            message_octets: 50 << 20,
+            header_octets: 256 << 10,
+            recipients: 1000,
+            errors: 20,
+            received_hops: 100,
+        }
+    }
+}
+
+impl SessionLimits {
+    pub(super) const KEYS: &'static [&'static str] =
+        &["command_line", "errors", "header", "message", "received_hops", "recipients"];
+
+    pub(super) fn read(section: &Section<'_>, default: &Self) -> Self {
+        let size = |key, range, default: usize| section.size(key, range, default as u64) as usize;
+        let limits = Self {
+            command_octets: size("command_line", 512..=64 << 10, default.command_octets),
+            message_octets: section.size("message", 1000..=4 << 30, default.message_octets),
+            header_octets: size("header", 1000..=16 << 20, default.header_octets),
+            recipients: section.count("recipients", 1..=100_000, default.recipients as u64)
+                as usize,
+            errors: section.count("errors", 1..=10_000, default.errors.into()) as u32,
+            received_hops: section.count("received_hops", 1..=1000, default.received_hops as u64)
+                as usize,
+        };
+        limits.warn(section);
+        limits
+    }
+
+    /// What RFC 5321 section 4.5.3.1 wants every server to take.
+    fn warn(&self, section: &Section<'_>) {
+        let reader = section.reader;
+        if section.entry("message").is_some() && self.message_octets < 64 << 10 {
+            let help = "RFC 5321 section 4.5.3.1.7 asks for 64 KiB at least";
+            reader.warn(section.mark_of("message"), "small messages will be refused", Some(help));
+        }
+        if section.entry("recipients").is_some() && self.recipients < 100 {
+            let help = "RFC 5321 section 4.5.3.1.8 asks for 100 at least";
+            let text = "few recipients will be taken at a time";
+            reader.warn(section.mark_of("recipients"), text, Some(help));
+        }
+    }
+}
+
+/// Deadlines of one session (RFC 5321 section 4.5.3.2).
+#[derive(Clone, Debug)]
+pub struct SessionTimeouts {
+    /// For the next command.
+    pub command: Duration,
+    /// For the next block of content.
+    pub content: Duration,
+    /// For one write.
+    pub write: Duration,
+    /// For a TLS handshake.
+    pub handshake: Duration,
+}
+
+impl Default for SessionTimeouts {
+    /// The reasons stand in `config/portcullis.yaml`.
+    fn default() -> Self {
+        Self {
+            command: Duration::from_mins(5),
+            content: Duration::from_mins(3),
+            write: Duration::from_mins(1),
+            handshake: Duration::from_secs(30),
+        }
+    }
+}
+
+impl SessionTimeouts {
+    pub(super) const KEYS: &'static [&'static str] = &["command", "content", "handshake", "write"];
+
+    pub(super) fn read(section: &Section<'_>, default: &Self) -> Self {
+        let wait = |key, default| {
+            section.duration(key, Duration::from_millis(100)..=Duration::from_hours(1), default)
+        };
+        Self {
+            command: wait("command", default.command),
+            content: wait("content", default.content),
+            write: wait("write", default.write),
+            handshake: wait("handshake", default.handshake),
+        }
+    }
+}
