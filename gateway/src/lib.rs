@@ -16,8 +16,11 @@
 //! ```
 
 pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod demo;
+pub mod gateway;
 pub mod listener;
 pub mod message;
 pub mod metrics;

@@ -1,0 +1,187 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing::{error, warn};
+
+use crate::config::{self, LogFormat};
+use crate::demo;
+use crate::gateway::{self, Gateway, StartError};
+use crate::shutdown::Shutdown;
+use crate::sink::Sink;
+use crate::telemetry::{self, Format};
+
+/// A plugin-driven, programmable SMTP gateway.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve mail.
+    Run {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Also start an embedded upstream that keeps nothing, to try a configuration without a
+        /// mail store.
+        #[arg(long, value_name = "smtp|lmtp=ADDRESS")]
+        sink: Vec<SinkAddress>,
+        /// A recipient that the embedded upstreams refuse.
+        #[arg(long, value_name = "ADDRESS", requires = "sink")]
+        sink_refuse: Vec<String>,
+    },
+    /// Read a configuration and everything that it names, and say all that is wrong with it.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show what Portcullis does: a gateway, two embedded upstreams, and conversations to watch.
+    Demo {
+        /// End after the last conversation.
+        #[arg(long)]
+        once: bool,
+        /// Where the bundled plugins lie.
+        #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
+        plugins: PathBuf,
+    },
+}
+
+/// `smtp=127.0.0.1:2526`.
+#[derive(Clone, Copy, Debug)]
+enum SinkAddress {
+    Lmtp(SocketAddr),
+    Smtp(SocketAddr),
+}
+
+impl std::str::FromStr for SinkAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (protocol, address) =
+            text.split_once('=').ok_or("must be smtp=ADDRESS or lmtp=ADDRESS")?;
+        let address = address.parse().map_err(|_| format!("{address} is no address with port"))?;
+        match protocol {
+            "lmtp" => Ok(Self::Lmtp(address)),
+            "smtp" => Ok(Self::Smtp(address)),
+            _ => Err(format!("{protocol} is neither smtp nor lmtp")),
+        }
+    }
+}
+
+impl Arguments {
+    /// Does what was asked. The exit code is 0, 1 (it went wrong), or 2 (the configuration).
+    pub async fn execute(self) -> ExitCode {
+        match self.command {
+            Command::Run { config, sink, sink_refuse } => run(config, sink, sink_refuse).await,
+            Command::Check { config } => check(config).await,
+            Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
+        }
+    }
+}
+
+async fn run(file: PathBuf, sinks: Vec<SinkAddress>, refuse: Vec<String>) -> ExitCode {
+    let config = match config::load(&file) {
+        Ok(config) => config,
+        Err(mistakes) => return unfit(&mistakes.into()),
+    };
+    let format = match config.log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    };
+    if let Err(error) = telemetry::start(format, &config.log.level) {
+        eprintln!("error: log: {error}");
+        return MISCONFIGURED.into();
+    }
+    for warning in &config.warnings {
+        warn!(place = %warning.place, "{}", warning.text);
+    }
+    let mut embedded = Vec::new();
+    for sink in sinks {
+        let (started, address) = match sink {
+            SinkAddress::Lmtp(address) => (Sink::lmtp(address, refuse.clone()).await, address),
+            SinkAddress::Smtp(address) => (Sink::smtp(address, refuse.clone()).await, address),
+        };
+        match started {
+            Ok(sink) => embedded.push(sink),
+            Err(cause) => {
+                error!(%address, %cause, "cannot start the embedded upstream");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let shutdown = Shutdown::new();
+    if let Err(cause) = shutdown.begin_on_signals() {
+        error!(%cause, "cannot catch signals");
+        return ExitCode::FAILURE;
+    }
+    match Gateway::start(config, shutdown).await {
+        Ok(gateway) => {
+            gateway.run().await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => unfit(&error),
+    }
+}
+
+async fn check(file: PathBuf) -> ExitCode {
+    match gateway::check(&file).await {
+        Ok(parts) => {
+            if !parts.warnings().is_empty() {
+                eprintln!("{}", parts.warnings());
+            }
+            println!("{} is fit to serve", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => unfit(&error),
+    }
+}
+
+async fn show(options: demo::Options) -> ExitCode {
+    // The conversations are the show; the log is there for what goes wrong unexpectedly.
+    if let Err(error) = telemetry::start(Format::Text, "error") {
+        eprintln!("error: log: {error}");
+    }
+    let shutdown = Shutdown::new();
+    if let Err(error) = shutdown.begin_on_signals() {
+        eprintln!("error: signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    match demo::run(&options, shutdown).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn unfit(error: &StartError) -> ExitCode {
+    match error {
+        StartError::Configuration(mistakes) => {
+            eprintln!("{mistakes}");
+            MISCONFIGURED.into()
+        }
+        StartError::Bind { .. } | StartError::Engine(_) => {
+            eprintln!("error: {}", chain(error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The exit code for a configuration that cannot be served.
+const MISCONFIGURED: u8 = 2;

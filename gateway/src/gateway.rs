@@ -1,0 +1,319 @@
+//! Builds every part from a configuration, starts them, and stops them in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_smtp::server::{Limits, Settings};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use crate::admin::{self, Readiness};
+use crate::config::{self, Config, Mistakes, Place, TlsMode};
+use crate::connection::Terms;
+use crate::listener::{Listener, Permits};
+use crate::message::Budget;
+use crate::metrics::{Metrics, Names};
+use crate::pipeline::House;
+use crate::plugins::Engine;
+use crate::policy::{Chain, Hook, Link, Plugin};
+use crate::routing::Routes;
+use crate::shutdown::Shutdown;
+use crate::tls;
+use crate::upstream::Upstreams;
+
+/// Everything that a configuration needs before a socket is opened. `check` ends here.
+#[derive(Debug)]
+pub struct Parts {
+    config: Config,
+    metrics: Arc<Metrics>,
+    budget: Arc<Budget>,
+    routes: Arc<Routes>,
+    upstreams: Arc<Upstreams>,
+    plugins: Vec<Arc<dyn Plugin>>,
+    /// For each listener, in their order.
+    certificates: Vec<Option<Arc<ServerConfig>>>,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    listeners: Vec<(String, Listener)>,
+    admin: Option<TcpListener>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    upstreams: Arc<Upstreams>,
+    shutdown: Shutdown,
+    deadline: Duration,
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The first listener.
+    pub smtp: SocketAddr,
+    /// All listeners, by name.
+    pub listeners: Vec<(String, SocketAddr)>,
+    /// Metrics and health.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Why a gateway did not start. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({name})")]
+    Bind {
+        /// The listener's name.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The configuration, or a file that it names.
+    #[error("{0}")]
+    Configuration(#[from] Mistakes),
+    /// The wasm engine.
+    #[error("the plugin engine cannot be started: {0}")]
+    Engine(String),
+}
+
+impl Parts {
+    /// Loads certificates and plugins, and configures the plugins.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes that were found.
+    pub async fn prepare(config: Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(&Names {
+            listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
+            plugins: Vec::new(),
+            upstreams: config.upstreams.keys().cloned().collect(),
+        }));
+        let mut mistakes = Mistakes::default();
+        let mut certificates = Vec::new();
+        for listener in &config.listeners {
+            let config = listener
+                .tls
+                .as_ref()
+                .map(|tls| tls::server_config(&tls.certificate, &tls.key))
+                .transpose();
+            certificates.push(match config {
+                Ok(config) => config,
+                Err(error) => {
+                    let place = listener.tls.as_ref().map_or(&listener.place, |tls| &tls.place);
+                    mistakes.at(place, error.to_string(), None);
+                    None
+                }
+            });
+        }
+        let upstreams = match Upstreams::new(&config, metrics.clone()) {
+            Ok(upstreams) => Some(Arc::new(upstreams)),
+            Err(error) => {
+                mistakes.at(&Place::default(), error.to_string(), None);
+                None
+            }
+        };
+        let limits = &config.limits;
+        let budget = Budget::new(
+            limits.content_memory_octets,
+            limits.content_disk_octets,
+            limits.message_memory_octets,
+            std::env::temp_dir(),
+        );
+        let plugins = load(&config, &metrics, &budget, &mut mistakes).await?;
+        let (Some(upstreams), true) = (upstreams, mistakes.is_empty()) else {
+            return Err(mistakes.into());
+        };
+        let used = budget.clone();
+        metrics.watch_content(move || used.used());
+        let routes = Arc::new(Routes::new(&config));
+        Ok(Self { config, metrics, budget, routes, upstreams, plugins, certificates })
+    }
+
+    /// What is legal but dangerous.
+    #[must_use]
+    pub fn warnings(&self) -> &Mistakes {
+        &self.config.warnings
+    }
+
+    /// The chain of a listener: its plugins, in its order.
+    fn chain(&self, names: &[String]) -> Chain {
+        let named = names.iter().filter_map(|name| {
+            let plugin = self.plugins.iter().find(|plugin| plugin.name() == name)?;
+            let metrics = self.metrics.plugin(name);
+            Some(Link { plugin: plugin.clone(), metrics })
+        });
+        Chain::new(named.collect())
+    }
+
+    fn house(&self, listener: &config::Listener) -> House {
+        House {
+            listener: listener.name.clone(),
+            hostname: self.config.hostname.clone(),
+            protocol: listener.protocol,
+            chain: self.chain(&listener.plugins),
+            routes: self.routes.clone(),
+            upstreams: self.upstreams.clone(),
+            upstream: listener.upstream.clone(),
+            quarantine: listener.quarantine.clone(),
+            budget: self.budget.clone(),
+            header_octets: listener.limits.header_octets,
+            message_octets: listener.limits.message_octets,
+            metrics: self.metrics.listener(&listener.name),
+        }
+    }
+
+    fn terms(&self, listener: &config::Listener, certificate: Option<Arc<ServerConfig>>) -> Terms {
+        let mode = listener.tls.as_ref().map(|tls| tls.mode);
+        Terms {
+            settings: Arc::new(Settings {
+                protocol: listener.protocol,
+                hostname: self.config.hostname.clone(),
+                starttls: mode == Some(TlsMode::Starttls),
+                grammar: listener.address_syntax,
+                bare_newlines: listener.bare_newlines,
+                limits: Limits {
+                    command_octets: listener.limits.command_octets,
+                    message_octets: listener.limits.message_octets,
+                    recipients: listener.limits.recipients,
+                    errors: listener.limits.errors,
+                    received_hops: listener.limits.received_hops,
+                },
+            }),
+            timeouts: listener.timeouts.clone(),
+            acceptor: certificate.map(TlsAcceptor::from),
+            implicit_tls: mode == Some(TlsMode::Implicit),
+            metrics: self.metrics.listener(&listener.name),
+        }
+    }
+}
+
+impl Gateway {
+    /// Prepares everything, then opens the sockets.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was started.
+    pub async fn start(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
+        Self::open(Parts::prepare(config).await?, shutdown).await
+    }
+
+    async fn open(mut parts: Parts, shutdown: Shutdown) -> Result<Self, StartError> {
+        let limits = &parts.config.limits;
+        let permits = Permits::new(limits.connections, limits.connections_per_address);
+        let certificates = std::mem::take(&mut parts.certificates);
+        let mut listeners = Vec::new();
+        for (listener, certificate) in parts.config.listeners.iter().zip(certificates) {
+            let (name, address) = (listener.name.clone(), listener.address);
+            let house = Arc::new(parts.house(listener));
+            let terms = parts.terms(listener, certificate);
+            let bound = Listener::bind(address, terms, house, permits.clone())
+                .map_err(|source| StartError::Bind { name: name.clone(), address, source })?;
+            listeners.push((name, bound));
+        }
+        let admin = match parts.config.admin.address {
+            Some(address) => {
+                let name = "admin".to_owned();
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| StartError::Bind { name, address, source })?)
+            }
+            None => None,
+        };
+        let readiness = Readiness::new();
+        readiness.hold(STARTING);
+        let deadline = parts.config.shutdown_deadline;
+        let (metrics, upstreams) = (parts.metrics, parts.upstreams);
+        Ok(Self { listeners, admin, readiness, metrics, upstreams, shutdown, deadline })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        let mut listeners = Vec::new();
+        for (name, listener) in &self.listeners {
+            listeners.push((name.clone(), listener.address()?));
+        }
+        let smtp = listeners.first().map(|(_, address)| *address).ok_or(io::ErrorKind::NotFound)?;
+        let admin = self.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        Ok(Addresses { smtp, listeners, admin })
+    }
+
+    /// Serves until the shutdown, then lets transactions in flight end.
+    pub async fn run(self) {
+        for (name, listener) in &self.listeners {
+            if let Ok(address) = listener.address() {
+                info!(listener = name, %address, "listening");
+            }
+        }
+        let mut accepting = JoinSet::new();
+        for (_, listener) in self.listeners {
+            accepting.spawn(listener.run(self.shutdown.clone()));
+        }
+        let readiness = self.readiness;
+        let mut serving = JoinSet::new();
+        if let Some(admin) = self.admin {
+            serving.spawn(admin::serve(admin, self.metrics, readiness.clone()));
+        }
+        readiness.clear(STARTING);
+        self.shutdown.watcher().begun().await;
+        readiness.hold(DRAINING);
+        info!("shutting down: listeners close, transactions in flight end");
+        while accepting.join_next().await.is_some() {}
+        let left = self.shutdown.drained(self.deadline).await;
+        if left > 0 {
+            warn!(connections = left, "the deadline has come, connections are cut");
+        }
+        self.upstreams.close();
+        serving.shutdown().await;
+    }
+}
+
+async fn load(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    budget: &Arc<Budget>,
+    mistakes: &mut Mistakes,
+) -> Result<Vec<Arc<dyn Plugin>>, StartError> {
+    let engine =
+        Engine::new(&config.limits, &config.cache_directory, budget.clone(), metrics.clone())
+            .map_err(|error| StartError::Engine(error.to_string()))?;
+    let upstreams = Arc::new(config.upstreams.keys().cloned().collect());
+    let mut plugins = Vec::new();
+    for plugin in &config.plugins {
+        match engine.load(plugin, Arc::clone(&upstreams)).await {
+            Ok(loaded) => {
+                let hooks = Hook::ALL.into_iter().filter(|hook| loaded.answers(*hook));
+                let hooks: Vec<_> = hooks.map(Hook::label).collect();
+                metrics.announce_plugin(&plugin.name, &hooks);
+                info!(plugin = plugin.name, file = %plugin.file.display(), ?hooks, "plugin loaded");
+                plugins.push(loaded);
+            }
+            Err(error) => mistakes.at(&plugin.place, error.to_string(), None),
+        }
+    }
+    Ok(plugins)
+}
+
+/// Reads a configuration and everything that it names, and says what is wrong with it.
+///
+/// # Errors
+///
+/// All mistakes.
+pub async fn check(file: &Path) -> Result<Parts, StartError> {
+    Parts::prepare(config::load(file)?).await
+}
+
+/// Reasons why the gateway is not ready, for `/readyz`.
+const STARTING: &str = "starting";
+const DRAINING: &str = "draining";
