@@ -3,7 +3,8 @@
 //! Imports look down, never sideways, never up (`tests/floors.rs` checks):
 //!
 //! ```text
-//! 9  main, cli
+//! 10 main
+//! 9  cli
 //! 8  demo
 //! 7  gateway, sink                                     wiring; an embedded upstream
 //! 6  listener, admin
