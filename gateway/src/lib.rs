@@ -3,7 +3,7 @@
 //! Imports look down, never sideways, never up (`tests/floors.rs` checks):
 //!
 //! ```text
-//! 10 main
+//! 10  main
 //! 9  cli
 //! 8  demo
 //! 7  gateway, sink                                     wiring; an embedded upstream
