@@ -1,4 +1,5 @@
 //! The configuration file: what is in it, and what is said about what is wrong with it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ fn checkout() -> tempfile::TempDir {
         "config/examples/before-postfix.yaml",
         "config/examples/inbound-mx-lmtp.yaml",
         "tests/conformance/portcullis.yaml",
+        "tests/conformance/upstream.yaml",
         "tests/conformance/tls/certificate.pem",
         "tests/conformance/tls/key.pem",
     ] {
@@ -296,6 +298,8 @@ fn the_conformance_configuration_serves_every_profile() {
     ];
     assert_eq!(listeners, expected);
     assert!(config.listeners.iter().all(|listener| listener.plugins.len() == 3));
+    let upstream = checkout.path().join("tests/conformance/upstream.yaml");
+    config::load(&upstream).unwrap_or_else(|mistakes| panic!("{mistakes}"));
 }
 
 #[test]

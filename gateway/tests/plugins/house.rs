@@ -90,6 +90,7 @@ pub(crate) fn plugin(file: PathBuf) -> config::Plugin {
         memory_limit: 16 << 20,
         isolation: Isolation::Transaction,
         place: config::Place::default(),
+        settings_place: config::Place::default(),
     }
 }
 
