@@ -84,11 +84,12 @@ impl State {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOST_CALL_OCTETS);
         store.set_epoch_deadline(1);
-        // Each tick gives the thread to others; the deadline is looked at on return.
+        // Each tick gives the thread to others. Tokio's own way of it lets the worker look at
+        // sockets and timers too, and not only at its other tasks.
         store.epoch_deadline_callback(|mut store| {
             let state = store.data_mut();
             if Instant::now() < state.deadline {
-                return Ok(UpdateDeadline::Yield(1));
+                return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
             }
             state.out_of_time = true;
             Ok(UpdateDeadline::Interrupt)

@@ -30,7 +30,7 @@ async fn an_endless_loop_runs_out_of_time_and_others_are_served_meanwhile() {
         "(func $connect (param i32) (result i32) (loop (br 0)) (i32.const 0))",
     );
     let endless =
-        house.load_with(&endless, |plugin| plugin.time_limit = Duration::from_secs(2)).await;
+        house.load_with(&endless, |plugin| plugin.time_limit = Duration::from_millis(500)).await;
     let quick =
         text::module(&["connect"], "(func $connect (param i32) (result i32) (i32.const 0))");
     let quick = house.load(&quick).await;
