@@ -18,3 +18,5 @@ mod edits;
 mod failures;
 #[path = "plugins/loading.rs"]
 mod loading;
+#[path = "plugins/log.rs"]
+mod log;

@@ -293,14 +293,15 @@ pub(super) fn failure(error: &wasmtime::Error, state: &State, limit: Duration) -
     HookFailure { reason: FailureReason::Trap, detail }
 }
 
-/// The innermost functions, innermost first.
+/// The innermost functions of the plugin's own, innermost first.
 fn frames(error: &wasmtime::Error) -> Option<String> {
-    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
-    let names = backtrace.frames().iter().take(FRAMES).map(|frame| {
-        let function = frame.func_name().unwrap_or("?");
-        printable(function, DETAIL_OCTETS)
-    });
-    let names: Vec<_> = names.collect();
+    // Its frames give mangled names; only its text has them readable.
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?.to_string();
+    let named = backtrace.lines().filter_map(|line| line.split_once('!'));
+    let own = named
+        .map(|(_, name)| name)
+        .filter(|name| !PANICKING.iter().any(|part| name.contains(part)));
+    let names: Vec<_> = own.take(FRAMES).map(|name| printable(name, DETAIL_OCTETS)).collect();
     (!names.is_empty()).then(|| names.join(" < "))
 }
 
@@ -326,8 +327,11 @@ fn not_exported(hook: Hook) -> HookFailure {
 /// To make the first copy of a plugin: mapping a large one takes longer than making further ones.
 const TRY_OUT_TIME: Duration = Duration::from_secs(10);
 
-/// Frames of a backtrace in the log. The first ones are the panic's, then comes the plugin.
-const FRAMES: usize = 8;
+/// Frames of a backtrace in the log: who failed, and for whom.
+const FRAMES: usize = 5;
+
+/// In the names of functions that only carry a panic, in Rust.
+const PANICKING: [&str; 3] = ["__rust", "panicking", "panic_fmt"];
 
 /// Of one name or cause in the log.
 const DETAIL_OCTETS: usize = 512;

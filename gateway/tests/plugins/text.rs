@@ -25,7 +25,7 @@ pub(crate) fn module_importing(hooks: &[&str], imports: &str, text: &str) -> Vec
             (import "smtp:filter/types@0.1.0" "[resource-drop]transaction" (func $end1 (param i32)))
             (import "smtp:filter/types@0.1.0" "[resource-drop]message" (func $end2 (param i32)))
             {imports}
-            (memory (export "memory") 2)
+            (memory (export "memory") 8)
             (global $free (mut i32) (i32.const 65536))
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
                 (local $at i32)
