@@ -1,0 +1,117 @@
+//! What a hook call costs: a fresh copy with its first call, and further calls of the same copy.
+//!
+//! With the bundled plugin `access`, which `plugins/build.sh` builds: `cargo bench --bench hooks`.
+
+#![expect(clippy::unwrap_used, reason = "nobody depends on it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis::config::{self, Isolation, Limits, OnFailure};
+use portcullis::message::{Budget, Envelope, SessionFacts};
+use portcullis::metrics::{Metrics, Names};
+use portcullis::plugins::Engine;
+use portcullis::policy::{Hook, HookCall, Plugin, PluginCopy};
+use portcullis_smtp::{Mailbox, ReversePath};
+
+#[tokio::main]
+async fn main() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/access.wasm");
+    if !file.exists() {
+        return eprintln!("{} is not there: build the plugins first", file.display());
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let plugin = load(cache.path(), &file).await;
+    println!("load, compile, configure and freeze {:>12.1?}", started.elapsed());
+    let started = Instant::now();
+    drop(load(cache.path(), &file).await);
+    println!("the same from the cache             {:>12.1?}", started.elapsed());
+
+    let call = call(Hook::Mail);
+    for round in 1..=3 {
+        println!("round {round}");
+        let fresh = time(20_000, async || {
+            plugin.copy().call(call.clone()).await.unwrap();
+        });
+        println!("  fresh copy and first call         {:>12.2?}", fresh.await);
+        let mut copy = plugin.copy();
+        let further = further(&mut *copy, &call).await;
+        println!("  further call of the same copy     {further:>12.2?}");
+    }
+}
+
+async fn further(copy: &mut dyn PluginCopy, call: &HookCall) -> Duration {
+    copy.call(call.clone()).await.unwrap();
+    let started = Instant::now();
+    for _ in 0..CALLS {
+        copy.call(call.clone()).await.unwrap();
+    }
+    started.elapsed() / CALLS
+}
+
+async fn time(count: u32, mut work: impl AsyncFnMut()) -> Duration {
+    let started = Instant::now();
+    for _ in 0..count {
+        work().await;
+    }
+    started.elapsed() / count
+}
+
+async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
+    let limits = Limits {
+        connections: 1,
+        connections_per_address: 1,
+        content_memory_octets: 1 << 20,
+        content_disk_octets: 1 << 20,
+        message_memory_octets: 1 << 20,
+        plugin_copies: 1_000,
+    };
+    let budget = Budget::new(1 << 20, 1 << 20, 1 << 20, std::env::temp_dir());
+    let metrics = Arc::new(Metrics::new(&Names::default()));
+    let engine = Engine::new(&limits, cache, budget, metrics).unwrap();
+    let plugin = config::Plugin {
+        name: "bench".into(),
+        file: file.into(),
+        settings: serde_json::json!({ "deny": { "senders": ["spam.example", ".spam.example"] } }),
+        grants: Vec::new(),
+        on_failure: OnFailure::Tempfail,
+        time_limit: Duration::from_secs(1),
+        memory_limit: 64 << 20,
+        isolation: Isolation::Transaction,
+        place: config::Place::default(),
+    };
+    engine.load(&plugin, Arc::new(BTreeSet::new())).await.unwrap()
+}
+
+fn call(hook: Hook) -> HookCall {
+    let session = SessionFacts {
+        id: "bench".into(),
+        listener: "mx".into(),
+        client: "192.0.2.1:4025".parse().unwrap(),
+        helo: Some("client.example".into()),
+        esmtp: true,
+        tls: None,
+    };
+    let envelope = Envelope {
+        id: "bench.1".into(),
+        reverse_path: ReversePath::Mailbox(Mailbox::parse("sender@example.com").unwrap()),
+        parameters: Vec::new(),
+        recipients: Vec::new(),
+    };
+    HookCall {
+        hook,
+        session: Arc::new(session),
+        envelope: Some(Arc::new(envelope)),
+        recipient: None,
+        next_index: 0,
+        message: None,
+        saved: None,
+        notes: Arc::new(BTreeMap::new()),
+        message_octets: 1 << 20,
+    }
+}
+
+const CALLS: u32 = 100_000;
