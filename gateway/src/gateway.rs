@@ -145,13 +145,13 @@ impl Parts {
     }
 
     /// The chain of a listener: its plugins, in its order.
-    fn chain(&self, names: &[String]) -> Chain {
-        let named = names.iter().filter_map(|name| {
+    fn chain(&self, listener: &config::Listener) -> Chain {
+        let named = listener.plugins.iter().filter_map(|name| {
             let plugin = self.plugins.iter().find(|plugin| plugin.name() == name)?;
             let metrics = self.metrics.plugin(name);
             Some(Link { plugin: plugin.clone(), metrics })
         });
-        Chain::new(named.collect())
+        Chain::new(named.collect(), listener.quarantine.is_some())
     }
 
     fn house(&self, listener: &config::Listener) -> House {
@@ -159,7 +159,7 @@ impl Parts {
             listener: listener.name.clone(),
             hostname: self.config.hostname.clone(),
             protocol: listener.protocol,
-            chain: self.chain(&listener.plugins),
+            chain: self.chain(listener),
             routes: self.routes.clone(),
             upstreams: self.upstreams.clone(),
             upstream: listener.upstream.clone(),

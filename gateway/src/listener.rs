@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error_span, warn};
 
 use crate::connection::{self, Terms};
 use crate::message::SessionFacts;
@@ -44,8 +44,8 @@ impl Listener {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
-            // What is written `[::]` is that, on every system; IPv4 gets a listener of its own.
-            socket.set_only_v6(true)?;
+            // `[::]` is every address of the machine, on every system.
+            socket.set_only_v6(false)?;
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -83,6 +83,8 @@ impl Listener {
     }
 
     fn admit(&self, socket: TcpStream, client: SocketAddr, shutdown: &Shutdown) {
+        // An IPv4 client of an IPv6 socket is an IPv4 client.
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let metrics = &self.house.metrics;
         let permit = match self.permits.take(client.ip()) {
             Ok(permit) => permit,
@@ -104,7 +106,8 @@ impl Listener {
             tls: None,
         };
         let (terms, house) = (self.terms.clone(), self.house.clone());
-        let span = info_span!("smtp", id = session.id, client.addr = %client.ip());
+        // An error span, so that a quiet log level keeps the id of what it still tells.
+        let span = error_span!("smtp", id = session.id, client.addr = %client.ip());
         let (mut watcher, task) = (shutdown.watcher(), shutdown.track());
         let conversation = async move {
             let open = Open::new(house.metrics.clone(), permit);

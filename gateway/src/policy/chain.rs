@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use portcullis_smtp::Reply;
 use tracing::warn;
 
-use super::{Answer, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy};
+use super::{Answer, FailureReason, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy};
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
 use crate::metrics::PluginMetrics;
@@ -29,6 +29,8 @@ pub struct Chain {
     links: Vec<Link>,
     /// For each hook, the links that answer it: a hook that nobody answers costs one branch.
     order: [Vec<usize>; Hook::ALL.len()],
+    /// Whether there is anywhere that quarantined mail could go.
+    quarantine: bool,
 }
 
 /// What is judged: one session, and one transaction of it.
@@ -119,14 +121,14 @@ impl<T> Cleared<T> {
 }
 
 impl Chain {
-    /// A chain of these plugins.
+    /// A chain of these plugins. Without `quarantine`, an opinion that asks for it is a failure.
     #[must_use]
-    pub fn new(links: Vec<Link>) -> Self {
+    pub fn new(links: Vec<Link>, quarantine: bool) -> Self {
         let order = Hook::ALL.map(|hook| {
             let answers = |link: &Link| link.plugin.answers(hook);
             (0..links.len()).filter(|&n| answers(&links[n])).collect()
         });
-        Self { links, order }
+        Self { links, order, quarantine }
     }
 
     /// Asks the plugins at a hook, and applies what they edit to the case.
@@ -200,6 +202,7 @@ impl Chain {
         let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
         let started = Instant::now();
         let answer = copy.call(case.hook_call(hook, n, memory)).await;
+        let answer = answer.and_then(|answer| self.possible(answer));
         let result = answer.as_ref().map_or("failure", |answer| answer.opinion.label());
         let took = started.elapsed();
         link.metrics.hook_called(hook.label(), result, took);
@@ -209,6 +212,16 @@ impl Chain {
             copies.0.insert(n, copy);
         }
         answer
+    }
+}
+
+impl Chain {
+    fn possible(&self, answer: Answer) -> Result<Answer, HookFailure> {
+        if !self.quarantine && matches!(answer.opinion, Opinion::Quarantine(_)) {
+            let detail = "quarantine, but this listener has no `quarantine:` upstream".to_owned();
+            return Err(HookFailure { reason: FailureReason::BadAnswer, detail });
+        }
+        Ok(answer)
     }
 }
 

@@ -8,7 +8,7 @@ use portcullis_smtp::ReversePath;
 use super::*;
 use crate::message::{Content, HeaderSection};
 use crate::metrics::{Metrics, Names};
-use crate::policy::{BoxFuture, FailureReason};
+use crate::policy::BoxFuture;
 
 /// What a copy does when it is called.
 type Script = fn(&HookCall) -> Result<Answer, HookFailure>;
@@ -73,7 +73,7 @@ fn chain(plugins: &[Arc<Scripted>]) -> Chain {
         metrics: metrics.plugin(plugin.name),
         plugin: plugin.clone(),
     };
-    Chain::new(plugins.iter().map(link).collect())
+    Chain::new(plugins.iter().map(link).collect(), false)
 }
 
 fn answer(opinion: Opinion) -> Result<Answer, HookFailure> {
@@ -225,6 +225,21 @@ async fn what_is_saved_comes_back_to_its_owner_and_notes_to_all() {
     assert_eq!(heard(&first).saved.as_deref(), Some(&b"mine".to_vec()));
     assert_eq!(heard(&second).saved, None);
     assert_eq!(heard(&second).notes.get("first.key").map(String::as_str), Some("value"));
+}
+
+#[tokio::test]
+async fn quarantine_is_a_failure_where_there_is_none() {
+    let links = |plugin: Arc<Scripted>| {
+        let metrics = Metrics::new(&Names::default()).plugin(plugin.name);
+        vec![Link { metrics, plugin }]
+    };
+    let suspects = || plugin("suspects", |_| answer(Opinion::Quarantine("odd".into())));
+    for (quarantine, want) in
+        [(true, Decision::Quarantine("odd".into())), (false, consequence(OnFailure::Tempfail))]
+    {
+        let chain = Chain::new(links(suspects()), quarantine);
+        assert_eq!(ask(&chain, Hook::Message, &mut case()).await.decision, want);
+    }
 }
 
 #[tokio::test]
