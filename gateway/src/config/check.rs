@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'
     }
     unused(config, section, upstreams);
     loops(config, section, upstreams);
+    copies(config, section);
 }
 
 /// Nobody can listen twice at an address.
@@ -34,11 +35,30 @@ fn addresses(config: &Config, section: &Section<'_>) {
 }
 
 /// Whether the system would refuse the second of two addresses. Port 0 is a new one each time;
-/// whether `[::]` takes IPv4 too is the system's choice.
+/// `[::]` takes IPv4, too.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let same_family = a.is_ipv4() == b.is_ipv4();
-    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || same_family && any)
+    let takes = |a: SocketAddr, b: SocketAddr| {
+        a.ip().is_unspecified() && (a.is_ipv6() || a.is_ipv4() == b.is_ipv4())
+    };
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
+}
+
+/// Clients that open transactions and wait hold copies of plugins; they must not get all of them.
+fn copies(config: &Config, section: &Section<'_>) {
+    let limits = &config.limits;
+    let wanted = limits.connections.saturating_mul(config.plugins.len());
+    if wanted <= limits.plugin_copies as usize {
+        return;
+    }
+    let text = format!(
+        "{} connections with {} plugins may need {wanted} copies, and \"plugin_copies\" is {}",
+        limits.connections,
+        config.plugins.len(),
+        limits.plugin_copies
+    );
+    let help = "idle transactions could use them up, and all others would get 451: \
+                more \"plugin_copies\" or fewer \"connections\"";
+    section.reader.warn(section.mark_of("limits"), text, Some(help));
 }
 
 /// Mail that comes in must be able to leave.

@@ -28,7 +28,7 @@ impl Default for Limits {
             content_memory_octets: 256 << 20,
             content_disk_octets: 4 << 30,
             message_memory_octets: 256 << 10,
-            plugin_copies: 1000,
+            plugin_copies: 4000,
         }
     }
 }
