@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh PORTCULLIS [bench.py's options]: the gateway with its three plugins beside HAProxy, Postfix's
 # proxy filter and, where it is installed, Haraka. Without options: behaviour, idle connections, and
-# loads on new and kept connections.
+# loads on new and kept connections. HARAKA is a folder in which npm has installed it.
 set -eu
 
 portcullis=$1
@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
 rows=haproxy,postfix-proxy
-haraka=$root/target/haraka
+haraka=${HARAKA:-$root/target/haraka}
 if [ -d "$haraka/node_modules/Haraka" ]; then
     rows=$rows,haraka-forward
 else

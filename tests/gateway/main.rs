@@ -1,1 +1,11 @@
 //! The gateway from outside: the program as it is built, over real sockets.
+
+mod conversation;
+mod corpus;
+mod endings;
+mod judging;
+mod misbehaving;
+mod observing;
+mod receivers;
+mod senders;
+mod starting;

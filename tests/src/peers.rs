@@ -8,6 +8,7 @@ mod postfix;
 mod prometheus;
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 pub use dovecot::Dovecot;
@@ -38,17 +39,22 @@ fn wait_for_listener(address: SocketAddr) {
     crate::wait_for(&format!("a listener at {address}"), || TcpStream::connect(address).ok());
 }
 
-/// Whether the test runs as root, which Postfix and Dovecot want.
+/// Goes on only as root, as which Postfix and Dovecot want to be started.
 ///
 /// # Panics
 /// If it does not, and `CI` is set.
 #[track_caller]
 fn need_root() -> Option<()> {
-    use std::os::unix::fs::MetadataExt;
-    if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+    if is_root() {
         return Some(());
     }
     assert!(std::env::var_os("CI").is_none(), "needs root");
     eprintln!("SKIPPED: needs root");
     None
+}
+
+/// Whether the test runs as root.
+#[must_use]
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }

@@ -20,32 +20,30 @@ pub struct Letter {
 }
 
 impl Letter {
-    /// The content without its first header field, which must be `Received`.
+    /// The content without the `Received` field that the gateway has put on top.
     ///
     /// # Panics
     /// If it begins with something else.
     #[must_use]
     #[track_caller]
     pub fn without_received(&self) -> &[u8] {
-        let start = &self.octets[..self.octets.len().min(200)];
-        let head = String::from_utf8_lossy(start);
-        assert!(head.starts_with("Received:"), "no Received field on top: {head:?}");
-        let mut rest = self.octets.as_slice();
-        loop {
-            let end = rest.windows(2).position(|pair| pair == b"\r\n").expect("a field has an end");
-            rest = &rest[end + 2..];
-            if !matches!(rest.first(), Some(b' ' | b'\t')) {
-                return rest;
-            }
-        }
+        &self.octets[self.received().len()..]
     }
 
-    /// The `Received` field on top.
+    /// The `Received` field that the gateway has put on top. Its last line is a date: what comes
+    /// after it is not the field's, even if it begins with white space.
+    ///
+    /// # Panics
+    /// If there is none.
     #[must_use]
     #[track_caller]
     pub fn received(&self) -> String {
-        let rest = self.without_received().len();
-        String::from_utf8_lossy(&self.octets[..self.octets.len() - rest]).into_owned()
+        let start = String::from_utf8_lossy(&self.octets[..self.octets.len().min(1000)]);
+        let end = start.find(" +0000\r\n").map(|at| at + " +0000\r\n".len());
+        match end.filter(|_| start.starts_with("Received: from ")) {
+            Some(end) => start[..end].to_owned(),
+            None => panic!("no Received field on top: {start:?}"),
+        }
     }
 
     /// The content as text.
