@@ -193,6 +193,7 @@ impl Running {
         let state = self.store.data_mut();
         state.deadline = deadline;
         state.calls += 1;
+        state.memory.denied = false;
         state.call = Some(Call::new(given));
         self.store.set_epoch_deadline(1);
         let verdict = timeout_at(deadline.into(), self.ask(hook, index)).await;

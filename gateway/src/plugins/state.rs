@@ -48,6 +48,8 @@ pub(super) struct State {
 pub(super) struct Call {
     pub(super) given: HookCall,
     pub(super) edits: Vec<Edit>,
+    /// Octets that the edits take, bodies aside.
+    pub(super) staged: usize,
     pub(super) notes: Vec<(String, String)>,
     pub(super) saved: Option<Vec<u8>>,
     pub(super) next_index: u32,
@@ -56,7 +58,7 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(given: HookCall) -> Self {
         let next_index = given.next_index;
-        Self { given, edits: Vec::new(), notes: Vec::new(), saved: None, next_index }
+        Self { given, edits: Vec::new(), staged: 0, notes: Vec::new(), saved: None, next_index }
     }
 }
 

@@ -73,6 +73,36 @@ async fn a_copy_remembers_and_no_other_copy_does() {
 }
 
 #[tokio::test]
+async fn nothing_that_a_copy_wrote_is_ever_in_another_one() {
+    // Fails if a page that should be empty is not; then fills all there is, and more.
+    let pages = "
+            (if (i32.ne (memory.size) (i32.const 8)) (then unreachable))
+            (drop (memory.grow (i32.const 16)))
+            (local.set $at (i32.const 131072))
+            (loop
+                (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then unreachable))
+                (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                (br_if 0 (i32.lt_u (local.get $at) (i32.const 1572864))))
+            (memory.fill (i32.const 131072) (i32.const 255) (i32.const 1441792))";
+    let table = "
+            (if (i32.eqz (ref.is_null (table.get (i32.const 7)))) (then unreachable))
+            (table.set (i32.const 7) (ref.func $mail))";
+    let house = House::with_copies(1);
+    // With and without being frozen: what can write to a table cannot.
+    for checks in [pages.to_owned(), format!("{pages} {table}")] {
+        let code = format!(
+            "(table 64 funcref)
+            (elem declare func $mail)
+            (func $mail (param i32 i32) (result i32) (local $at i32) {checks} (i32.const 0))"
+        );
+        let plugin = house.load(&text::module(&["mail"], &code)).await;
+        for _ in 0..300 {
+            plugin.copy().call(call(Hook::Mail)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_configure_left_in_memory_is_in_every_copy_after_a_restart_too() {
     let code = format!(
         "{}

@@ -99,6 +99,9 @@ impl HostReader for State {
         needle: Vec<u8>,
         within: u64,
     ) -> Result<Option<u64>> {
+        if needle.len() > CHUNK_OCTETS {
+            return Err(wasmtime::Error::msg("what is searched for is longer than 64 KiB"));
+        }
         self.table.get(&reader)?.find(&needle, within).await
     }
 

@@ -6,7 +6,7 @@ use wasmtime::component::Resource;
 
 use super::{Staged, TransactionHandle};
 use crate::config::Grant;
-use crate::message::{Edit, Recipient};
+use crate::message::{Edit, HeaderEdit, Recipient};
 use crate::plugins::bindings::types::{self, HostTransaction};
 use crate::plugins::bindings::{EditError, Reply};
 use crate::plugins::convert;
@@ -136,9 +136,13 @@ impl State {
         if call.edits.len() >= EDITS {
             return Ok(Err(EditError::OutOfRange));
         }
-        Ok(edit(call).map(|(edit, answer)| {
+        Ok(edit(call).and_then(|(edit, answer)| {
+            call.staged += octets(&edit);
+            if call.staged > EDIT_OCTETS {
+                return Err(EditError::OutOfRange);
+            }
             call.edits.push(edit);
-            answer
+            Ok(answer)
         }))
     }
 }
@@ -165,5 +169,24 @@ fn mailbox(address: &str) -> Result<Mailbox, EditError> {
     Mailbox::parse(address).ok_or(EditError::Malformed)
 }
 
-/// Edits of one call. Each may be as large as a call into the host, so there is an end to them.
+/// What an edit takes in memory. A body counts against the budget of all content.
+fn octets(edit: &Edit) -> usize {
+    match edit {
+        Edit::AddRecipient(recipient) => recipient.address.as_str().len(),
+        Edit::DropRecipient(_) | Edit::ReplaceBody(_) => 0,
+        Edit::Header(HeaderEdit::Add { name, value, .. } | HeaderEdit::Set { name, value, .. }) => {
+            name.len() + value.len()
+        }
+        Edit::Header(HeaderEdit::Drop { name, .. }) => name.len(),
+        Edit::RefuseRecipient(_, reply) => reply.lines().iter().map(String::len).sum(),
+        Edit::Route { upstream, .. } => upstream.len(),
+        Edit::SetRecipient(_, address) => address.as_str().len(),
+        Edit::SetSender(path) => path.mailbox().map_or(0, |mailbox| mailbox.as_str().len()),
+    }
+}
+
+/// Edits of one call: as many as a message has recipients, and then some.
 const EDITS: usize = 1_000;
+
+/// What they take together: as much as a large header section.
+const EDIT_OCTETS: usize = 1 << 20;
