@@ -69,18 +69,13 @@ impl HostSession for State {
         if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) {
             return Ok(Err(EditError::Malformed));
         }
-        let name = format!("{}.{key}", self.facts.name);
+        let own = format!("{}.", self.facts.name);
         let call = self.call_mut()?;
+        let is_new = |key: &str| !call.given.notes.contains_key(&format!("{own}{key}"));
         let staged = call.notes.iter().position(|(known, _)| *known == key);
-        let others = call.notes.iter().filter(|(known, _)| *known != key);
-        let plugin = name.len() - key.len();
-        let new = others
-            .filter(|(known, _)| {
-                !call.given.notes.contains_key(&format!("{}{known}", &name[..plugin]))
-            })
-            .count();
-        let known = usize::from(call.given.notes.contains_key(&name));
-        let notes = call.given.notes.len() + new + 1 - known;
+        let new = call.notes.iter().filter(|(known, _)| is_new(known)).count();
+        let more = usize::from(staged.is_none() && is_new(&key));
+        let notes = call.given.notes.len() + new + more;
         if key.len() + value.len() > NOTE_OCTETS || notes > NOTES {
             return Ok(Err(EditError::OutOfRange));
         }
@@ -105,3 +100,77 @@ const NOTES: usize = 64;
 
 /// Key and value of one note.
 const NOTE_OCTETS: usize = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::message::{Budget, SessionFacts};
+    use crate::metrics::{Metrics, Names};
+    use crate::plugins::state::{Call, Facts};
+    use crate::policy::{Hook, HookCall};
+
+    fn call(notes: BTreeMap<String, String>) -> Call {
+        let session = SessionFacts {
+            id: "s1".into(),
+            listener: "mx".into(),
+            client: ([192, 0, 2, 1], 4025).into(),
+            helo: None,
+            esmtp: false,
+            tls: None,
+        };
+        Call::new(HookCall {
+            hook: Hook::Connect,
+            session: session.into(),
+            envelope: None,
+            recipient: None,
+            next_index: 0,
+            message: None,
+            saved: None,
+            notes: notes.into(),
+            message_octets: 0,
+        })
+    }
+
+    fn handle() -> Resource<SessionHandle> {
+        Resource::new_borrow(0)
+    }
+
+    #[test]
+    fn notes_are_bounded_for_the_session_and_may_be_replaced() {
+        let mut config = wasmtime::Config::new();
+        config.epoch_interruption(true);
+        let engine = wasmtime::Engine::new(&config).unwrap();
+        let facts = Facts {
+            name: "me".into(),
+            grants: Vec::new(),
+            upstreams: Arc::default(),
+            memory_limit: 0,
+            budget: Budget::new(0, 0, 0, std::env::temp_dir()),
+            metrics: Metrics::new(&Names::default()).plugin("me"),
+        };
+        let mut store = State::store(&engine, facts.into(), Instant::now());
+        let state = store.data_mut();
+        let mut notes: BTreeMap<_, _> =
+            (0..NOTES - 2).map(|n| (format!("other.{n}"), String::new())).collect();
+        notes.insert("me.old".into(), "old".into());
+        state.call = Some(call(notes));
+        let mut set = |key: &str, value: &str| {
+            state.set_note(handle(), key.into(), value.into()).unwrap().is_ok()
+        };
+        assert!(set("old", "new"), "replaces one of an earlier call");
+        assert!(set("first", "1"), "the last one");
+        assert!(set("first", "2"), "replaces one of this call");
+        assert!(!set("second", "1"), "one too many");
+        assert!(!set("old", &"x".repeat(NOTE_OCTETS)), "too large");
+        assert!(!set("two words", "x") && !set("", "x"));
+        let mut note = |name: &str| state.note(handle(), name.into()).unwrap();
+        assert_eq!(note("me.old").as_deref(), Some("new"));
+        assert_eq!(note("me.first").as_deref(), Some("2"));
+        assert_eq!(note("other.0").as_deref(), Some(""));
+        assert_eq!(note("first"), None);
+    }
+}
