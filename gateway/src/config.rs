@@ -15,6 +15,7 @@ mod quantity;
 mod route;
 mod section;
 mod session;
+mod settings;
 mod spelling;
 mod tree;
 mod upstream;

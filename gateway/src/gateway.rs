@@ -20,7 +20,7 @@ use crate::listener::{Listener, Permits};
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
 use crate::pipeline::House;
-use crate::plugins::Engine;
+use crate::plugins::{Engine, LoadFailure};
 use crate::policy::{Chain, Hook, Link, Plugin};
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
@@ -299,7 +299,13 @@ async fn load(
                 info!(plugin = plugin.name, file = %plugin.file.display(), ?hooks, "plugin loaded");
                 plugins.push(loaded);
             }
-            Err(error) => mistakes.at(&plugin.place, error.to_string(), None),
+            Err(error) => {
+                let place = match error.failure {
+                    LoadFailure::Configure(_) => &plugin.settings_place,
+                    _ => &plugin.place,
+                };
+                mistakes.at(place, error.to_string(), None);
+            }
         }
     }
     Ok(plugins)

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::mistake::Place;
 use super::names;
-use super::section::{Entry, Reader, Section, to_json};
+use super::section::{Entry, Reader, Section};
+use super::settings::to_json;
 use super::tree::{Node, Value};
 
 /// One plugin.
