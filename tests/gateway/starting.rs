@@ -121,3 +121,15 @@ fn the_readme_names_targets_and_commands_that_exist() {
         }
     }
 }
+
+#[test]
+fn the_demo_shows_every_fate_and_ends() {
+    let plugins = plugin("access");
+    let said = run(Command::new(program())
+        .args(["demo", "--once", "--plugins"])
+        .arg(plugins.parent().unwrap()))
+    .expect_success();
+    for shown in ["250 2.0.0", "550 5.7.1", "550 5.1.1", "451 4.3.0", "/metrics"] {
+        assert!(said.stdout.contains(shown), "no {shown} in\n{}", said.stdout);
+    }
+}
