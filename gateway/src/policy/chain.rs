@@ -313,8 +313,8 @@ impl Case {
 
     fn describe_header(&self, plugin: &str, edit: &HeaderEdit) -> EditRecord {
         let old = |name: &str, nth: u32| {
-            let header = self.message.as_ref().map(|message| message.header.clone());
-            let value = header.and_then(|header| header.values(name).nth(nth as usize));
+            let header = self.message.as_ref().map(|message| &message.header);
+            let value = header.and_then(|header| header.value(name, nth as usize));
             value.map(|value| String::from_utf8_lossy(&value).into_owned())
         };
         let (name, old, new) = match edit {
