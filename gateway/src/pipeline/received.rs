@@ -17,7 +17,7 @@ pub(super) fn field(
     protocol: Protocol,
     hostname: &str,
 ) -> String {
-    let helo = session.helo.as_deref().unwrap_or("unknown");
+    let helo = word(session.helo.as_deref().unwrap_or("unknown"));
     let client = match session.client.ip().to_canonical() {
         IpAddr::V4(address) => format!("[{address}]"),
         IpAddr::V6(address) => format!("[IPv6:{address}]"),
@@ -37,6 +37,12 @@ pub(super) fn field(
     field
 }
 
+/// The client's name for itself, without what would end the clause, open a comment or start another.
+fn word(helo: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    helo.chars().map(|c| if plain(c) { c } else { '?' }).collect()
+}
+
 /// The protocol word of RFC 3848.
 fn with(session: &SessionFacts, protocol: Protocol) -> &'static str {
     match (protocol, session.esmtp, session.tls.is_some()) {
@@ -51,4 +57,101 @@ fn with(session: &SessionFacts, protocol: Protocol) -> &'static str {
 fn date() -> String {
     rfc2822::to_string(&jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_smtp::{Mailbox, ReversePath};
+
+    use super::*;
+    use crate::message::{Recipient, TlsFacts};
+
+    fn session(helo: &str) -> SessionFacts {
+        SessionFacts {
+            id: "5d0".into(),
+            listener: "mx".into(),
+            client: "[2001:db8::1]:2525".parse().expect("an address"),
+            helo: Some(helo.into()),
+            esmtp: true,
+            tls: None,
+        }
+    }
+
+    fn envelope(recipients: &[&str]) -> Envelope {
+        let recipient = |(index, address): (u32, &&str)| Recipient {
+            index,
+            address: Mailbox::parse(address).expect("an address"),
+            parameters: Vec::new(),
+            route: None,
+        };
+        Envelope {
+            id: "5d0.1".into(),
+            reverse_path: ReversePath::Null,
+            parameters: Vec::new(),
+            recipients: (0..).zip(recipients).map(recipient).collect(),
+        }
+    }
+
+    /// The field without its date.
+    fn clauses(session: &SessionFacts, recipients: &[&str], protocol: Protocol) -> String {
+        let field = field(session, &envelope(recipients), protocol, "mx.example");
+        let (clauses, date) = field.split_once(";\r\n\t").expect("a date");
+        assert!(date.ends_with(" +0000\r\n"), "{date:?}");
+        clauses.to_owned()
+    }
+
+    #[test]
+    fn it_says_who_where_how_and_for_whom() {
+        let heard = clauses(&session("c.example"), &["b@d.example"], Protocol::Smtp);
+        let want = "Received: from c.example ([IPv6:2001:db8::1])\r\n\t\
+            by mx.example (Portcullis) with ESMTP id 5d0.1\r\n\tfor <b@d.example>";
+        assert_eq!(heard, want);
+    }
+
+    #[test]
+    fn several_recipients_do_not_learn_of_each_other() {
+        for recipients in [&[][..], &["a@d.example", "b@d.example"]] {
+            let heard = clauses(&session("c.example"), recipients, Protocol::Smtp);
+            assert!(heard.ends_with(" id 5d0.1"), "{heard}");
+        }
+    }
+
+    #[test]
+    fn the_protocol_is_that_of_rfc_3848() {
+        let tls = TlsFacts {
+            version: "TLSv1.3".into(),
+            cipher: "TLS13_AES_256_GCM_SHA384".into(),
+            server_name: None,
+        };
+        for (protocol, esmtp, tls, want) in [
+            (Protocol::Smtp, false, None, "SMTP"),
+            (Protocol::Smtp, true, None, "ESMTP"),
+            (Protocol::Smtp, true, Some(tls.clone()), "ESMTPS"),
+            (Protocol::Lmtp, true, None, "LMTP"),
+            (Protocol::Lmtp, true, Some(tls), "LMTPS"),
+        ] {
+            let session = SessionFacts { esmtp, tls, ..session("c.example") };
+            let heard = clauses(&session, &[], protocol);
+            assert!(heard.contains(&format!(" with {want} id ")), "{heard}");
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_write_into_it_by_its_name() {
+        for name in ["(", "a; Thu, 1 Jan", "b (mail.bank.example [192.0.2.1]) by x", "\"", "<>"] {
+            let heard = clauses(&session(name), &[], Protocol::Smtp);
+            let from = heard.strip_prefix("Received: from ").expect("from");
+            let (word, rest) = from.split_once(' ').expect("a space");
+            assert_eq!(word.len(), name.len(), "{heard}");
+            assert!(rest.starts_with("([IPv6:2001:db8::1])\r\n"), "{heard}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_too_long_for_the_longest_names() {
+        let long = format!("{}.{}", "h".repeat(127), "e".repeat(127));
+        let recipient = format!("{}@{}", "l".repeat(255), vec!["d".repeat(60); 4].join("."));
+        let field = field(&session(&long), &envelope(&[&recipient]), Protocol::Smtp, &long);
+        assert!(field.split("\r\n").all(|line| line.len() <= 998));
+    }
 }
