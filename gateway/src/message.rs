@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 
-pub use content::{Budget, Content, ContentError, ContentWriter};
+pub use content::{Budget, Content, ContentError, ContentWriter, Lease};
 pub use edit::{Edit, HeaderEdit};
 pub use header::{Field, HeaderError, HeaderSection};
 

@@ -111,9 +111,18 @@ impl Budget {
         (self.memory.load(Ordering::Relaxed), self.disk.load(Ordering::Relaxed))
     }
 
+    /// An empty share for header sections.
+    #[must_use]
+    pub fn header_lease(self: &Arc<Self>) -> Lease {
+        Lease::new(self.clone(), Place::Header)
+    }
+
     fn counter(&self, place: Place) -> (&AtomicU64, u64) {
         match place {
             Place::Disk => (&self.disk, self.disk_octets),
+            // Bodies that find no room go to files. Header sections cannot, so that some room is
+            // left to them.
+            Place::Header => (&self.memory, self.memory_octets + self.memory_octets / 4),
             Place::Memory => (&self.memory, self.memory_octets),
         }
     }
@@ -122,12 +131,13 @@ impl Budget {
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Disk,
+    Header,
     Memory,
 }
 
 /// A share of the budget, given back when dropped.
 #[derive(Debug)]
-struct Lease {
+pub struct Lease {
     budget: Arc<Budget>,
     place: Place,
     octets: u64,
@@ -136,6 +146,18 @@ struct Lease {
 impl Lease {
     fn new(budget: Arc<Budget>, place: Place) -> Self {
         Self { budget, place, octets: 0 }
+    }
+
+    /// Makes it this large. If there is no room, it stays as it is, and the answer is no.
+    #[must_use]
+    pub fn resize(&mut self, octets: u64) -> bool {
+        if let Some(by) = octets.checked_sub(self.octets) {
+            return self.grow(by);
+        }
+        let counter = self.budget.counter(self.place).0;
+        counter.fetch_sub(self.octets - octets, Ordering::Relaxed);
+        self.octets = octets;
+        true
     }
 
     fn grow(&mut self, by: u64) -> bool {
@@ -271,6 +293,19 @@ mod tests {
         assert_eq!(&all[..9], b"abcdefghi");
         assert_eq!(content.read_at(7, &mut all).expect("readable"), 2);
         drop(content);
+        assert_eq!(budget.used(), (0, 0));
+    }
+
+    #[test]
+    fn header_sections_find_some_room_where_bodies_have_taken_all() {
+        let budget = budget(100, 0, 100);
+        let mut body = Lease::new(budget.clone(), Place::Memory);
+        assert!(body.grow(100) && !body.grow(1));
+        let mut header = budget.header_lease();
+        assert!(header.resize(25) && !header.resize(26));
+        assert!(header.resize(5));
+        assert_eq!(budget.used(), (105, 0));
+        drop((body, header));
         assert_eq!(budget.used(), (0, 0));
     }
 

@@ -90,6 +90,12 @@ impl HeaderSection {
         self.octets.len() as u64
     }
 
+    /// What it takes in memory: with many short fields far more than [`octets`](Self::octets).
+    #[must_use]
+    pub fn memory_octets(&self) -> u64 {
+        (self.octets.capacity() + self.fields.capacity() * size_of::<Field>()) as u64
+    }
+
     /// How many fields there are, lines that are no fields included.
     #[must_use]
     pub fn len(&self) -> usize {
