@@ -61,6 +61,8 @@ pub struct Pipeline {
     house: Arc<House>,
     session: Arc<SessionFacts>,
     memory: Memory,
+    /// The memory as it was before the client said anything: STARTTLS takes the session back to it.
+    greeting_memory: Memory,
     transaction: Option<Box<Transaction>>,
     /// Transactions so far; part of their ids.
     count: u32,
@@ -71,7 +73,8 @@ impl Pipeline {
     #[must_use]
     pub fn new(house: Arc<House>, session: SessionFacts) -> Self {
         let session = Arc::new(session);
-        Self { house, session, memory: Memory::default(), transaction: None, count: 0 }
+        let (memory, greeting_memory) = (Memory::default(), Memory::default());
+        Self { house, session, memory, greeting_memory, transaction: None, count: 0 }
     }
 
     /// Asks at a hook before MAIL, where a copy of a plugin lives for that call alone.
@@ -86,6 +89,24 @@ impl Pipeline {
             tracing::info!(target: "session", id, %client, plugin, hook = hook.label(), decision = ?ruling.decision, "refused");
         }
         verdict(ruling.decision, &self.session.id)
+    }
+
+    async fn connect(&mut self) -> Verdict {
+        let verdict = self.ask_alone(Hook::Connect).await;
+        self.greeting_memory = self.memory.clone();
+        verdict
+    }
+
+    /// A name that is refused leaves the session with the one before, as it leaves its state.
+    async fn hello(&mut self, name: String, esmtp: bool) -> Verdict {
+        let session = Arc::make_mut(&mut self.session);
+        let before = (session.helo.replace(name), std::mem::replace(&mut session.esmtp, esmtp));
+        let verdict = self.ask_alone(Hook::Helo).await;
+        if verdict != Verdict::Accept {
+            let session = Arc::make_mut(&mut self.session);
+            (session.helo, session.esmtp) = before;
+        }
+        verdict
     }
 
     async fn mail(&mut self, reverse_path: ReversePath, parameters: Vec<Parameter>) -> Verdict {
@@ -112,6 +133,7 @@ impl Pipeline {
             session: self.session.clone(),
             envelope,
             recipient: None,
+            recipient_dropped: false,
             next_index: 0,
             message: None,
             refused: Vec::new(),
@@ -140,13 +162,8 @@ impl Policy for Pipeline {
     // The futures of the long questions are large; on the heap they weigh on no idle connection.
     async fn judge(&mut self, question: Question) -> Verdict {
         match question {
-            Question::Connect => Box::pin(self.ask_alone(Hook::Connect)).await,
-            Question::Hello { name, esmtp } => {
-                let session = Arc::make_mut(&mut self.session);
-                session.helo = Some(name);
-                session.esmtp = esmtp;
-                Box::pin(self.ask_alone(Hook::Helo)).await
-            }
+            Question::Connect => Box::pin(self.connect()).await,
+            Question::Hello { name, esmtp } => Box::pin(self.hello(name, esmtp)).await,
             Question::Mail { reverse_path, parameters } => {
                 Box::pin(self.mail(reverse_path, parameters)).await
             }
@@ -189,10 +206,11 @@ impl Policy for Pipeline {
     fn tls_established(&mut self, tls: TlsFacts) {
         let session = Arc::make_mut(&mut self.session);
         session.tls = Some(tls);
-        // RFC 3207 section 4.2: what was learned in clear text is void.
+        // RFC 3207 section 4.2: what the client said in clear text is void. What plugins found out
+        // about its address is not: else STARTTLS would be the way around them.
         session.helo = None;
         session.esmtp = false;
-        self.memory = Memory::default();
+        self.memory = self.greeting_memory.clone();
     }
 }
 
@@ -201,8 +219,11 @@ impl Policy for Pipeline {
 fn verdict(decision: Decision, id: &str) -> Verdict {
     match decision {
         Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_) => Verdict::Accept,
-        Decision::Disconnect(reply) => Verdict::Disconnect(signed(&reply, id)),
-        Decision::Refuse(reply) => Verdict::Reply(signed(&reply, id)),
+        // The session hangs up after a 421, whoever says it.
+        Decision::Refuse(reply) if reply.code() != 421 => Verdict::Reply(signed(&reply, id)),
+        Decision::Disconnect(reply) | Decision::Refuse(reply) => {
+            Verdict::Disconnect(signed(&reply, id))
+        }
     }
 }
 
@@ -225,3 +246,6 @@ fn signed(reply: &Reply, id: &str) -> Reply {
 fn out_of_step() -> Verdict {
     Verdict::Reply(Reply::fixed(451, (4, 3, 0), "no transaction"))
 }
+
+#[cfg(test)]
+mod tests;

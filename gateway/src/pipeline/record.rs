@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
 
-use crate::message::Envelope;
+use crate::message::Recipient;
 use crate::metrics::Outcome;
 use crate::policy::{Case, Ruling};
 use crate::telemetry::{Decision, RecipientRecord, TransactionRecord};
@@ -18,6 +18,8 @@ pub(super) struct Notes {
     /// Time spent waiting for upstreams.
     pub(super) upstream_time: Duration,
     recipients: Vec<RecipientRecord>,
+    /// Whether the recipients of the envelope have their answers.
+    settled: bool,
     decided_by: Option<Decision>,
 }
 
@@ -28,19 +30,31 @@ impl Notes {
             octets: 0,
             upstream_time: Duration::ZERO,
             recipients: Vec::new(),
+            settled: false,
             decided_by: None,
         }
     }
 
-    /// What became of a recipient. A client that has a thousand refused fills no log with them.
-    pub(super) fn recipient(&mut self, address: &str, upstream: Option<&str>, reply: &Reply) {
+    /// What became of a recipient; no reply where it got none of its own. A client that has a
+    /// thousand refused fills no log with them.
+    pub(super) fn recipient(
+        &mut self,
+        address: &str,
+        upstream: Option<&str>,
+        reply: Option<&Reply>,
+    ) {
         if self.recipients.len() < RECIPIENTS {
             self.recipients.push(RecipientRecord {
                 address: address.to_owned(),
                 upstream: upstream.map(str::to_owned),
-                reply: Some(reply.to_string()),
+                reply: reply.map(ToString::to_string),
             });
         }
+    }
+
+    /// The recipients of the envelope get their answers now.
+    pub(super) fn settled(&mut self) {
+        self.settled = true;
     }
 
     /// A plugin decided. The last one that did is the one to ask.
@@ -49,12 +63,18 @@ impl Notes {
         self.decided_by = ruling.by.clone().map(|plugin| Decision { plugin, hook });
     }
 
+    /// What follows is not a plugin's decision.
+    pub(super) fn undecided(&mut self) {
+        self.decided_by = None;
+    }
+
     /// Writes the one record.
     pub(super) fn emit(&mut self, case: &Case, outcome: Outcome, reply: Option<&Reply>) {
         let (session, envelope) = (&case.session, case.envelope.as_deref());
         let mut recipients = std::mem::take(&mut self.recipients);
-        if recipients.is_empty() {
-            recipients = envelope.map(waiting).unwrap_or_default();
+        if let (Some(envelope), false) = (envelope, self.settled) {
+            let room = RECIPIENTS - recipients.len();
+            recipients.extend(envelope.recipients.iter().take(room).map(waiting));
         }
         let tls = session.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher));
         let sender = envelope.map(|envelope| envelope.reverse_path.to_string());
@@ -80,14 +100,13 @@ impl Notes {
     }
 }
 
-/// Recipients that were accepted and got no answer of their own.
-fn waiting(envelope: &Envelope) -> Vec<RecipientRecord> {
-    let record = |recipient: &crate::message::Recipient| RecipientRecord {
+/// A recipient that was accepted and got no answer after that.
+fn waiting(recipient: &Recipient) -> RecipientRecord {
+    RecipientRecord {
         address: recipient.address.to_string(),
         upstream: recipient.route.clone(),
         reply: None,
-    };
-    envelope.recipients.iter().take(RECIPIENTS).map(record).collect()
+    }
 }
 
 /// Recipients in one record; what is beyond is in the metrics alone.

@@ -1,18 +1,18 @@
 //! One mail transaction, from MAIL to its one outcome.
 
+mod delivering;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_smtp::server::{Protocol, Verdict};
-use portcullis_smtp::{EnhancedStatus, Mailbox, Parameter, Reply};
+use portcullis_smtp::{Mailbox, Parameter, Reply};
 
 use super::record::Notes;
-use super::{House, fold, received, signed, verdict};
-use crate::message::{
-    Content, ContentWriter, Envelope, HeaderSection, Message, Outbound, Recipient,
-};
+use super::{House, signed, verdict};
+use crate::message::{Content, ContentWriter, HeaderSection, Lease, Message, Recipient};
 use crate::metrics::Outcome;
-use crate::policy::{Case, Cleared, Copies, Decision, Hook, Memory, Ruling};
+use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::upstream::Delivery;
 
 /// One transaction.
@@ -27,10 +27,17 @@ pub(super) struct Transaction {
     deliveries: Vec<(String, Delivery)>,
     /// What came before the empty line, as long as that line has not come.
     header: Vec<u8>,
+    /// The header section's share of the memory for content.
+    header_lease: Lease,
     writer: Option<ContentWriter>,
     /// What was decided before the message was complete: a refusal, `discard` or `quarantine`.
     ruling: Option<Ruling>,
+    /// The refusal that leaves the client with nothing to do here: of DATA, or of a recipient as
+    /// long as there is no other. If nothing follows, it is how the transaction ended.
+    refusal: Option<Reply>,
     record: Notes,
+    /// Whether the final dot has come.
+    complete: bool,
     ended: bool,
 }
 
@@ -44,6 +51,7 @@ struct Slot {
 impl Transaction {
     pub(super) fn new(house: Arc<House>, case: Case) -> Self {
         house.metrics.transaction_started();
+        let header_lease = house.budget.header_lease();
         Self {
             house,
             case,
@@ -51,9 +59,12 @@ impl Transaction {
             slots: Vec::new(),
             deliveries: Vec::new(),
             header: Vec::new(),
+            header_lease,
             writer: None,
             ruling: None,
+            refusal: None,
             record: Notes::new(),
+            complete: false,
             ended: false,
         }
     }
@@ -69,10 +80,16 @@ impl Transaction {
         if lasting && hook != Hook::Rcpt {
             self.ruling = Some(ruling.clone());
         }
-        if ruling.decision != Decision::Pass {
+        let of_one = hook == Hook::Rcpt && self.has_recipients();
+        if ruling.decision != Decision::Pass && !of_one {
             self.record.decided(&ruling);
         }
         ruling
+    }
+
+    /// Whether there is anybody who would get the message.
+    fn has_recipients(&self) -> bool {
+        self.slots.iter().any(|slot| !slot.discarded)
     }
 
     pub(super) async fn rcpt(
@@ -82,32 +99,47 @@ impl Transaction {
         memory: &mut Memory,
     ) -> Verdict {
         let index = self.case.next_index;
-        self.case.next_index += 1;
+        self.case.next_index = index.saturating_add(1);
+        let said = address.to_string();
         if self.is_discarded() {
-            self.slots.push(Slot { index, discarded: true });
-            return Verdict::Accept;
+            return self.discard(index, &said);
         }
-        let judged = Recipient { index, address, parameters, route: None };
-        let said = judged.address.to_string();
-        self.case.recipient = Some(judged);
+        self.case.recipient = Some(Recipient { index, address, parameters, route: None });
+        self.case.recipient_dropped = false;
         let ruling = self.ask(Hook::Rcpt, memory).await;
         let recipient = self.case.recipient.take();
         match (ruling.decision, recipient) {
-            (Decision::Pass | Decision::Quarantine(_), Some(recipient)) => {
+            (Decision::Pass | Decision::Quarantine(_), Some(recipient))
+                if !self.case.recipient_dropped =>
+            {
                 self.offer(recipient, &said).await
             }
-            (Decision::Discard(_), _) => {
-                self.slots.push(Slot { index, discarded: true });
-                Verdict::Accept
+            (Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_), _) => {
+                self.discard(index, &said)
             }
             (decision, _) => {
                 let verdict = verdict(decision, self.id());
                 if let Verdict::Reply(reply) | Verdict::Disconnect(reply) = &verdict {
-                    self.record.recipient(&said, None, reply);
+                    self.refuse_recipient(&said, None, reply);
                 }
                 self.end_if_disconnected(&verdict);
                 verdict
             }
+        }
+    }
+
+    /// The client is told yes, and nobody gets anything.
+    fn discard(&mut self, index: u32, said: &str) -> Verdict {
+        self.slots.push(Slot { index, discarded: true });
+        self.refusal = None;
+        self.record.recipient(said, None, None);
+        Verdict::Accept
+    }
+
+    fn refuse_recipient(&mut self, said: &str, upstream: Option<&str>, reply: &Reply) {
+        self.record.recipient(said, upstream, Some(reply));
+        if self.slots.is_empty() {
+            self.refusal = Some(reply.clone());
         }
     }
 
@@ -123,20 +155,25 @@ impl Transaction {
         match offered {
             Ok(()) => {
                 self.slots.push(Slot { index: recipient.index, discarded: false });
+                self.refusal = None;
+                self.record.undecided();
                 if let Some(envelope) = &mut self.case.envelope {
                     Arc::make_mut(envelope).recipients.push(recipient);
                 }
                 Verdict::Accept
             }
             Err((upstream, reply)) => {
-                self.record.recipient(said, upstream.as_deref(), &reply);
+                if self.slots.is_empty() {
+                    self.record.undecided();
+                }
+                self.refuse_recipient(said, upstream.as_deref(), &reply);
                 Verdict::Reply(reply)
             }
         }
     }
 
     async fn offer_to(&mut self, upstream: &str, recipient: &Recipient) -> Result<(), Reply> {
-        let Some(envelope) = self.case.envelope.clone() else { return Err(no_upstream()) };
+        let Some(envelope) = self.case.envelope.clone() else { return Err(self.no_upstream()) };
         let known = self.deliveries.iter().position(|(name, _)| name == upstream);
         let at = match known {
             Some(at) => at,
@@ -145,7 +182,8 @@ impl Transaction {
                 return Err(signed(&Reply::fixed(452, (4, 5, 3), text), self.id()));
             }
             None => {
-                let begun = self.house.upstreams.begin(upstream).ok_or_else(no_upstream)?;
+                let begun = self.house.upstreams.begin(upstream);
+                let begun = begun.ok_or_else(|| self.no_upstream())?;
                 self.deliveries.push((upstream.to_owned(), begun));
                 self.deliveries.len() - 1
             }
@@ -153,7 +191,7 @@ impl Transaction {
         let (delivery, asked) = (&mut self.deliveries[at].1, Instant::now());
         let offered = delivery.offer(&envelope.reverse_path, &envelope.parameters, recipient).await;
         self.record.upstream_time += asked.elapsed();
-        if offered.is_err() && !self.slots.iter().any(|slot| !slot.discarded) {
+        if offered.is_err() && !self.has_recipients() {
             // It holds no recipient, so that the next one may still go elsewhere.
             let (_, delivery) = self.deliveries.swap_remove(at);
             delivery.abandon().await;
@@ -180,6 +218,9 @@ impl Transaction {
         }
         let ruling = self.ask(Hook::Data, memory).await;
         let verdict = verdict(ruling.decision, self.id());
+        if let Verdict::Reply(reply) = &verdict {
+            self.refusal = Some(reply.clone());
+        }
         self.end_if_disconnected(&verdict);
         verdict
     }
@@ -205,14 +246,19 @@ impl Transaction {
         match HeaderSection::find_end(&self.header, searched) {
             Some(end) if end <= self.house.header_octets => {
                 let body = self.header.split_off(end);
+                // Not the room that the body took beside it.
+                self.header.shrink_to_fit();
                 self.headers(memory).await;
-                if !body.is_empty() && !self.is_refused() {
+                if !body.is_empty() && !self.is_refused() && !self.is_discarded() {
                     self.write(body).await;
                 }
             }
-            None if self.header.len() <= self.house.header_octets => {}
+            None if self.header.len() <= self.house.header_octets => {
+                if !self.header_lease.resize(self.header.len() as u64) {
+                    self.no_room();
+                }
+            }
             Some(_) | None => {
-                self.header = Vec::new();
                 self.refuse(Reply::fixed(552, (5, 3, 4), "header section is too large"));
             }
         }
@@ -223,13 +269,19 @@ impl Transaction {
         let writer = self.writer.get_or_insert_with(|| ContentWriter::new(budget.clone()));
         if let Err(error) = writer.write(chunk).await {
             tracing::warn!(id = self.id(), %error, "message content not kept");
-            self.writer = None;
-            self.refuse(Reply::fixed(452, (4, 3, 1), "no room for the message, try again later"));
+            self.no_room();
         }
+    }
+
+    fn no_room(&mut self) {
+        self.refuse(Reply::fixed(452, (4, 3, 1), "no room for the message, try again later"));
     }
 
     async fn headers(&mut self, memory: &mut Memory) {
         let header = HeaderSection::parse(std::mem::take(&mut self.header));
+        if !self.header_lease.resize(header.memory_octets()) {
+            return self.no_room();
+        }
         let body = Content::from_bytes(Vec::new());
         self.case.message = Some(Message { header: Arc::new(header), body });
         let ruling = self.ask(Hook::Headers, memory).await;
@@ -238,192 +290,13 @@ impl Transaction {
         }
     }
 
-    /// The last judgement.
-    pub(super) async fn message(mut self: Box<Self>, memory: &mut Memory) -> Verdict {
-        if self.case.message.is_none() && !self.is_refused() && !self.is_discarded() {
-            self.headers(memory).await;
-        }
-        if let Some(ruling) = self.ruling.clone()
-            && !matches!(ruling.decision, Decision::Quarantine(_))
-        {
-            return self.finish_undelivered(ruling.decision).await;
-        }
-        if let (Some(message), Some(writer)) = (&mut self.case.message, self.writer.take()) {
-            message.body = writer.finish();
-        }
-        let mut copies = std::mem::take(&mut self.copies);
-        let cleared = self.house.clone();
-        match cleared.chain.clear(self.case.clone(), memory, &mut copies).await {
-            Ok((cleared, ruling)) => {
-                drop(copies);
-                self.case = cleared.get().clone();
-                let decision = self.lasting(ruling);
-                match decision {
-                    Decision::Discard(_) => self.finish_undelivered(decision).await,
-                    _ => self.deliver(cleared, matches!(decision, Decision::Quarantine(_))).await,
-                }
-            }
-            Err((case, ruling)) => {
-                drop(copies);
-                self.case = case;
-                self.record.decided(&ruling);
-                self.finish_undelivered(ruling.decision).await
-            }
-        }
-    }
-
-    /// The ruling of `on-message`, or what an earlier hook left.
-    fn lasting(&mut self, ruling: Ruling) -> Decision {
-        if ruling.decision != Decision::Pass {
-            self.record.decided(&ruling);
-            return ruling.decision;
-        }
-        self.ruling.take().map_or(Decision::Pass, |ruling| ruling.decision)
-    }
-
-    async fn finish_undelivered(mut self: Box<Self>, decision: Decision) -> Verdict {
-        self.release().await;
-        match verdict(decision, self.id()) {
-            Verdict::Reply(reply) => {
-                self.end(super::outcome(&reply), Some(&reply));
-                Verdict::Reply(reply)
-            }
-            Verdict::Disconnect(reply) => {
-                self.end(super::outcome(&reply), Some(&reply));
-                Verdict::Disconnect(reply)
-            }
-            Verdict::Accept | Verdict::Each(_) => {
-                let reply = signed(&Reply::fixed(250, (2, 0, 0), "ok"), self.id());
-                self.end(Outcome::Discarded, Some(&reply));
-                Verdict::Reply(reply)
-            }
-        }
-    }
-
-    async fn deliver(mut self: Box<Self>, cleared: Cleared<Case>, quarantine: bool) -> Verdict {
-        let Some(envelope) = self.case.envelope.clone() else { return super::out_of_step() };
-        let mut replies = self.case.refused.clone();
-        let groups = self.groups(&envelope, quarantine, &mut replies);
-        let outbound = cleared.map(|case| outbound(&self.house, case, &envelope));
-        for (upstream, recipients) in groups {
-            let refused = replies.iter().any(|(_, reply)| !reply.is_positive());
-            if refused && self.house.protocol == Protocol::Smtp {
-                // The one reply will be a refusal: what is not delivered now is not delivered twice.
-                break;
-            }
-            let said = self.deliver_to(&upstream, &envelope, &recipients, &outbound).await;
-            for (recipient, reply) in recipients.iter().zip(said) {
-                self.record.recipient(recipient.address.as_str(), Some(&upstream), &reply);
-                replies.push((recipient.index, reply));
-            }
-        }
-        self.release().await;
-        let positive = if quarantine { Outcome::Quarantined } else { Outcome::Accepted };
-        self.answer(replies, positive)
-    }
-
-    /// The recipients that are left, by upstream. Those without one are answered at once.
-    fn groups(
-        &self,
-        envelope: &Envelope,
-        quarantine: bool,
-        replies: &mut Vec<(u32, Reply)>,
-    ) -> Vec<(String, Vec<Recipient>)> {
-        let mut groups: Vec<(String, Vec<Recipient>)> = Vec::new();
-        for recipient in &envelope.recipients {
-            if replies.iter().any(|(index, _)| *index == recipient.index) {
-                continue;
-            }
-            let upstream = match (&self.house.quarantine, quarantine) {
-                (Some(upstream), true) => Ok(upstream.clone()),
-                (None, true) => Err(no_upstream()),
-                (_, false) => self.upstream_of(recipient),
-            };
-            match upstream {
-                Ok(upstream) => match groups.iter_mut().find(|(name, _)| *name == upstream) {
-                    Some((_, recipients)) => recipients.push(recipient.clone()),
-                    None => groups.push((upstream, vec![recipient.clone()])),
-                },
-                Err(reply) => replies.push((recipient.index, reply)),
-            }
-        }
-        groups
-    }
-
-    async fn deliver_to(
-        &mut self,
-        upstream: &str,
-        envelope: &Envelope,
-        recipients: &[Recipient],
-        outbound: &Cleared<Outbound>,
-    ) -> Vec<Reply> {
-        let open = self.deliveries.iter().position(|(name, _)| name == upstream);
-        let delivery = match open {
-            Some(at) => Some(self.deliveries.swap_remove(at).1),
-            None => self.house.upstreams.begin(upstream),
-        };
-        let Some(delivery) = delivery else { return vec![no_upstream(); recipients.len()] };
-        let (sender, parameters) = (&envelope.reverse_path, &envelope.parameters);
-        let asked = Instant::now();
-        let replies = delivery.deliver(sender, parameters, recipients, outbound.get()).await;
-        self.record.upstream_time += asked.elapsed();
-        replies
-    }
-
-    /// One reply for all, or for LMTP one a recipient.
-    fn answer(mut self: Box<Self>, replies: Vec<(u32, Reply)>, positive: Outcome) -> Verdict {
-        let lmtp = self.house.protocol == Protocol::Lmtp;
-        let folded = fold::worst(replies.iter().map(|(_, reply)| reply.clone()))
-            .unwrap_or_else(|| Reply::fixed(250, (2, 0, 0), "ok"));
-        let whole = self.own_words(&folded);
-        let outcome = match super::outcome(&whole) {
-            Outcome::Accepted if replies.is_empty() => Outcome::Discarded,
-            Outcome::Accepted => positive,
-            _ if lmtp && replies.iter().any(|(_, reply)| reply.is_positive()) => Outcome::Mixed,
-            refused => refused,
-        };
-        let each = lmtp.then(|| self.each(&replies));
-        self.end(outcome, Some(&whole));
-        each.map_or(Verdict::Reply(whole), Verdict::Each)
-    }
-
-    /// A reply for each recipient that the client named.
-    ///
-    /// Those that a plugin added have nobody to be told; their failure is everybody's, since
-    /// otherwise nobody would try again.
-    fn each(&self, replies: &[(u32, Reply)]) -> Vec<Reply> {
-        let named = |index: u32| self.slots.iter().any(|slot| slot.index == index);
-        let added = replies.iter().filter(|(index, _)| !named(*index));
-        let added = fold::worst(added.map(|(_, reply)| reply.clone()));
-        let added = added.filter(|reply| !reply.is_positive());
-        let ok = Reply::fixed(250, (2, 0, 0), "ok");
-        let own = |slot: &Slot| {
-            let own = replies.iter().find(|(index, _)| *index == slot.index);
-            own.map_or_else(|| ok.clone(), |(_, reply)| reply.clone())
-        };
-        self.slots
-            .iter()
-            .map(|slot| match (own(slot), &added) {
-                (own, Some(added)) if own.is_positive() => added.clone(),
-                (own, _) => self.own_words(&own),
-            })
-            .collect()
-    }
-
-    /// A yes names the id; a refusal by the upstream is the client's to read unchanged.
-    fn own_words(&self, reply: &Reply) -> Reply {
-        if !reply.is_positive() {
-            return reply.clone();
-        }
-        let status = reply.status().or_else(|| EnhancedStatus::new(2, 0, 0).ok());
-        let text = format!("{} [{}]", reply.text(), self.id());
-        Reply::new(250, status, &text).unwrap_or_else(|_| reply.clone())
-    }
-
     /// Ends a transaction whose message will not come, unless it has ended already.
     pub(super) async fn abandon(mut self: Box<Self>, outcome: Outcome) {
         self.release().await;
-        self.end(outcome, None);
+        match self.refusal.take() {
+            Some(reply) => self.end(super::outcome(&reply), Some(&reply)),
+            None => self.end(outcome, None),
+        }
     }
 
     async fn release(&mut self) {
@@ -438,15 +311,24 @@ impl Transaction {
             return;
         }
         self.house.metrics.transaction_ended(outcome);
-        if self.record.octets > 0 {
+        if self.complete {
             self.house.metrics.message_octets(self.record.octets);
         }
         self.record.emit(&self.case, outcome, reply);
     }
 
+    /// The gateway itself refuses the message; what there is of it is of no use any more.
     fn refuse(&mut self, reply: Reply) {
+        (self.header, self.writer, self.case.message) = (Vec::new(), None, None);
+        let _ = self.header_lease.resize(0);
+        self.record.undecided();
         let decision = Decision::Refuse(reply);
         self.ruling = Some(Ruling { decision, by: None, hook: Hook::Message });
+    }
+
+    fn no_upstream(&self) -> Reply {
+        let text = "no upstream for this recipient, try again later";
+        signed(&Reply::fixed(451, (4, 3, 5), text), self.id())
     }
 
     fn is_refused(&self) -> bool {
@@ -460,22 +342,16 @@ impl Transaction {
     }
 }
 
+#[cfg(test)]
+impl Transaction {
+    pub(super) fn recorded_edits(&self) -> usize {
+        self.case.edits.len()
+    }
+}
+
 impl Drop for Transaction {
     /// A connection that was cut has an outcome too.
     fn drop(&mut self) {
         self.end(Outcome::Lost, None);
     }
-}
-
-fn outbound(house: &House, case: Case, envelope: &Envelope) -> Outbound {
-    let field = received::field(&case.session, envelope, house.protocol, &house.hostname);
-    let empty = || Message {
-        header: Arc::new(HeaderSection::default()),
-        body: Content::from_bytes(Vec::new()),
-    };
-    Outbound { prefix: field.into_bytes(), message: case.message.unwrap_or_else(empty) }
-}
-
-fn no_upstream() -> Reply {
-    Reply::fixed(451, (4, 3, 5), "no upstream for this recipient, try again later")
 }

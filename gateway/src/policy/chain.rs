@@ -42,6 +42,8 @@ pub struct Case {
     pub envelope: Option<Arc<Envelope>>,
     /// The recipient that is judged, during RCPT.
     pub recipient: Option<Recipient>,
+    /// Whether a plugin dropped it.
+    pub recipient_dropped: bool,
     /// The index that the next recipient gets.
     pub next_index: u32,
     /// The message, once its header section has come.
@@ -57,7 +59,7 @@ pub struct Case {
 }
 
 /// What plugins keep from one hook to the next in one session, on the gateway's side.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// By the plugin's place in the chain.
     saved: BTreeMap<usize, Arc<Vec<u8>>>,
@@ -246,7 +248,7 @@ impl Case {
             return;
         }
         for edit in edits {
-            self.edits.push(self.describe(plugin, edit));
+            self.note(plugin, edit);
             match edit {
                 Edit::AddRecipient(recipient) => {
                     self.next_index = self.next_index.max(recipient.index.saturating_add(1));
@@ -262,10 +264,10 @@ impl Case {
                         judged.address = address.clone();
                     }
                 }
-                Edit::DropRecipient(_)
-                | Edit::Header(_)
-                | Edit::ReplaceBody(_)
-                | Edit::SetSender(_) => {}
+                Edit::DropRecipient(index) => {
+                    self.recipient_dropped |= self.judged(Some(*index)).is_some();
+                }
+                Edit::Header(_) | Edit::ReplaceBody(_) | Edit::SetSender(_) => {}
             }
         }
         if let Some(envelope) = &mut self.envelope {
@@ -279,6 +281,15 @@ impl Case {
     /// The recipient that is judged now, if the index means it.
     fn judged(&mut self, index: Option<u32>) -> Option<&mut Recipient> {
         self.recipient.as_mut().filter(|judged| index.is_none_or(|index| index == judged.index))
+    }
+
+    /// For the record. A client decides how often plugins are asked, so that there is an end to it.
+    fn note(&mut self, plugin: &str, edit: &Edit) {
+        match self.edits.len() {
+            ..EDITS => self.edits.push(self.describe(plugin, edit)),
+            EDITS => self.edits.push(EditRecord::new(plugin, "more than is recorded", None, None)),
+            _ => {}
+        }
     }
 
     fn describe(&self, plugin: &str, edit: &Edit) -> EditRecord {
@@ -378,6 +389,9 @@ fn consequence(on_failure: OnFailure) -> Decision {
         }
     }
 }
+
+/// Edits in one record: more than a person reads, and what a transaction may pile up has an end.
+const EDITS: usize = 200;
 
 #[cfg(test)]
 mod tests;

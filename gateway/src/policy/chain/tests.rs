@@ -108,6 +108,7 @@ fn case() -> Case {
         session: Arc::new(session),
         envelope: Some(Arc::new(envelope)),
         recipient: None,
+        recipient_dropped: false,
         next_index: 0,
         message: Some(Message { header: header.into(), body: Content::from_bytes(Vec::new()) }),
         refused: Vec::new(),

@@ -1,0 +1,246 @@
+//! Transactions with plugins that do what the test wants, and upstreams that answer by name.
+
+mod endings;
+mod messages;
+mod recipients;
+mod upstream;
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use crate::config::{self, OnFailure};
+use crate::message::Edit;
+use crate::metrics::{Metrics, Names};
+use crate::policy::{
+    Answer, BoxFuture, FailureReason, HookCall, HookFailure, Link, Opinion, Plugin, PluginCopy,
+};
+
+use super::*;
+use upstream::Upstream;
+
+/// What a plugin does when it is called.
+type Script = fn(&HookCall) -> (Opinion, Vec<Edit>);
+
+#[derive(Clone, Debug)]
+struct Scripted(Script);
+
+impl Plugin for Scripted {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn answers(&self, _: Hook) -> bool {
+        true
+    }
+
+    fn on_failure(&self) -> OnFailure {
+        OnFailure::Tempfail
+    }
+
+    fn fresh_each_call(&self) -> bool {
+        false
+    }
+
+    fn copy(&self) -> Box<dyn PluginCopy> {
+        Box::new(self.clone())
+    }
+}
+
+impl PluginCopy for Scripted {
+    /// Saves the hook's name, so that a test sees what is remembered; traps on `trap@`.
+    fn call<'a>(&'a mut self, call: HookCall) -> BoxFuture<'a, Result<Answer, HookFailure>> {
+        let (opinion, edits) = (self.0)(&call);
+        let notes = vec![(call.hook.label().to_owned(), "seen".to_owned())];
+        let trap = call.recipient.is_some_and(|judged| judged.address.local_part() == "trap");
+        let failure = HookFailure { reason: FailureReason::Trap, detail: "unreachable".into() };
+        let answer = Answer { opinion, edits, saved: None, notes };
+        Box::pin(async move { if trap { Err(failure) } else { Ok(answer) } })
+    }
+}
+
+/// How a listener is set up.
+struct Setup {
+    protocol: Protocol,
+    /// The protocol of the upstreams `one`, `two` and `quarantine`.
+    upstreams: Protocol,
+    script: Script,
+    /// Octets of content in memory and in files.
+    room: (u64, u64),
+}
+
+impl Setup {
+    fn new(script: Script) -> Self {
+        let room = (1 << 20, 1 << 20);
+        Self { protocol: Protocol::Smtp, upstreams: Protocol::Smtp, script, room }
+    }
+
+    fn lmtp(script: Script) -> Self {
+        let (protocol, upstreams) = (Protocol::Lmtp, Protocol::Lmtp);
+        Self { protocol, upstreams, ..Self::new(script) }
+    }
+
+    async fn start(self) -> Listener {
+        Listener::start(self).await
+    }
+}
+
+/// One listener before four upstreams: `b.example` goes to `one`, `c.example` to `two`, `d.example`
+/// to one that is not there, and anything else nowhere.
+struct Listener {
+    one: Upstream,
+    two: Upstream,
+    quarantine: Upstream,
+    metrics: Metrics,
+    budget: Arc<Budget>,
+    client: Pipeline,
+}
+
+impl Listener {
+    async fn start(setup: Setup) -> Self {
+        let one = Upstream::start(setup.upstreams).await;
+        let two = Upstream::start(setup.upstreams).await;
+        let quarantine = Upstream::start(setup.upstreams).await;
+        let protocol = if setup.upstreams == Protocol::Lmtp { "lmtp" } else { "smtp" };
+        let (a, b, c) = (one.address, two.address, quarantine.address);
+        let text = format!(
+            "hostname: gw.example
+listeners: [{{ name: mx, address: 127.0.0.1:0 }}]
+upstreams:
+  one: {{ protocol: {protocol}, address: \"{a}\" }}
+  two: {{ protocol: {protocol}, address: \"{b}\" }}
+  quarantine: {{ protocol: {protocol}, address: \"{c}\" }}
+  gone: {{ protocol: {protocol}, address: 127.0.0.1:1 }}
+routes:
+  - {{ domains: [b.example], upstream: one }}
+  - {{ domains: [c.example], upstream: two }}
+  - {{ domains: [d.example], upstream: gone }}
+"
+        );
+        let config = config::parse(Path::new("test.yaml"), text).expect("a configuration");
+        let metrics = Metrics::new(&Names::default());
+        let upstreams = Upstreams::new(&config, Arc::new(Metrics::new(&Names::default())));
+        let plugin: Arc<dyn Plugin> = Arc::new(Scripted(setup.script));
+        let link = Link { metrics: metrics.plugin("scripted"), plugin };
+        let (memory, disk) = setup.room;
+        let budget = Budget::new(memory, disk, 1 << 20, std::env::temp_dir());
+        let house = House {
+            listener: "mx".into(),
+            hostname: "gw.example".into(),
+            protocol: setup.protocol,
+            chain: Chain::new(vec![link], true),
+            routes: Arc::new(Routes::new(&config)),
+            upstreams: Arc::new(upstreams.expect("upstreams")),
+            upstream: None,
+            quarantine: Some("quarantine".into()),
+            budget: budget.clone(),
+            header_octets: 4000,
+            message_octets: 1 << 20,
+            metrics: metrics.listener("mx"),
+        };
+        let session = SessionFacts {
+            id: "s".into(),
+            listener: "mx".into(),
+            client: "192.0.2.1:2525".parse().expect("an address"),
+            helo: Some("client.example".into()),
+            esmtp: true,
+            tls: None,
+        };
+        let client = Pipeline::new(Arc::new(house), session);
+        Self { one, two, quarantine, metrics, budget, client }
+    }
+
+    async fn ask(&mut self, question: Question) -> String {
+        let heard = told(self.client.judge(question).await);
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        heard.concat()
+    }
+
+    async fn mail(&mut self) -> String {
+        let address = Mailbox::parse("a@a.example").expect("an address");
+        let reverse_path = ReversePath::Mailbox(address);
+        self.ask(Question::Mail { reverse_path, parameters: Vec::new() }).await
+    }
+
+    async fn rcpt(&mut self, address: &str) -> String {
+        let forward_path = Mailbox::parse(address).expect("an address");
+        self.ask(Question::Rcpt { forward_path, parameters: Vec::new() }).await
+    }
+
+    async fn data(&mut self) -> String {
+        self.ask(Question::Data).await
+    }
+
+    /// The content, octet by octet and in one piece, and what is said to it.
+    async fn message(&mut self, text: &str) -> Vec<String> {
+        let (head, tail) = text.split_at(text.len().min(20));
+        for octet in head.bytes() {
+            self.client.content(vec![octet]).await;
+        }
+        if !tail.is_empty() {
+            self.client.content(tail.into()).await;
+        }
+        told(self.client.judge(Question::Message).await)
+    }
+
+    /// A whole transaction; all recipients are accepted.
+    async fn send(&mut self, recipients: &[&str]) -> Vec<String> {
+        assert_eq!(self.mail().await, "yes");
+        for recipient in recipients {
+            assert_eq!(self.rcpt(recipient).await, "yes", "{recipient}");
+        }
+        assert_eq!(self.data().await, "yes");
+        self.message(MESSAGE).await
+    }
+
+    /// Ends the session, and checks that each transaction had its one outcome, in order of name.
+    #[track_caller]
+    fn outcomes(self, want: &[(&str, u64)]) {
+        drop(self.client);
+        let rendered = self.metrics.render();
+        let number = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok());
+        let sum = |name: &str| rendered.lines().filter(|l| l.starts_with(name)).find_map(number);
+        let ended: Vec<_> = rendered
+            .lines()
+            .filter(|line| line.starts_with("portcullis_transactions_total{"))
+            .filter_map(|line| Some((line.split("outcome=\"").nth(1)?, number(line)?)))
+            .map(|(rest, count)| (rest.split('"').next().unwrap_or_default().to_owned(), count))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let want: Vec<_> = want.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        assert_eq!(ended, want);
+        let all: u64 = ended.iter().map(|(_, count)| count).sum();
+        assert_eq!(sum("portcullis_transactions_started_total{"), Some(all));
+        assert_eq!(sum("portcullis_transactions_in_flight{"), Some(0));
+        assert_eq!(self.budget.used(), (0, 0), "room that was not given back");
+    }
+}
+
+/// `yes`, or the replies; `!` before one that ends the connection. The upstreams name recipients
+/// over LMTP; that is left out.
+fn told(verdict: Verdict) -> Vec<String> {
+    match verdict {
+        Verdict::Accept => vec!["yes".into()],
+        Verdict::Disconnect(reply) => vec![format!("!{reply}")],
+        Verdict::Each(replies) => replies.iter().map(|reply| unnamed(&reply.to_string())).collect(),
+        Verdict::Reply(reply) => vec![reply.to_string()],
+    }
+}
+
+fn unnamed(reply: &str) -> String {
+    let named = reply.split_once('<').zip(reply.split_once("> "));
+    named.map_or_else(|| reply.to_owned(), |((head, _), (_, tail))| format!("{head}{tail}"))
+}
+
+fn nothing(_: &HookCall) -> (Opinion, Vec<Edit>) {
+    (Opinion::Next, Vec::new())
+}
+
+fn spam() -> Reply {
+    Reply::fixed(550, (5, 7, 1), "spam")
+}
+
+fn later() -> Reply {
+    Reply::fixed(451, (4, 7, 1), "later")
+}
+
+const MESSAGE: &str = "Subject: x\r\nTo: b\r\n\r\nbody\r\n";
