@@ -42,16 +42,20 @@ plugins:
 test: plugins
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --manifest-path $(SDK)/Cargo.toml
+	$(CARGO) test --locked --manifest-path $(SDK)/template/Cargo.toml
 	$(CARGO) test --locked --manifest-path plugins/Cargo.toml --workspace
 	$(MAKE) conformance
 
 .PHONY: lint
 lint:
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path gateway/smtp/fuzz/Cargo.toml
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) fmt --check --manifest-path $(SDK)/Cargo.toml --all
 	$(CARGO) clippy --locked --manifest-path $(SDK)/Cargo.toml --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --check --manifest-path $(SDK)/template/Cargo.toml
+	$(CARGO) clippy --locked --manifest-path $(SDK)/template/Cargo.toml --all-targets -- -D warnings
 	$(CARGO) fmt --check --manifest-path plugins/Cargo.toml --all
 	$(CARGO) clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
 
@@ -66,4 +70,5 @@ conformance-server: build
 .PHONY: bench
 bench: release
 	$(CARGO) bench --locked -p portcullis-smtp
+	$(CARGO) bench --locked -p portcullis --bench hooks
 	tests/bench/run.sh $(TARGET)/release/portcullis
