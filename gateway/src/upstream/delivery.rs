@@ -199,7 +199,13 @@ impl Delivery {
         let Some(lease) = &mut self.lease else { return Ok(()) };
         let upstream = &self.pool.target.upstream;
         let connection = &mut lease.connection;
-        if let Step::Content = connection.step(upstream.command_timeout).await? {
+        let step = connection.step(upstream.command_timeout).await?;
+        if let Step::Answer(_, reply) = &step {
+            // A refusal right behind the 354. Nothing of the content has left.
+            fill(fates, &passed_on(reply));
+            return Ok(());
+        }
+        if let Step::Content = step {
             let limit = upstream.command_timeout;
             if content::send(connection, message, limit, &mut self.progress).await? {
                 connection.session.content_sent();

@@ -53,6 +53,16 @@ async fn a_refusal_after_the_message_goes_to_all() {
 }
 
 #[tokio::test]
+async fn a_refusal_right_behind_the_354_is_the_answer() {
+    let early = "C: DATA
+        S: 354 go\\r\\n552 5.3.4 too much";
+    let (gateway, up) = Gateway::with(&[&script(&[GREETING, ENVELOPE, early, "gone"])]).await;
+    assert_eq!(gateway.send(&["b@b.example"]).await, ["552 5.3.4 too much"]);
+    gateway.pool.close();
+    up.contents().await;
+}
+
+#[tokio::test]
 async fn a_refusal_of_data_goes_to_all_and_the_connection_stays() {
     let (gateway, up) = Gateway::with(&[&script(&[
         GREETING,
