@@ -3,6 +3,8 @@
 //! They are validated when they are staged, so that applying cannot fail; positions and indexes
 //! count what was there when the hook was called.
 
+use std::sync::Arc;
+
 use portcullis_smtp::{Mailbox, Reply, ReversePath};
 
 use super::{Content, Envelope, Message, Recipient};
@@ -105,6 +107,9 @@ impl Message {
         for edit in edits {
             if let Edit::ReplaceBody(body) = edit {
                 self.body = body.clone();
+                if body.octets() > 0 {
+                    Arc::make_mut(&mut self.header).separate();
+                }
             }
         }
     }

@@ -186,6 +186,17 @@ impl HeaderSection {
         named.iter().filter_map(|(name, nth, edit)| Some((place(name, *nth)?, *edit))).collect()
     }
 
+    /// Adds the empty line where the message ended without one, so that a body can follow.
+    pub fn separate(&mut self) {
+        if self.end == self.octets.len() {
+            if !self.octets.is_empty() && !self.octets.ends_with(b"\r\n") {
+                self.octets.extend_from_slice(b"\r\n");
+            }
+            self.octets.extend_from_slice(b"\r\n");
+            *self = Self::parse(std::mem::take(&mut self.octets));
+        }
+    }
+
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Field> + 'a {
         self.fields.iter().filter(|field| self.has_name(field, name.as_bytes()))
     }
@@ -335,6 +346,22 @@ mod tests {
         let edited = parsed.edited(&edits.iter().collect::<Vec<_>>());
         let text = String::from_utf8(edited.as_bytes().to_vec()).expect("ASCII");
         assert_eq!(text, "Top: t\r\nAfter-A: x\r\nB: 2\r\nA: three\r\nEnd: e\r\n\r\n");
+    }
+
+    #[test]
+    fn a_body_is_set_apart_from_fields_that_had_none() {
+        for (text, want) in [
+            ("", "\r\n"),
+            ("A: b\r\n", "A: b\r\n\r\n"),
+            ("A: b", "A: b\r\n\r\n"),
+            ("A: b\r\n\r\n", "A: b\r\n\r\n"),
+            ("\r\n", "\r\n"),
+        ] {
+            let mut section = section(text);
+            let fields = section.len();
+            section.separate();
+            assert_eq!((section.as_bytes(), section.len()), (want.as_bytes(), fields), "{text:?}");
+        }
     }
 
     #[test]
