@@ -65,7 +65,7 @@ pub struct Pipeline {
     greeting_memory: Memory,
     transaction: Option<Box<Transaction>>,
     /// Transactions so far; part of their ids.
-    count: u32,
+    count: u64,
 }
 
 impl Pipeline {
@@ -116,14 +116,12 @@ impl Pipeline {
         let case = self.case(Some(Arc::new(envelope)));
         let mut transaction = Box::new(Transaction::new(self.house.clone(), case));
         let ruling = transaction.ask(Hook::Mail, &mut self.memory).await;
-        let verdict = verdict(ruling.decision.clone(), transaction.id());
-        match ruling.decision {
-            Decision::Disconnect(ref reply) | Decision::Refuse(ref reply) => {
+        let verdict = verdict(ruling.decision, transaction.id());
+        match &verdict {
+            Verdict::Disconnect(reply) | Verdict::Reply(reply) => {
                 transaction.end(outcome(reply), Some(reply));
             }
-            Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_) => {
-                self.transaction = Some(transaction);
-            }
+            Verdict::Accept | Verdict::Each(_) => self.transaction = Some(transaction),
         }
         verdict
     }

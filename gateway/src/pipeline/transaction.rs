@@ -293,6 +293,10 @@ impl Transaction {
     /// Ends a transaction whose message will not come, unless it has ended already.
     pub(super) async fn abandon(mut self: Box<Self>, outcome: Outcome) {
         self.release().await;
+        self.leave(outcome);
+    }
+
+    fn leave(&mut self, outcome: Outcome) {
         match self.refusal.take() {
             Some(reply) => self.end(super::outcome(&reply), Some(&reply)),
             None => self.end(outcome, None),
@@ -352,6 +356,6 @@ impl Transaction {
 impl Drop for Transaction {
     /// A connection that was cut has an outcome too.
     fn drop(&mut self) {
-        self.end(Outcome::Lost, None);
+        self.leave(Outcome::Lost);
     }
 }
