@@ -13,7 +13,7 @@ use portcullis_smtp::Reply;
 use portcullis_smtp::server::{Awaiting, Event, Session, Settings, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -95,6 +95,9 @@ async fn converse<P: Policy>(
     policy: &mut P,
     shutdown: &mut Watcher,
 ) -> Result<Ending, ConnectionError> {
+    // Since when the client is waited for. A command that comes octet by octet is late like one
+    // that does not come; content may take as long as it goes on coming.
+    let mut since = Instant::now();
     loop {
         match session.poll() {
             Step::Ask(question) => {
@@ -105,12 +108,15 @@ async fn converse<P: Policy>(
             Step::Aborted => policy.aborted().await,
             Step::Refused(reply) => policy.refused(reply).await,
             Step::Read => {
-                socket.flush(session, terms).await?;
+                let answered = socket.flush(session, terms).await?.is_some();
+                if answered || session.awaiting() == Awaiting::Content {
+                    since = Instant::now();
+                }
                 if shutdown.has_begun() && !session.in_transaction() {
                     session.end(&Reply::fixed(421, (4, 3, 2), "shutting down, try again later"));
                     continue;
                 }
-                if read(socket, session, terms, shutdown).await? == Some(0) {
+                if read(socket, session, terms, since, shutdown).await? == Some(0) {
                     return Ok(Ending::PeerLeft);
                 }
             }
@@ -119,6 +125,7 @@ async fn converse<P: Policy>(
                 let plain = std::mem::replace(socket, Socket::Gone);
                 *socket = plain.handshake(terms, policy).await?;
                 session.tls_established();
+                since = Instant::now();
             }
             Step::Close => {
                 let last = socket.flush(session, terms).await?;
@@ -134,6 +141,7 @@ async fn read(
     socket: &mut Socket,
     session: &mut Session,
     terms: &Terms,
+    since: Instant,
     shutdown: &mut Watcher,
 ) -> Result<Option<usize>, ConnectionError> {
     let patience = match session.awaiting() {
@@ -142,7 +150,7 @@ async fn read(
     };
     let interruptible = !shutdown.has_begun();
     tokio::select! {
-        read = timeout(patience, socket.receive(session)) => match read {
+        read = timeout_at(since + patience, socket.receive(session)) => match read {
             Ok(count) => Ok(Some(count?)),
             Err(_) => {
                 session.end(&Reply::fixed(421, (4, 4, 2), "timeout, closing connection"));

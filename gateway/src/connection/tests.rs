@@ -150,6 +150,39 @@ async fn a_silent_peer_is_told_and_hung_up_on() {
 }
 
 #[tokio::test]
+async fn a_command_that_comes_octet_by_octet_is_late_like_none() {
+    let server = server(Duration::from_millis(500), None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    let (mut reader, mut writer) = client.into_split();
+    let trickle = tokio::spawn(async move {
+        while writer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut heard = String::new();
+    timeout(LONG, reader.read_to_string(&mut heard)).await.unwrap().unwrap();
+    assert!(heard.starts_with("421 4.4.2"), "{heard}");
+    drop(reader);
+    trickle.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_may_take_longer_than_one_deadline_as_long_as_it_comes() {
+    let server = server(Duration::from_millis(500), None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, "HELO c.example\r\n", "250 ").await;
+    let envelope = "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\n";
+    say(&mut client, envelope, "354 ").await;
+    for _ in 0..20 {
+        client.write_all(b"x\r\n").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    say(&mut client, ".\r\n", "250 ").await;
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_within_a_message_is_lost_and_not_judged() {
     let server = server(LONG, None).await;
     let mut client = TcpStream::connect(server.address).await.unwrap();
