@@ -248,6 +248,7 @@ impl Socket {
         let closed = async {
             match self {
                 Self::Gone => return Ok(()),
+                Self::Plain(_) if !linger => return Ok(()),
                 Self::Plain(stream) => stream.shutdown().await?,
                 Self::Tls(stream) => stream.shutdown().await?,
             }
