@@ -140,22 +140,24 @@ impl Listener {
     }
 }
 
-/// A connection that counts as open.
+/// A connection that counts as open. Who sees it closed finds its permit free.
 struct Open {
-    metrics: Arc<ListenerMetrics>,
     _permit: Permit,
+    _counted: Counted,
 }
 
 impl Open {
     fn new(metrics: Arc<ListenerMetrics>, permit: Permit) -> Self {
         metrics.connection_opened();
-        Self { metrics, _permit: permit }
+        Self { _permit: permit, _counted: Counted(metrics) }
     }
 }
 
-impl Drop for Open {
+struct Counted(Arc<ListenerMetrics>);
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.metrics.connection_closed();
+        self.0.connection_closed();
     }
 }
 

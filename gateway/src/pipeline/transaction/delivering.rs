@@ -98,9 +98,22 @@ impl Transaction {
                 replies.push((recipient.index, reply));
             }
         }
+        self.require_answers(&envelope, &mut replies);
         self.release().await;
         let positive = if quarantine { Outcome::Quarantined } else { Outcome::Accepted };
         self.answer(replies, positive)
+    }
+
+    /// Should a recipient have no answer, the client keeps the mail.
+    fn require_answers(&self, envelope: &Envelope, replies: &mut Vec<(u32, Reply)>) {
+        let refused = replies.iter().any(|(_, reply)| !reply.is_positive());
+        if refused && self.house.protocol == Protocol::Smtp {
+            return;
+        }
+        let answered: HashSet<_> = replies.iter().map(|(index, _)| *index).collect();
+        let left = envelope.recipients.iter().filter(|r| !answered.contains(&r.index));
+        let missing = Reply::fixed(451, (4, 3, 0), "no answer for this recipient");
+        replies.extend(left.map(|recipient| (recipient.index, missing.clone())));
     }
 
     /// The recipients that plugins have refused; the first refusal of each counts.
