@@ -1,6 +1,7 @@
 //! The program: arguments in, exit code out.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use portcullis::cli::Arguments;
@@ -8,10 +9,18 @@ use portcullis::cli::Arguments;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(arguments.execute()),
+        Ok(runtime) => {
+            let code = runtime.block_on(arguments.execute());
+            // A name that is being resolved keeps its thread for as long as the system likes.
+            runtime.shutdown_timeout(STRAGGLERS);
+            code
+        }
         Err(error) => {
             eprintln!("error: the runtime cannot be started: {error}");
             ExitCode::FAILURE
         }
     }
 }
+
+/// After everything was ended in order, how long to wait for threads that wait for the system.
+const STRAGGLERS: Duration = Duration::from_secs(2);
