@@ -30,6 +30,8 @@ pub struct Terms {
     pub settings: Arc<Settings>,
     /// How long they may take.
     pub timeouts: SessionTimeouts,
+    /// After which silence within a transaction policy is told of it.
+    pub pause: Duration,
     /// For STARTTLS or implicit TLS.
     pub acceptor: Option<TlsAcceptor>,
     /// Whether TLS starts with the first octet.
@@ -98,11 +100,14 @@ async fn converse<P: Policy>(
     // Since when the client is waited for. A command that comes octet by octet is late like one
     // that does not come; content may take as long as it goes on coming.
     let mut since = Instant::now();
+    // Since when policy has not been asked.
+    let mut asked = since;
     loop {
         match session.poll() {
             Step::Ask(question) => {
                 let verdict = policy.judge(question).await;
                 session.decide(verdict);
+                asked = Instant::now();
             }
             Step::Content(chunk) => policy.content(chunk).await,
             Step::Aborted => policy.aborted().await,
@@ -116,7 +121,8 @@ async fn converse<P: Policy>(
                     session.end(&Reply::fixed(421, (4, 3, 2), "shutting down, try again later"));
                     continue;
                 }
-                if read(socket, session, terms, since, shutdown).await? == Some(0) {
+                let patience = Patience { since, idle: asked + terms.pause };
+                if read(socket, session, terms, policy, patience, shutdown).await? == Some(0) {
                     return Ok(Ending::PeerLeft);
                 }
             }
@@ -137,20 +143,32 @@ async fn converse<P: Policy>(
 }
 
 /// Reads once; `None` if something else than octets came: a deadline, or the shutdown.
-async fn read(
+async fn read<P: Policy>(
     socket: &mut Socket,
     session: &mut Session,
     terms: &Terms,
-    since: Instant,
+    policy: &mut P,
+    patience: Patience,
     shutdown: &mut Watcher,
 ) -> Result<Option<usize>, ConnectionError> {
-    let patience = match session.awaiting() {
-        Awaiting::Command => terms.timeouts.command,
-        Awaiting::Content => terms.timeouts.content,
-    };
+    let deadline = patience.since
+        + match session.awaiting() {
+            Awaiting::Command => terms.timeouts.command,
+            Awaiting::Content => terms.timeouts.content,
+        };
     let interruptible = !shutdown.has_begun();
+    let received = async {
+        if session.in_transaction() {
+            match timeout_at(patience.idle, socket.receive(session)).await {
+                Ok(read) => return read,
+                Err(_) => policy.idle().await,
+            }
+        }
+        socket.receive(session).await
+    };
+    let received = timeout_at(deadline, received);
     tokio::select! {
-        read = timeout_at(since + patience, socket.receive(session)) => match read {
+        read = received => match read {
             Ok(count) => Ok(Some(count?)),
             Err(_) => {
                 session.end(&Reply::fixed(421, (4, 4, 2), "timeout, closing connection"));
@@ -159,6 +177,15 @@ async fn read(
         },
         () = shutdown.begun(), if interruptible => Ok(None),
     }
+}
+
+/// How long a client is waited for.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Since when it owes what the session awaits.
+    since: Instant,
+    /// From when on policy is told that the client takes its time.
+    idle: Instant,
 }
 
 /// One client's socket.

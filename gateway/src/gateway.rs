@@ -189,6 +189,7 @@ impl Parts {
                 },
             }),
             timeouts: listener.timeouts.clone(),
+            pause: PAUSE,
             acceptor: certificate.map(TlsAcceptor::from),
             implicit_tls: mode == Some(TlsMode::Implicit),
             metrics: self.metrics.listener(&listener.name),
@@ -320,6 +321,9 @@ pub async fn check(file: &Path) -> Result<Parts, StartError> {
     Parts::prepare(config::load(file)?).await
 }
 
+/// Longer than a client needs for its next command over any network; then the connection to the
+/// upstream serves somebody else meanwhile.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Reasons why the gateway is not ready, for `/readyz`.
 const STARTING: &str = "starting";
 const DRAINING: &str = "draining";

@@ -182,6 +182,12 @@ impl Policy for Pipeline {
         }
     }
 
+    async fn idle(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            Box::pin(transaction.rest()).await;
+        }
+    }
+
     async fn aborted(&mut self) {
         if let Some(transaction) = self.transaction.take() {
             Box::pin(transaction.abandon(Outcome::Aborted)).await;

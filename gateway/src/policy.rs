@@ -27,6 +27,9 @@ pub trait Policy: Send {
     /// Takes content of the message; judged when [`Question::Message`] comes.
     fn content(&mut self, chunk: Vec<u8>) -> impl Future<Output = ()> + Send;
 
+    /// The client takes its time within a transaction: what others wait for can be given back.
+    fn idle(&mut self) -> impl Future<Output = ()> + Send;
+
     /// The client took the transaction back: RSET, a new EHLO, QUIT.
     fn aborted(&mut self) -> impl Future<Output = ()> + Send;
 

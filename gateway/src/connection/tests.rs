@@ -43,6 +43,10 @@ impl Policy for Heard {
         self.note(String::from_utf8_lossy(&chunk));
     }
 
+    async fn idle(&mut self) {
+        self.note("idle");
+    }
+
     async fn aborted(&mut self) {
         self.note("aborted");
     }
@@ -69,6 +73,10 @@ struct Server {
 }
 
 async fn server(patience: Duration, acceptor: Option<TlsAcceptor>) -> Server {
+    pausing(patience, LONG, acceptor).await
+}
+
+async fn pausing(patience: Duration, pause: Duration, acceptor: Option<TlsAcceptor>) -> Server {
     let limits = Limits {
         command_octets: 1000,
         message_octets: 100_000,
@@ -86,6 +94,7 @@ async fn server(patience: Duration, acceptor: Option<TlsAcceptor>) -> Server {
     };
     let terms = Terms {
         settings: Arc::new(settings),
+        pause,
         timeouts: SessionTimeouts {
             command: patience,
             content: patience,
@@ -209,6 +218,23 @@ async fn a_shutdown_waits_for_the_transaction_and_ends_the_session() {
     say(&mut client, "RCPT TO:<b@d.example>\r\nDATA\r\n", "354 ").await;
     say(&mut client, "x\r\n.\r\n", "421 4.3.2").await;
     drop(client);
+    assert_eq!(server.task.await.unwrap().unwrap(), Ending::Closed);
+    assert!(server.heard.all().contains(&"message".into()));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_time_within_a_transaction_is_told_of_and_goes_on() {
+    let server = pausing(LONG, Duration::from_millis(50), None).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, "HELO c.example\r\n", "250 ").await;
+    assert!(!server.heard.all().contains(&"idle".into()), "there is no transaction yet");
+    say(&mut client, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n", "250 ").await;
+    while !server.heard.all().contains(&"idle".into()) {
+        tokio::task::yield_now().await;
+    }
+    say(&mut client, "DATA\r\n", "354 ").await;
+    say(&mut client, "x\r\n.\r\nQUIT\r\n", "221 ").await;
     assert_eq!(server.task.await.unwrap().unwrap(), Ending::Closed);
     assert!(server.heard.all().contains(&"message".into()));
 }

@@ -290,6 +290,14 @@ impl Transaction {
         }
     }
 
+    /// Gives the upstreams' connections back while the client takes its time: clients that open
+    /// transactions and wait must not hold what all others need.
+    pub(super) async fn rest(&mut self) {
+        for (_, delivery) in &mut self.deliveries {
+            delivery.rest().await;
+        }
+    }
+
     /// Ends a transaction whose message will not come, unless it has ended already.
     pub(super) async fn abandon(mut self: Box<Self>, outcome: Outcome) {
         self.release().await;

@@ -118,6 +118,15 @@ impl Delivery {
         fates.into_iter().map(|fate| fate.unwrap_or_else(missing)).collect()
     }
 
+    /// Gives the connection back while the client takes its time. What was offered on it is offered
+    /// anew when the delivery goes on.
+    pub async fn rest(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.offered = None;
+            self.pool.reset(lease).await;
+        }
+    }
+
     /// Takes the transaction back.
     pub async fn abandon(mut self) {
         if let Some(lease) = self.lease.take() {

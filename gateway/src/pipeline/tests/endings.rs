@@ -114,3 +114,19 @@ async fn what_plugins_change_does_not_fill_a_transactions_record() {
     let transaction = house.client.transaction.as_ref().expect("a transaction");
     assert_eq!(transaction.recorded_edits(), 201);
 }
+
+#[tokio::test]
+async fn a_client_that_paused_gets_its_message_through_once() {
+    let mut house = Setup::new(nothing).start().await;
+    house.mail().await;
+    assert_eq!(house.rcpt("one@b.example").await, "yes");
+    house.client.idle().await;
+    assert_eq!(house.rcpt("two@b.example").await, "yes");
+    // The upstream is still the one that was begun with.
+    assert!(house.rcpt("three@c.example").await.starts_with("452 4.5.3 "));
+    house.client.idle().await;
+    assert_eq!(house.data().await, "yes");
+    assert_eq!(house.message(MESSAGE).await, ["250 2.0.0 kept [s.1]"]);
+    assert_eq!(house.one.recipients(), [["one@b.example", "two@b.example"]]);
+    house.outcomes(&[("accepted", 1)]);
+}

@@ -29,6 +29,24 @@ async fn a_transaction_that_is_taken_back_is_reset() {
 }
 
 #[tokio::test]
+async fn a_delivery_at_rest_leaves_its_connection_to_others_and_offers_anew() {
+    let reset = "C: RSET\nS: 250 ok";
+    // The size is known exactly by then.
+    let anew = &ENVELOPE.replace("example>\n    C: RCPT", "example> SIZE=34\n    C: RCPT");
+    let pauses = [GREETING, ENVELOPE, reset, ENVELOPE, DATA, KEPT, anew, DATA, KEPT];
+    let (gateway, up) = Gateway::with(&[&script(&pauses)]).await;
+    let mut slow = gateway.begin();
+    let to = [to(0, "b@b.example")];
+    assert_eq!(slow.offer(&sender(), &[], &to[0]).await, Ok(()));
+    slow.rest().await;
+    slow.rest().await;
+    assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 ok"]);
+    let replies = slow.deliver(&sender(), &[], &to, &message("hello\r\n")).await;
+    assert_eq!(replies[0].to_string(), "250 2.0.0 ok");
+    assert_eq!(up.contents().await, [HELLO, HELLO]);
+}
+
+#[tokio::test]
 async fn a_transaction_that_is_dropped_closes_its_connection() {
     let (gateway, up) = Gateway::with(&[&script(&[GREETING, ENVELOPE, "gone"])]).await;
     let mut delivery = gateway.begin();
