@@ -214,3 +214,37 @@ fn two_messages_pipelined_are_two_messages() {
     }
     assert_eq!(sink.wait_for(2).len(), 2);
 }
+
+#[test]
+fn lmtp_before_smtp_tells_each_recipient_the_one_answer() {
+    let sink = Sink::with(Manners {
+        answers: vec![("RCPT TO:<c@".to_owned(), "550 5.1.1 nobody here".to_owned())],
+        verdicts: vec!["452 4.2.2 full".to_owned()],
+        ..Manners::default()
+    });
+    let gateway = Gateway::new()
+        .listener("store", json!({ "protocol": "lmtp" }))
+        .upstream("relay", "smtp", &sink.address().to_string())
+        .start();
+    let mut client = Client::connect(gateway.address("store"));
+    client.talk(
+        "S: 220
+         C: LHLO client.example
+         S: 250
+         C: MAIL FROM:<a@example.org>
+         S: 250
+         C: RCPT TO:<b@example.com>
+         S: 250
+         C: RCPT TO:<c@example.com>
+         S: 550 5.1.1 nobody here
+         C: RCPT TO:<d@example.com>
+         S: 250
+         C: DATA
+         S: 354
+         C: Subject: t\\r\\n\\r\\nx\\r\\n.
+         S: 452 4.2.2
+         S: 452 4.2.2
+         C: QUIT
+         S: 221",
+    );
+}

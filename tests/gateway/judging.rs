@@ -97,3 +97,39 @@ fn headers_are_judged_and_rewritten() {
     send(b"A: 1\r\nX-Internal-Token: 2\r\nB: 3\r\n\r\nx\r\n").unwrap().expect_code(250);
     assert_eq!(sink.only_letter().without_received(), b"A: 1\r\nB: 3\r\n\r\nx\r\n");
 }
+
+#[test]
+fn mail_may_be_sent_elsewhere_or_nowhere() {
+    let [store, archive, quarantine] = [(); 3].map(|()| Sink::smtp());
+    let rules = json!([
+        { "header": "X-Mark", "equals": "bad", "quarantine": "marked as bad" },
+        { "header": "X-Mark", "equals": "gone", "discard": "marked as gone" },
+        { "header": "X-Mark", "equals": "old", "route": "archive" },
+    ]);
+    let gateway = Gateway::new()
+        .listener("mx", json!({ "quarantine": "quarantine" }))
+        .upstream("store", "smtp", &store.address().to_string())
+        .upstream("archive", "smtp", &archive.address().to_string())
+        .upstream("quarantine", "smtp", &quarantine.address().to_string())
+        .plugin(json!({
+            "name": "headers",
+            "file": plugin("headers"),
+            "grants": ["route"],
+            "settings": { "rules": rules },
+        }))
+        .start();
+    let mut client = gateway.client();
+    for mark in ["bad", "gone", "old", "none"] {
+        let message = format!("X-Mark: {mark}\r\n\r\nx\r\n");
+        let reply = client.deliver("a@example.org", &["b@example.com"], message.as_bytes());
+        assert_eq!(reply.unwrap().code, 250, "{mark}");
+    }
+    for (sink, mark) in [(&store, "none"), (&archive, "old"), (&quarantine, "bad")] {
+        let text = sink.only_letter().text();
+        assert!(text.contains(&format!("X-Mark: {mark}\r\n")), "{text}");
+    }
+    for (outcome, count) in [("accepted", 2.0), ("discarded", 1.0), ("quarantined", 1.0)] {
+        let labels = [("outcome", outcome)];
+        gateway.wait_for_metric("portcullis_transactions_total", &labels, count);
+    }
+}
