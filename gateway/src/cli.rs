@@ -170,7 +170,7 @@ fn unfit(error: &StartError) -> ExitCode {
             eprintln!("{mistakes}");
             MISCONFIGURED.into()
         }
-        StartError::Bind { .. } | StartError::Engine(_) => {
+        StartError::Bind { .. } | StartError::Engine(_) | StartError::Workers(_) => {
             eprintln!("error: {}", chain(error));
             ExitCode::FAILURE
         }

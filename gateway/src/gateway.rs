@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin::{self, Readiness};
 use crate::config::{self, Config, Mistakes, Place, TlsMode};
@@ -26,6 +26,7 @@ use crate::routing::Routes;
 use crate::shutdown::Shutdown;
 use crate::tls;
 use crate::upstream::Upstreams;
+use crate::worker::Workers;
 
 /// Everything that a configuration needs before a socket is opened. `check` ends here.
 #[derive(Debug)]
@@ -43,11 +44,14 @@ pub struct Parts {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    listeners: Vec<(String, Listener)>,
+    /// Each with what its sessions share, for each worker.
+    listeners: Vec<(String, Listener, Vec<Arc<House>>)>,
+    workers: Workers,
     admin: Option<TcpListener>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    upstreams: Arc<Upstreams>,
+    /// For each worker.
+    upstreams: Vec<Arc<Upstreams>>,
     shutdown: Shutdown,
     deadline: Duration,
 }
@@ -83,6 +87,9 @@ pub enum StartError {
     /// The wasm engine.
     #[error("the plugin engine cannot be started: {0}")]
     Engine(String),
+    /// The threads that serve connections.
+    #[error("threads for connections cannot be started")]
+    Workers(#[source] io::Error),
 }
 
 impl Parts {
@@ -154,14 +161,14 @@ impl Parts {
         Chain::new(named.collect(), listener.quarantine.is_some())
     }
 
-    fn house(&self, listener: &config::Listener) -> House {
+    fn house(&self, listener: &config::Listener, upstreams: &Arc<Upstreams>) -> House {
         House {
             listener: listener.name.clone(),
             hostname: self.config.hostname.clone(),
             protocol: listener.protocol,
             chain: self.chain(listener),
             routes: self.routes.clone(),
-            upstreams: self.upstreams.clone(),
+            upstreams: upstreams.clone(),
             upstream: listener.upstream.clone(),
             quarantine: listener.quarantine.clone(),
             budget: self.budget.clone(),
@@ -211,14 +218,19 @@ impl Gateway {
         let limits = &parts.config.limits;
         let permits = Permits::new(limits.connections, limits.connections_per_address);
         let certificates = std::mem::take(&mut parts.certificates);
+        let workers = Workers::start().map_err(StartError::Workers)?;
+        let count = workers.count();
+        let upstreams: Vec<_> =
+            (0..count).map(|_| Arc::new(parts.upstreams.share(count))).collect();
         let mut listeners = Vec::new();
         for (listener, certificate) in parts.config.listeners.iter().zip(certificates) {
             let (name, address) = (listener.name.clone(), listener.address);
-            let house = Arc::new(parts.house(listener));
             let terms = parts.terms(listener, certificate);
-            let bound = Listener::bind(address, terms, house, permits.clone())
+            let bound = Listener::bind(address, count, terms, permits.clone())
                 .map_err(|source| StartError::Bind { name: name.clone(), address, source })?;
-            listeners.push((name, bound));
+            let houses =
+                upstreams.iter().map(|upstreams| Arc::new(parts.house(listener, upstreams)));
+            listeners.push((name, bound, houses.collect()));
         }
         let admin = match parts.config.admin.address {
             Some(address) => {
@@ -231,8 +243,8 @@ impl Gateway {
         let readiness = Readiness::new();
         readiness.hold(STARTING);
         let deadline = parts.config.shutdown_deadline;
-        let (metrics, upstreams) = (parts.metrics, parts.upstreams);
-        Ok(Self { listeners, admin, readiness, metrics, upstreams, shutdown, deadline })
+        let metrics = parts.metrics;
+        Ok(Self { listeners, workers, admin, readiness, metrics, upstreams, shutdown, deadline })
     }
 
     /// Where it listens.
@@ -242,7 +254,7 @@ impl Gateway {
     /// If the system does not say.
     pub fn addresses(&self) -> io::Result<Addresses> {
         let mut listeners = Vec::new();
-        for (name, listener) in &self.listeners {
+        for (name, listener, _) in &self.listeners {
             listeners.push((name.clone(), listener.address()?));
         }
         let smtp = listeners.first().map(|(_, address)| *address).ok_or(io::ErrorKind::NotFound)?;
@@ -252,14 +264,16 @@ impl Gateway {
 
     /// Serves until the shutdown, then lets transactions in flight end.
     pub async fn run(self) {
-        for (name, listener) in &self.listeners {
+        for (name, listener, _) in &self.listeners {
             if let Ok(address) = listener.address() {
                 info!(listener = name, %address, "listening");
             }
         }
         let mut accepting = JoinSet::new();
-        for (_, listener) in self.listeners {
-            accepting.spawn(listener.run(self.shutdown.clone()));
+        for (_, listener, houses) in self.listeners {
+            for (runtime, acceptor) in self.workers.runtimes().zip(listener.acceptors(houses)) {
+                accepting.spawn_on(acceptor.run(self.shutdown.clone()), runtime);
+            }
         }
         let readiness = self.readiness;
         let mut serving = JoinSet::new();
@@ -270,12 +284,16 @@ impl Gateway {
         self.shutdown.watcher().begun().await;
         readiness.hold(DRAINING);
         info!("shutting down: listeners close, transactions in flight end");
-        while accepting.join_next().await.is_some() {}
+        while let Some(ended) = accepting.join_next().await {
+            if let Ok(Err(cause)) = ended {
+                error!(%cause, "a worker could not accept connections");
+            }
+        }
         let left = self.shutdown.drained(self.deadline).await;
         if left > 0 {
             warn!(connections = left, "the deadline has come, connections are cut");
         }
-        self.upstreams.close();
+        self.upstreams.iter().for_each(|upstreams| upstreams.close());
         serving.shutdown().await;
     }
 }

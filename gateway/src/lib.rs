@@ -12,7 +12,7 @@
 //! 4  pipeline                                          plugins + routing + upstream
 //! 3  plugins, routing, upstream                        blind to each other
 //! 2  policy, tls                                       seams
-//! 1  config, metrics, message, shutdown, telemetry     vocabulary
+//! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
 //! 0  portcullis-smtp
 //! ```
 
@@ -34,3 +34,4 @@ pub mod sink;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod worker;

@@ -23,35 +23,30 @@ pub use permits::{Permit, Permits};
 /// One bound address.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    /// One socket for each worker; the kernel shares the connections out among them.
+    sockets: Vec<std::net::TcpListener>,
     terms: Arc<Terms>,
-    house: Arc<House>,
     permits: Arc<Permits>,
 }
 
 impl Listener {
-    /// Binds the address.
+    /// Binds the address, once for each of so many workers.
     ///
     /// # Errors
     ///
     /// If it is in use, not this machine's, or not allowed.
     pub fn bind(
         address: SocketAddr,
+        workers: usize,
         terms: Terms,
-        house: Arc<House>,
         permits: Arc<Permits>,
     ) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            // `[::]` is every address of the machine, on every system.
-            socket.set_only_v6(false)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let socket = TcpListener::from_std(socket.into())?;
-        Ok(Self { socket, terms: Arc::new(terms), house, permits })
+        // Sockets that share a port would share it with another process of this user, too. That
+        // it is free shows with one that does not share.
+        let address = bind(address, Sharing::None)?.local_addr()?;
+        let sockets =
+            (0..workers).map(|_| bind(address, Sharing::Port)).collect::<Result<_, _>>()?;
+        Ok(Self { sockets, terms: Arc::new(terms), permits })
     }
 
     /// Where it listens; the port is the real one also where 0 was asked for.
@@ -60,16 +55,43 @@ impl Listener {
     ///
     /// If the system does not say.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.sockets.first().ok_or(io::ErrorKind::NotFound)?.local_addr()
     }
 
+    /// What each worker is to run: one acceptor with each of these houses.
+    pub fn acceptors(self, houses: Vec<Arc<House>>) -> impl Iterator<Item = Acceptor> {
+        let (terms, permits) = (self.terms, self.permits);
+        self.sockets.into_iter().zip(houses).map(move |(socket, house)| Acceptor {
+            socket,
+            terms: terms.clone(),
+            house,
+            permits: permits.clone(),
+        })
+    }
+}
+
+/// Accepts the connections of one listener on one worker.
+#[derive(Debug)]
+pub struct Acceptor {
+    socket: std::net::TcpListener,
+    terms: Arc<Terms>,
+    house: Arc<House>,
+    permits: Arc<Permits>,
+}
+
+impl Acceptor {
     /// Accepts until the shutdown begins. Conversations go on after it, tracked.
-    pub async fn run(self, shutdown: Shutdown) {
+    ///
+    /// # Errors
+    ///
+    /// If the worker's event queue does not take the socket.
+    pub async fn run(self, shutdown: Shutdown) -> io::Result<()> {
+        let socket = TcpListener::from_std(self.socket.try_clone()?)?;
         let mut watcher = shutdown.watcher();
         loop {
             let accepted = tokio::select! {
-                () = watcher.begun() => return,
-                accepted = self.socket.accept() => accepted,
+                () = watcher.begun() => return Ok(()),
+                accepted = socket.accept() => accepted,
             };
             match accepted {
                 Ok((socket, client)) => self.admit(socket, client, &shutdown),
@@ -159,6 +181,29 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connection_closed();
     }
+}
+
+/// Whether other sockets may be bound to the same address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sharing {
+    None,
+    Port,
+}
+
+fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if sharing == Sharing::Port {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        // `[::]` is every address of the machine, on every system.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Microseconds since 1970 and a count: unique on a node, and in order of time in a log.

@@ -53,6 +53,13 @@ impl Upstreams {
         Ok(Self { pools })
     }
 
+    /// The same upstreams with idle connections of their own, for one of `among` threads.
+    #[must_use]
+    pub fn share(&self, among: usize) -> Self {
+        let share = |(name, pool): (&String, &Arc<Pool>)| (name.clone(), pool.share(among).into());
+        Self { pools: self.pools.iter().map(share).collect() }
+    }
+
     /// Begins a transaction at the upstream of this name; none if there is no such upstream.
     ///
     /// Connects to it when the first recipient is offered.

@@ -35,7 +35,7 @@ pub(super) struct Connection {
 }
 
 /// How to connect to one upstream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) upstream: Upstream,
     pub(super) hostname: String,

@@ -65,6 +65,15 @@ impl Pool {
         })
     }
 
+    /// The same upstream with idle connections of its own, one of `among`. How many connections
+    /// there may be is counted for all of them together.
+    pub(super) fn share(&self, among: usize) -> Self {
+        let mut target = self.target.clone();
+        target.upstream.idle_connections = target.upstream.idle_connections.div_ceil(among);
+        let (name, permits) = (self.name.clone(), self.permits.clone());
+        Self { name, target, permits, idle: Mutex::default() }
+    }
+
     /// An idle connection or, where there is none or `fresh` is asked for, a new one.
     pub(super) async fn take(&self, fresh: bool) -> Result<Lease, Failure> {
         let permit = self.permit().await?;
