@@ -78,6 +78,17 @@ impl Postfix {
     }
 }
 
+impl Drop for Postfix {
+    /// The program that was started waits for Postfix's master, and would leave it behind.
+    fn drop(&mut self) {
+        let etc = self.folder.path().join("etc");
+        let mut abort = Command::new("postfix");
+        abort.arg("-c").arg(etc).arg("abort").stdout(Stdio::null()).stderr(Stdio::null());
+        // The test has its result, whatever becomes of this.
+        drop(abort.status());
+    }
+}
+
 fn configure(dir: &Path, address: SocketAddr, extra: &str) {
     for folder in ["etc", "queue", "data", "mail"] {
         fs::create_dir(dir.join(folder)).expect("a new folder takes folders");
