@@ -123,6 +123,15 @@ fn the_readme_names_targets_and_commands_that_exist() {
 }
 
 #[test]
+fn the_plugin_that_is_shown_is_the_template_which_is_built_and_tested() {
+    let read = |file: &str| fs::read_to_string(repository().join(file)).unwrap();
+    let template = read("plugin-sdk/rust/template/src/lib.rs");
+    for readme in ["README.md", "plugin-sdk/rust/README.md"] {
+        assert!(read(readme).contains(&format!("```rust\n{template}```\n")), "{readme}");
+    }
+}
+
+#[test]
 fn the_demo_shows_every_fate_and_ends() {
     let plugins = plugin("access");
     let said = run(Command::new(program())

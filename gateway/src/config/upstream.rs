@@ -17,9 +17,9 @@ pub struct Upstream {
     pub address: UpstreamAddress,
     /// Whether and how TLS is used.
     pub tls: UpstreamTls,
-    /// Connections at once.
+    /// Connections in use at once; idle ones come on top.
     pub connections: usize,
-    /// Idle connections that are kept.
+    /// Idle connections that are kept, shared out among the threads.
     pub idle_connections: usize,
     /// How long a connection may be idle before it is closed.
     pub idle_time: Duration,
