@@ -89,12 +89,9 @@ async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
 
 fn call(hook: Hook) -> HookCall {
     let session = SessionFacts {
-        id: "bench".into(),
-        listener: "mx".into(),
-        client: "192.0.2.1:4025".parse().unwrap(),
         helo: Some("client.example".into()),
         esmtp: true,
-        tls: None,
+        ..SessionFacts::new("bench".into(), "mx", "192.0.2.1:4025".parse().unwrap())
     };
     let envelope = Envelope {
         id: "bench.1".into(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_smtp::Reply;
-use portcullis_smtp::server::{Awaiting, Event, Session, Settings, Step};
+use portcullis_smtp::server::{Awaiting, Channel, Event, Session, Settings, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -84,7 +84,8 @@ pub async fn serve<P: Policy>(
     if terms.implicit_tls {
         socket = socket.handshake(terms, policy).await?;
     }
-    let mut session = Session::new(terms.settings.clone(), terms.implicit_tls);
+    let channel = Channel { tls: terms.implicit_tls, ..Channel::default() };
+    let mut session = Session::new(terms.settings.clone(), channel);
     let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
     policy.lost().await;
     ending

@@ -183,7 +183,6 @@ impl Parts {
         Terms {
             settings: Arc::new(Settings {
                 protocol: listener.protocol,
-                hostname: self.config.hostname.clone(),
                 starttls: mode == Some(TlsMode::Starttls),
                 grammar: listener.address_syntax,
                 bare_newlines: listener.bare_newlines,
@@ -194,6 +193,7 @@ impl Parts {
                     errors: listener.limits.errors,
                     received_hops: listener.limits.received_hops,
                 },
+                ..Settings::new(&self.config.hostname)
             }),
             timeouts: listener.timeouts.clone(),
             pause: PAUSE,

@@ -119,14 +119,7 @@ impl Acceptor {
         if let Err(error) = socket.set_nodelay(true) {
             debug!(%error, "TCP_NODELAY");
         }
-        let session = SessionFacts {
-            id: session_id(),
-            listener: self.house.listener.clone(),
-            client,
-            helo: None,
-            esmtp: false,
-            tls: None,
-        };
+        let session = SessionFacts::new(session_id(), &self.house.listener, client);
         let (terms, house) = (self.terms.clone(), self.house.clone());
         // An error span, so that a quiet log level keeps the id of what it still tells.
         let span = error_span!("smtp", id = session.id, client.addr = %client.ip());

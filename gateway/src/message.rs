@@ -32,8 +32,17 @@ pub struct SessionFacts {
     pub tls: Option<TlsFacts>,
 }
 
+impl SessionFacts {
+    /// A client that has said nothing yet.
+    #[must_use]
+    pub fn new(id: String, listener: &str, client: SocketAddr) -> Self {
+        let listener = listener.to_owned();
+        Self { id, listener, client, helo: None, esmtp: false, tls: None }
+    }
+}
+
 /// What a TLS handshake agreed on.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TlsFacts {
     /// For example `TLSv1.3`.
     pub version: String,

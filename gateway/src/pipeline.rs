@@ -162,6 +162,8 @@ impl Policy for Pipeline {
         match question {
             Question::Connect => Box::pin(self.connect()).await,
             Question::Hello { name, esmtp } => Box::pin(self.hello(name, esmtp)).await,
+            // No listener offers AUTH yet.
+            Question::Auth(_) => out_of_step(),
             Question::Mail { reverse_path, parameters } => {
                 Box::pin(self.mail(reverse_path, parameters)).await
             }

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use portcullis_smtp::Reply;
 use portcullis_smtp::server::{
-    BareNewlines, Limits, Protocol, Question, Session, Settings, Step, Verdict,
+    BareNewlines, Channel, Limits, Protocol, Question, Session, Settings, Step, Verdict,
 };
-use portcullis_smtp::{Grammar, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
@@ -116,19 +116,16 @@ impl Kept {
 fn settings(protocol: Protocol) -> Arc<Settings> {
     Arc::new(Settings {
         protocol,
-        hostname: "sink.invalid".to_owned(),
-        starttls: false,
-        grammar: Grammar::Lenient,
         // It must tell whoever lets a bare newline through.
         bare_newlines: BareNewlines::Refuse,
         limits: Limits {
-            command_octets: 4096,
             message_octets: MESSAGE_OCTETS,
             recipients: 10_000,
-            errors: 20,
             // Loops are the gateway's to find.
             received_hops: usize::MAX,
+            ..Limits::default()
         },
+        ..Settings::new("sink.invalid")
     })
 }
 
@@ -156,7 +153,7 @@ async fn accept(listener: TcpListener, settings: Arc<Settings>, kept: Arc<Kept>)
 async fn converse(mut socket: TcpStream, settings: Arc<Settings>, kept: &Kept) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let lmtp = settings.protocol == Protocol::Lmtp;
-    let mut session = Session::new(settings, false);
+    let mut session = Session::new(settings, Channel::default());
     let mut mail = Mail { sender: String::new(), recipients: Vec::new(), octets: Vec::new() };
     let mut octets = vec![0; 64 * 1024];
     loop {
@@ -206,7 +203,7 @@ fn judge(question: Question, mail: &mut Mail, kept: &Kept, lmtp: bool) -> Verdic
             }
             return if lmtp { Verdict::Each(replies) } else { Verdict::Reply(ok()) };
         }
-        Question::Connect | Question::Data | Question::Hello { .. } => {}
+        Question::Auth(_) | Question::Connect | Question::Data | Question::Hello { .. } => {}
     }
     Verdict::Accept
 }

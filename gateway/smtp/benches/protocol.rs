@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_smtp::command::Command;
-use portcullis_smtp::server::{BareNewlines, Limits, Protocol, Session, Settings, Step, Verdict};
+use portcullis_smtp::server::{Channel, Limits, Session, Settings, Step, Verdict};
 use portcullis_smtp::{Grammar, Reply};
 
 fn main() {
@@ -97,7 +97,7 @@ fn lines(length: usize, octets: usize) -> Vec<u8> {
 
 /// Plays the pieces to a session that is refused nothing; gives what it said.
 fn converse(pieces: &[&[u8]]) -> usize {
-    let mut session = Session::new(Arc::clone(&SETTINGS), false);
+    let mut session = Session::new(Arc::clone(&SETTINGS), Channel::default());
     let mut octets = 0;
     for piece in [&[][..]].iter().chain(pieces) {
         session.receive(piece);
@@ -120,18 +120,8 @@ fn consume(octets: usize) {
 
 static SETTINGS: std::sync::LazyLock<Arc<Settings>> = std::sync::LazyLock::new(|| {
     Arc::new(Settings {
-        protocol: Protocol::Smtp,
-        hostname: "mx.example".to_owned(),
-        starttls: false,
-        grammar: Grammar::Lenient,
-        bare_newlines: BareNewlines::Normalize,
-        limits: Limits {
-            command_octets: 2048,
-            message_octets: 1 << 30,
-            recipients: 1000,
-            errors: 10,
-            received_hops: 50,
-        },
+        limits: Limits { message_octets: 1 << 30, ..Limits::default() },
+        ..Settings::new("mx.example")
     })
 });
 

@@ -12,6 +12,20 @@ use crate::{Domain, Grammar, Mailbox, Parameter, ReversePath};
 /// One command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
+    /// Who the client is (RFC 4954).
+    Auth {
+        /// As the client wrote it.
+        mechanism: String,
+        /// Base64 of the initial response, or `=` for an empty one.
+        initial: Option<String>,
+    },
+    /// A piece of the content follows (RFC 3030).
+    Bdat {
+        /// So many octets.
+        octets: u64,
+        /// Whether it is the last piece.
+        last: bool,
+    },
     /// The content follows.
     Data,
     /// The client's name; it speaks ESMTP.
@@ -48,6 +62,10 @@ pub enum Command {
     Starttls,
     /// Does this mailbox exist?
     Vrfy,
+    /// Who the client is, as a proxy says; the attributes unread.
+    Xclient(String),
+    /// On whose behalf a proxy forwards; the attributes unread.
+    Xforward(String),
 }
 
 impl Command {
@@ -62,6 +80,8 @@ impl Command {
         // RFC 5321 section 4.1.1: white space before the CRLF is tolerated.
         let argument = argument.trim_end_matches([' ', '\t']);
         Ok(match Verb::from_word(verb) {
+            Verb::Auth => auth(argument)?,
+            Verb::Bdat => bdat(argument)?,
             Verb::Data => alone(Self::Data, argument, "DATA")?,
             Verb::Ehlo => Self::Ehlo(domain(argument, grammar, "EHLO domain")?),
             Verb::Expn => some(Self::Expn, argument, "EXPN list")?,
@@ -77,6 +97,12 @@ impl Command {
             Verb::Unknown if is_http(verb) => return Err(CommandError::Foreign),
             Verb::Unknown => return Err(CommandError::UnknownVerb),
             Verb::Vrfy => some(Self::Vrfy, argument, "VRFY mailbox")?,
+            Verb::Xclient => {
+                some(Self::Xclient(argument.to_owned()), argument, "XCLIENT attribute=value ...")?
+            }
+            Verb::Xforward => {
+                some(Self::Xforward(argument.to_owned()), argument, "XFORWARD attribute=value ...")?
+            }
         })
     }
 }
@@ -85,6 +111,8 @@ impl Command {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(missing_docs, reason = "the verbs of RFC 5321 and RFC 2033 speak for themselves")]
 pub enum Verb {
+    Auth,
+    Bdat,
     Data,
     Ehlo,
     Expn,
@@ -98,6 +126,8 @@ pub enum Verb {
     Rset,
     Starttls,
     Vrfy,
+    Xclient,
+    Xforward,
     /// Anything else.
     Unknown,
 }
@@ -123,6 +153,9 @@ pub enum CommandError {
     /// An argument is missing, superfluous or malformed.
     #[error("syntax: {0}")]
     Argument(&'static str),
+    /// The size of a chunk cannot be read, so that nobody knows where the next command begins.
+    #[error("bad chunk size")]
+    ChunkSize,
     /// A browser, made to speak to a mail server (see [`hazards`](crate::hazards)).
     #[error("not SMTP")]
     Foreign,
@@ -198,6 +231,33 @@ fn rcpt(argument: &str, grammar: Grammar) -> Result<Command, CommandError> {
     Ok(Command::Rcpt { forward_path, parameters: parameter::read(Verb::Rcpt, rest)? })
 }
 
+/// `AUTH mechanism [initial-response]` (RFC 4954 section 4).
+fn auth(argument: &str) -> Result<Command, CommandError> {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let (mechanism, initial) = (words.next(), words.next());
+    match (mechanism, words.next()) {
+        (Some(mechanism), None) => Ok(Command::Auth {
+            mechanism: mechanism.to_owned(),
+            initial: initial.map(str::to_owned),
+        }),
+        _ => Err(CommandError::Argument("AUTH mechanism [initial-response]")),
+    }
+}
+
+/// `BDAT octets [LAST]` (RFC 3030 section 2).
+fn bdat(argument: &str) -> Result<Command, CommandError> {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let (octets, last) = (words.next().unwrap_or_default(), words.next());
+    let is_number = octets.bytes().all(|octet| octet.is_ascii_digit());
+    let is_last = last.is_none_or(|word| word.eq_ignore_ascii_case("LAST"));
+    match octets.parse() {
+        Ok(octets) if is_number && is_last && words.next().is_none() => {
+            Ok(Command::Bdat { octets, last: last.is_some() })
+        }
+        _ => Err(CommandError::ChunkSize),
+    }
+}
+
 /// What follows `FROM:` or `TO:`.
 fn keyword<'a>(argument: &'a str, word: &str, grammar: Grammar) -> Option<&'a str> {
     let argument = match grammar {
@@ -228,6 +288,10 @@ const VERBS: &[(&str, Verb)] = &[
     ("VRFY", Verb::Vrfy),
     ("EXPN", Verb::Expn),
     ("HELP", Verb::Help),
+    ("AUTH", Verb::Auth),
+    ("BDAT", Verb::Bdat),
+    ("XCLIENT", Verb::Xclient),
+    ("XFORWARD", Verb::Xforward),
 ];
 
 const HTTP: &[&str] = &[

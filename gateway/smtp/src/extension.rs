@@ -1,53 +1,139 @@
 //! Service extensions that the server announces (RFC 5321 section 2.2).
 //!
-//! A new one joins as a variant and a row in [`Extension::announce`]; its parameters are rows in
+//! A new one joins as a variant with a row in [`Extension::announce`]; its parameters are rows in
 //! `parameter.rs`, its commands variants of [`Command`](crate::command::Command) and rows in the
 //! session's table of phases.
 
-use crate::server::{Protocol, Settings};
+use crate::server::{Channel, Protocol, Settings};
 
 /// What can stand in the answer to EHLO or LHLO.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Extension {
-    /// RFC 6152.
-    EightBitMime,
-    /// RFC 2034.
-    EnhancedStatusCodes,
-    /// RFC 2920.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Extension {
+    /// RFC 2920. Always offered.
     Pipelining,
-    /// RFC 1870.
+    /// RFC 1870. Always offered.
     Size,
-    /// RFC 3207.
+    /// RFC 3207. Offered where there is a certificate, in clear text.
     Starttls,
+    /// RFC 2034. Always offered.
+    EnhancedStatusCodes,
+    /// RFC 6152. Always offered.
+    EightBitMime,
+    /// RFC 3030.
+    Chunking,
+    /// RFC 3030; needs [`Chunking`](Self::Chunking).
+    BinaryMime,
+    /// RFC 6531.
+    SmtpUtf8,
+    /// RFC 3461.
+    Dsn,
+    /// RFC 8689. Offered under TLS only.
+    RequireTls,
+    /// RFC 9422.
+    Limits,
+    /// RFC 6710.
+    MtPriority,
+    /// RFC 2852.
+    DeliverBy,
+    /// RFC 7293.
+    Rrvs,
+    /// draft-hall-prdr: a reply for each recipient after the message, in SMTP.
+    Prdr,
+    /// RFC 4865.
+    FutureRelease,
 }
 
 impl Extension {
     /// All of them, in the order of the answer.
-    const ALL: [Self; 5] = [
+    pub const ALL: [Self; 16] = [
         Self::Pipelining,
         Self::Size,
         Self::Starttls,
         Self::EnhancedStatusCodes,
         Self::EightBitMime,
+        Self::Chunking,
+        Self::BinaryMime,
+        Self::SmtpUtf8,
+        Self::Dsn,
+        Self::RequireTls,
+        Self::Limits,
+        Self::MtPriority,
+        Self::DeliverBy,
+        Self::Rrvs,
+        Self::Prdr,
+        Self::FutureRelease,
     ];
 
-    /// The line that announces the extension; nothing if it is not offered (now).
-    fn announce(self, settings: &Settings, tls: bool) -> Option<String> {
+    /// The keyword of the EHLO answer.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
         match self {
-            Self::EightBitMime => Some("8BITMIME".to_owned()),
-            Self::EnhancedStatusCodes => Some("ENHANCEDSTATUSCODES".to_owned()),
-            Self::Pipelining => Some("PIPELINING".to_owned()),
-            Self::Size => Some(format!("SIZE {}", settings.limits.message_octets)),
-            Self::Starttls => (settings.starttls && !tls).then(|| "STARTTLS".to_owned()),
+            Self::BinaryMime => "BINARYMIME",
+            Self::Chunking => "CHUNKING",
+            Self::DeliverBy => "DELIVERBY",
+            Self::Dsn => "DSN",
+            Self::EightBitMime => "8BITMIME",
+            Self::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
+            Self::FutureRelease => "FUTURERELEASE",
+            Self::Limits => "LIMITS",
+            Self::MtPriority => "MT-PRIORITY",
+            Self::Pipelining => "PIPELINING",
+            Self::Prdr => "PRDR",
+            Self::RequireTls => "REQUIRETLS",
+            Self::Rrvs => "RRVS",
+            Self::Size => "SIZE",
+            Self::SmtpUtf8 => "SMTPUTF8",
+            Self::Starttls => "STARTTLS",
         }
+    }
+
+    /// What follows the keyword; nothing at all if the extension is not offered (now).
+    fn announce(self, settings: &Settings, channel: &Channel) -> Option<String> {
+        let offered = match self {
+            Self::EightBitMime | Self::EnhancedStatusCodes | Self::Pipelining => true,
+            Self::Size => return Some(format!(" {}", settings.limits.message_octets)),
+            Self::Starttls => settings.starttls && !channel.tls,
+            Self::RequireTls => settings.offers.has(self) && channel.tls,
+            Self::BinaryMime => settings.offers.has(self) && settings.offers.has(Self::Chunking),
+            Self::Chunking
+            | Self::DeliverBy
+            | Self::Dsn
+            | Self::FutureRelease
+            | Self::Limits
+            | Self::MtPriority
+            | Self::Prdr
+            | Self::Rrvs
+            | Self::SmtpUtf8 => settings.offers.has(self),
+        };
+        offered.then(String::new)
+    }
+}
+
+/// A set of extensions: those that a listener offers beyond those that are always there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Offers(u32);
+
+impl Offers {
+    /// Whether this one is offered.
+    #[must_use]
+    pub fn has(self, extension: Extension) -> bool {
+        self.0 & 1 << extension as u32 != 0
+    }
+}
+
+impl FromIterator<Extension> for Offers {
+    fn from_iter<I: IntoIterator<Item = Extension>>(extensions: I) -> Self {
+        Self(extensions.into_iter().fold(0, |set, extension| set | 1 << extension as u32))
     }
 }
 
 /// The lines of the answer to EHLO or LHLO.
-pub(crate) fn hello(settings: &Settings, tls: bool) -> impl Iterator<Item = String> {
+pub(crate) fn hello(settings: &Settings, channel: &Channel) -> impl Iterator<Item = String> {
     let extensions = Extension::ALL.into_iter();
-    std::iter::once(settings.hostname.clone())
-        .chain(extensions.filter_map(move |extension| extension.announce(settings, tls)))
+    std::iter::once(settings.hostname.clone()).chain(extensions.filter_map(|extension| {
+        let arguments = extension.announce(settings, channel)?;
+        Some(format!("{}{arguments}", extension.keyword()))
+    }))
 }
 
 /// The text of the banner.

@@ -16,14 +16,16 @@ pub mod address;
 mod body;
 pub mod client;
 pub mod command;
-mod extension;
+pub mod extension;
 pub mod hazards;
 mod lines;
 pub mod parameter;
 pub mod reply;
+pub mod sasl;
 pub mod server;
 pub mod stuffing;
 
 pub use address::{Domain, Grammar, Mailbox, ReversePath};
+pub use extension::{Extension, Offers};
 pub use parameter::Parameter;
 pub use reply::{EnhancedStatus, Reply, ReplyError};

@@ -11,6 +11,7 @@
 //!              '-- STARTTLS: Handshake, and all is forgotten
 //! ```
 
+mod channel;
 mod intake;
 mod phase;
 mod replies;
@@ -23,14 +24,14 @@ mod verdict;
 use std::mem;
 use std::sync::Arc;
 
-use self::intake::Intake;
 use self::phase::{Envelope, Move, Phase};
 use self::verdict::Answer;
 use crate::command::Command;
 use crate::lines::{LineError, Lines};
 use crate::{Mailbox, Reply};
 
-pub use self::settings::{BareNewlines, Limits, Protocol, Settings};
+pub use self::channel::Channel;
+pub use self::settings::{Auth, BareNewlines, Limits, Protocol, Settings};
 pub use self::step::{Awaiting, Event, Step};
 pub use self::verdict::{Question, Verdict};
 pub use crate::command::Verb;
@@ -41,7 +42,7 @@ pub use crate::command::Verb;
 #[derive(Debug)]
 pub struct Session {
     settings: Arc<Settings>,
-    tls: bool,
+    channel: Channel,
     phase: Phase,
     errors: u32,
     lines: Lines,
@@ -60,13 +61,11 @@ pub struct Session {
 
 impl Session {
     /// A session at its beginning; the first [`poll`](Self::poll) asks [`Question::Connect`].
-    ///
-    /// `tls` says that the connection is already under TLS (implicit TLS).
     #[must_use]
-    pub fn new(settings: Arc<Settings>, tls: bool) -> Self {
+    pub fn new(settings: Arc<Settings>, channel: Channel) -> Self {
         Self {
             settings,
-            tls,
+            channel,
             phase: Phase::Start,
             errors: 0,
             lines: Lines::default(),
@@ -139,6 +138,8 @@ impl Session {
         match question {
             Question::Connect => self.greet(verdict.answer()),
             Question::Hello { esmtp, .. } => self.hello(verdict.answer(), esmtp),
+            // AUTH is not offered yet.
+            Question::Auth(_) => {}
             Question::Mail { .. } => self.begin(verdict.answer()),
             Question::Rcpt { forward_path, .. } => self.add(forward_path, verdict.answer()),
             Question::Data => self.start_content(verdict.answer()),
@@ -149,7 +150,7 @@ impl Session {
     /// The handshake that [`Step::StartTls`] asked for is done; the conversation starts anew.
     pub fn tls_established(&mut self) {
         if matches!(self.phase, Phase::Handshake) {
-            self.tls = true;
+            self.channel.tls = true;
             self.phase = Phase::Greeted;
         }
     }
@@ -213,7 +214,7 @@ impl Session {
     }
 
     fn obey(&mut self, command: Command) {
-        match self.phase.check(command, &self.settings, self.tls) {
+        match self.phase.check(command, &self.settings, &self.channel) {
             Ok(Move::Ask(question)) => self.asked = Some(question),
             Ok(Move::Hello(question)) => {
                 self.abort();
@@ -255,7 +256,7 @@ impl Session {
             Answer::No(reply) => self.say(&reply),
             Answer::Yes(_) => {
                 self.phase = Phase::Ready;
-                self.say(&replies::hello(&self.settings, self.tls, esmtp));
+                self.say(&replies::hello(&self.settings, &self.channel, esmtp));
             }
         }
     }
@@ -290,7 +291,7 @@ impl Session {
             Answer::No(reply) => self.say(&reply),
             Answer::Yes(_) => {
                 if let Phase::Envelope(envelope) = mem::take(&mut self.phase) {
-                    self.phase = Phase::Content(envelope, Intake::default());
+                    self.phase = Phase::Content(envelope, Box::default());
                 }
                 self.say(&replies::go_ahead());
             }

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_smtp::server::{
-    Awaiting, BareNewlines, Event, Limits, Protocol, Question, Session, Settings, Step, Verdict,
+    Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step,
+    Verdict,
 };
 use portcullis_smtp::{EnhancedStatus, Grammar, Reply};
 
@@ -167,7 +168,7 @@ impl Player {
 
     fn session(&mut self) -> &mut Session {
         let Self { settings, session, .. } = self;
-        session.get_or_insert_with(|| Session::new(Arc::new(settings.clone()), false))
+        session.get_or_insert_with(|| Session::new(Arc::new(settings.clone()), Channel::default()))
     }
 
     /// Lets the client say what it has to say; nothing may be left over from before.
@@ -267,7 +268,7 @@ impl Player {
             "message_octets" => settings.limits.message_octets = number() as u64,
             "recipients" => settings.limits.recipients = number(),
             "errors" => settings.limits.errors = u32::try_from(number()).expect("small"),
-            "tls" => self.session = Some(Session::new(Arc::new(settings.clone()), true)),
+            "tls" => self.session = Some(Session::new(Arc::new(settings.clone()), under_tls())),
             _ => panic!("{place}: unknown setting {name:?}"),
         }
         if name == "tls" {
@@ -277,20 +278,18 @@ impl Player {
 }
 
 fn settings() -> Settings {
-    Settings {
-        protocol: Protocol::Smtp,
-        hostname: "mx.example".to_owned(),
-        starttls: false,
-        grammar: Grammar::Lenient,
-        bare_newlines: BareNewlines::Normalize,
-        limits: Limits {
-            command_octets: 2048,
-            message_octets: 1_000_000,
-            recipients: 1000,
-            errors: 10,
-            received_hops: 50,
-        },
-    }
+    let limits = Limits {
+        command_octets: 2048,
+        message_octets: 1_000_000,
+        errors: 10,
+        received_hops: 50,
+        ..Limits::default()
+    };
+    Settings { limits, ..Settings::new("mx.example") }
+}
+
+fn under_tls() -> Channel {
+    Channel { tls: true, ..Channel::default() }
 }
 
 fn macro_lines(name: &str) -> impl Iterator<Item = &'static str> {
@@ -355,6 +354,7 @@ fn describe(question: &Question) -> String {
         Question::Rcpt { forward_path, parameters: list } => {
             format!("RCPT <{forward_path}>{}", parameters(list))
         }
+        Question::Auth(credentials) => format!("AUTH {credentials:?}"),
         Question::Data => "DATA".to_owned(),
         Question::Message => "MESSAGE".to_owned(),
     }

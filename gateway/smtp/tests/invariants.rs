@@ -5,7 +5,7 @@ mod oracle;
 
 use std::sync::Arc;
 
-use portcullis_smtp::server::{Question, Session, Step, Verdict};
+use portcullis_smtp::server::{Channel, Question, Session, Step, Verdict};
 use portcullis_smtp::stuffing::Stuffer;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ proptest! {
 /// What the session makes of octets after DATA, if they hold the end.
 fn received(wire: &[u8]) -> Option<Vec<u8>> {
     let script = Script { flags: 0, choices: vec![0], wire: Vec::new() };
-    let mut session = Session::new(Arc::new(script.settings()), false);
+    let mut session = Session::new(Arc::new(script.settings()), Channel::default());
     session.receive(b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n");
     session.receive(wire);
     let mut content = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_smtp::Grammar;
 use portcullis_smtp::server::{
-    BareNewlines, Limits, Protocol, Question, Session, Settings, Step, Verdict,
+    BareNewlines, Channel, Limits, Question, Session, Settings, Step, Verdict,
 };
 use portcullis_smtp::stuffing::Stuffer;
 use proptest::collection::vec;
@@ -13,20 +13,12 @@ use proptest::prelude::*;
 /// A server that takes no bare newline, and so tells whether one is sent to it.
 fn server() -> Session {
     let settings = Settings {
-        protocol: Protocol::Smtp,
-        hostname: "up.example".into(),
-        starttls: false,
         grammar: Grammar::Strict,
         bare_newlines: BareNewlines::Refuse,
-        limits: Limits {
-            command_octets: 512,
-            message_octets: 1_000_000,
-            recipients: 10,
-            errors: 1,
-            received_hops: 100,
-        },
+        limits: Limits { message_octets: 1_000_000, errors: 1, ..Limits::default() },
+        ..Settings::new("up.example")
     };
-    Session::new(Arc::new(settings), false)
+    Session::new(Arc::new(settings), Channel::default())
 }
 
 /// All that the server takes for content, and how many messages it sees.

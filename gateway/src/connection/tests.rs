@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use portcullis_smtp::Grammar;
-use portcullis_smtp::server::{BareNewlines, Limits, Protocol, Question, Verdict};
+use portcullis_smtp::server::{Limits, Question, Verdict};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -33,6 +32,7 @@ impl Policy for Heard {
             Question::Hello { name, .. } => format!("hello {name}"),
             Question::Mail { reverse_path, .. } => format!("mail {reverse_path}"),
             Question::Rcpt { forward_path, .. } => format!("rcpt {forward_path}"),
+            Question::Auth(credentials) => format!("auth {}", credentials.user),
             Question::Data => "data".into(),
             Question::Message => "message".into(),
         });
@@ -77,21 +77,9 @@ async fn server(patience: Duration, acceptor: Option<TlsAcceptor>) -> Server {
 }
 
 async fn pausing(patience: Duration, pause: Duration, acceptor: Option<TlsAcceptor>) -> Server {
-    let limits = Limits {
-        command_octets: 1000,
-        message_octets: 100_000,
-        recipients: 10,
-        errors: 5,
-        received_hops: 100,
-    };
-    let settings = Settings {
-        protocol: Protocol::Smtp,
-        hostname: "mx.example".into(),
-        starttls: acceptor.is_some(),
-        grammar: Grammar::Lenient,
-        bare_newlines: BareNewlines::Normalize,
-        limits,
-    };
+    let limits = Limits { command_octets: 1000, message_octets: 100_000, ..Limits::default() };
+    let starttls = acceptor.is_some();
+    let settings = Settings { starttls, limits, ..Settings::new("mx.example") };
     let terms = Terms {
         settings: Arc::new(settings),
         pause,

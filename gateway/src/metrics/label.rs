@@ -127,6 +127,8 @@ labels! {
 
 impl Label for Verb {
     const ALL: &'static [Self] = &[
+        Self::Auth,
+        Self::Bdat,
         Self::Data,
         Self::Ehlo,
         Self::Expn,
@@ -140,11 +142,15 @@ impl Label for Verb {
         Self::Rset,
         Self::Starttls,
         Self::Vrfy,
+        Self::Xclient,
+        Self::Xforward,
         Self::Unknown,
     ];
 
     fn value(self) -> &'static str {
         match self {
+            Self::Auth => "AUTH",
+            Self::Bdat => "BDAT",
             Self::Data => "DATA",
             Self::Ehlo => "EHLO",
             Self::Expn => "EXPN",
@@ -158,6 +164,8 @@ impl Label for Verb {
             Self::Rset => "RSET",
             Self::Starttls => "STARTTLS",
             Self::Vrfy => "VRFY",
+            Self::Xclient => "XCLIENT",
+            Self::Xforward => "XFORWARD",
             Self::Unknown => "unknown",
         }
     }

@@ -67,14 +67,9 @@ mod tests {
     use crate::message::{Recipient, TlsFacts};
 
     fn session(helo: &str) -> SessionFacts {
-        SessionFacts {
-            id: "5d0".into(),
-            listener: "mx".into(),
-            client: "[2001:db8::1]:2525".parse().expect("an address"),
-            helo: Some(helo.into()),
-            esmtp: true,
-            tls: None,
-        }
+        let client = "[2001:db8::1]:2525".parse().expect("an address");
+        let facts = SessionFacts::new("5d0".into(), "mx", client);
+        SessionFacts { helo: Some(helo.into()), esmtp: true, ..facts }
     }
 
     fn envelope(recipients: &[&str]) -> Envelope {

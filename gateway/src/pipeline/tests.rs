@@ -138,12 +138,9 @@ routes:
             metrics: metrics.listener("mx"),
         };
         let session = SessionFacts {
-            id: "s".into(),
-            listener: "mx".into(),
-            client: "192.0.2.1:2525".parse().expect("an address"),
             helo: Some("client.example".into()),
             esmtp: true,
-            tls: None,
+            ..SessionFacts::new("s".into(), "mx", "192.0.2.1:2525".parse().expect("an address"))
         };
         let client = Pipeline::new(Arc::new(house), session);
         Self { one, two, quarantine, metrics, budget, client }

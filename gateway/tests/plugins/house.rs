@@ -96,12 +96,9 @@ pub(crate) fn plugin(file: PathBuf) -> config::Plugin {
 
 pub(crate) fn call(hook: Hook) -> HookCall {
     let session = SessionFacts {
-        id: "s1".into(),
-        listener: "mx".into(),
-        client: "[::ffff:192.0.2.1]:4025".parse().unwrap(),
         helo: Some("client.example".into()),
         esmtp: true,
-        tls: None,
+        ..SessionFacts::new("s1".into(), "mx", "[::ffff:192.0.2.1]:4025".parse().unwrap())
     };
     let judged = recipient(1, "judged@example.org");
     HookCall {

@@ -1,5 +1,6 @@
 //! Beat one: the order of commands (RFC 5321 section 4.1.4), on one page.
 
+use super::Channel;
 use super::intake::Intake;
 use super::replies;
 use super::settings::{Protocol, Settings};
@@ -20,7 +21,7 @@ pub(super) enum Phase {
     /// After MAIL.
     Envelope(Envelope),
     /// After the 354.
-    Content(Envelope, Intake),
+    Content(Envelope, Box<Intake>),
     /// After the final dot.
     Complete(Envelope),
     /// After the 220 to STARTTLS.
@@ -76,7 +77,7 @@ impl Phase {
         &self,
         command: Command,
         settings: &Settings,
-        tls: bool,
+        channel: &Channel,
     ) -> Result<Move, Reply> {
         let lmtp = settings.protocol == Protocol::Lmtp;
         Ok(match (self, command) {
@@ -98,11 +99,18 @@ impl Phase {
                 Move::Hello(Question::Hello { name: name.into(), esmtp: false })
             }
 
-            (_, Command::Starttls) if tls => {
+            (_, Command::Starttls) if channel.tls => {
                 return Err(replies::bad_sequence("already under TLS"));
             }
             (_, Command::Starttls) if !settings.starttls => return Err(replies::not_implemented()),
             (Self::Ready | Self::Envelope(_), Command::Starttls) => Move::Upgrade,
+
+            (_, Command::Auth { .. } | Command::Bdat { .. }) => {
+                return Err(replies::not_implemented());
+            }
+            (_, Command::Xclient(_) | Command::Xforward(_)) => {
+                return Err(replies::not_implemented());
+            }
 
             (Self::Ready, Command::Mail { parameters, .. }) if too_large(&parameters, settings) => {
                 Move::Say(replies::too_large())

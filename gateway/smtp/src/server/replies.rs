@@ -3,6 +3,7 @@
 //! Nothing here repeats what the client said, but for addresses, which are printable by
 //! construction.
 
+use super::Channel;
 use super::settings::Settings;
 use crate::command::CommandError;
 use crate::{Mailbox, Reply, extension};
@@ -11,9 +12,9 @@ pub(super) fn banner(settings: &Settings) -> Reply {
     Reply::bare(220, &extension::banner(settings))
 }
 
-pub(super) fn hello(settings: &Settings, tls: bool, esmtp: bool) -> Reply {
+pub(super) fn hello(settings: &Settings, channel: &Channel, esmtp: bool) -> Reply {
     if esmtp {
-        Reply::listing(250, extension::hello(settings, tls))
+        Reply::listing(250, extension::hello(settings, channel))
     } else {
         Reply::bare(250, &settings.hostname)
     }
@@ -103,6 +104,7 @@ pub(super) fn no_answer() -> Reply {
 pub(super) fn not_a_command(error: CommandError) -> Reply {
     match error {
         CommandError::Argument(usage) => Reply::fixed(501, (5, 5, 4), &format!("syntax: {usage}")),
+        CommandError::ChunkSize => Reply::fixed(501, (5, 5, 4), "syntax: BDAT octets [LAST]"),
         CommandError::Foreign => Reply::fixed(421, (4, 7, 0), "this is a mail server"),
         CommandError::ForwardPath => Reply::fixed(501, (5, 1, 3), "bad recipient address"),
         CommandError::NotAscii => Reply::fixed(553, (5, 6, 7), "address must be ASCII"),

@@ -1,6 +1,7 @@
 //! How a listener speaks.
 
-use crate::Grammar;
+use crate::sasl::Mechanism;
+use crate::{Grammar, Offers};
 
 /// SMTP or LMTP (RFC 2033).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,8 +36,40 @@ pub struct Settings {
     pub grammar: Grammar,
     /// What a bare CR or LF in content becomes.
     pub bare_newlines: BareNewlines,
+    /// What is offered beyond what always is.
+    pub offers: Offers,
+    /// Who may authenticate, and how.
+    pub auth: Auth,
     /// Bounds of what one client may do.
     pub limits: Limits,
+}
+
+impl Settings {
+    /// SMTP in clear text, lenient, with no optional extension and the default limits.
+    #[must_use]
+    pub fn new(hostname: &str) -> Self {
+        Self {
+            protocol: Protocol::default(),
+            hostname: hostname.to_owned(),
+            starttls: false,
+            grammar: Grammar::default(),
+            bare_newlines: BareNewlines::default(),
+            offers: Offers::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How clients authenticate (RFC 4954).
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    /// What is offered, the best first; empty is no AUTH at all.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether it is offered in clear text, too.
+    pub in_clear: bool,
+    /// Whether nobody else may send: MAIL gets 530.
+    pub required: bool,
 }
 
 /// Bounds of one session. Each has its reply.
@@ -53,4 +86,17 @@ pub struct Limits {
     pub errors: u32,
     /// Received fields of a header section (RFC 5321 section 6.3); more get 554 5.4.6.
     pub received_hops: usize,
+}
+
+impl Default for Limits {
+    /// The reasons stand in the gateway's `config/portcullis.yaml`.
+    fn default() -> Self {
+        Self {
+            command_octets: 4096,
+            message_octets: 50 << 20,
+            recipients: 1000,
+            errors: 20,
+            received_hops: 100,
+        }
+    }
 }

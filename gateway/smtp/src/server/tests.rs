@@ -1,9 +1,8 @@
 use super::*;
-use crate::Grammar;
 
 #[test]
 fn an_idle_session_holds_no_buffers() {
-    let mut session = Session::new(Arc::new(settings()), false);
+    let mut session = Session::new(Arc::new(settings()), Channel::default());
     for octets in [&b"EHLO a\r\nNOOP\r\n"[..], b"MAIL FROM:<>\r\n", &[b'x'; 10_000]] {
         session.receive(octets);
         while let Step::Ask(_) = session.poll() {
@@ -19,19 +18,6 @@ fn an_idle_session_holds_no_buffers() {
 }
 
 fn settings() -> Settings {
-    let limits = Limits {
-        command_octets: 2048,
-        message_octets: 1000,
-        recipients: 10,
-        errors: 10,
-        received_hops: 10,
-    };
-    Settings {
-        protocol: Protocol::Smtp,
-        hostname: "mx.example".to_owned(),
-        starttls: false,
-        grammar: Grammar::Lenient,
-        bare_newlines: BareNewlines::Normalize,
-        limits,
-    }
+    let limits = Limits { command_octets: 2048, message_octets: 1000, ..Limits::default() };
+    Settings { limits, ..Settings::new("mx.example") }
 }

@@ -1,6 +1,7 @@
 //! What policy is asked, and what it may answer.
 
 use super::replies;
+use crate::sasl::Credentials;
 use crate::{Mailbox, Parameter, Reply, ReversePath};
 
 /// What the session asks of policy. Each is answered by [`Session::decide`](super::Session::decide).
@@ -15,6 +16,8 @@ pub enum Question {
         /// Whether the client speaks ESMTP or LMTP (EHLO, LHLO).
         esmtp: bool,
     },
+    /// AUTH: may this client act as who it says to be? A yes is said once in a session.
+    Auth(Box<Credentials>),
     /// MAIL: a transaction would begin.
     Mail {
         /// The sender.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis_smtp::command::{Command, Verb};
 use portcullis_smtp::server::{
-    BareNewlines, Event, Limits, Protocol, Question, Session, Settings, Step, Verdict,
+    BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step, Verdict,
 };
 use portcullis_smtp::{EnhancedStatus, Grammar, Mailbox, Reply, ReversePath};
 
@@ -43,7 +43,6 @@ impl Script {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             protocol: if self.has(LMTP) { Protocol::Lmtp } else { Protocol::Smtp },
-            hostname: "mx.example".to_owned(),
             starttls: self.has(STARTTLS),
             grammar: if self.has(STRICT) { Grammar::Strict } else { Grammar::Lenient },
             bare_newlines: if self.has(REFUSE) {
@@ -58,6 +57,7 @@ impl Script {
                 errors: if self.has(PATIENT) { u32::MAX } else { 5 },
                 received_hops: 2,
             },
+            ..Settings::new("mx.example")
         }
     }
 
@@ -127,7 +127,7 @@ struct Play<'a> {
 impl<'a> Play<'a> {
     fn new(script: &'a Script) -> Self {
         let settings = Arc::new(script.settings());
-        let session = Session::new(Arc::clone(&settings), false);
+        let session = Session::new(Arc::clone(&settings), Channel::default());
         Self {
             script,
             settings,
@@ -191,6 +191,7 @@ impl<'a> Play<'a> {
         self.asked_of.push(format!("{question:?}"));
         match question {
             Question::Connect => assert_eq!(self.place, Place::Start),
+            Question::Auth(_) => panic!("AUTH is not offered"),
             Question::Hello { name, .. } => {
                 assert!(matches!(self.place, Place::Greeted | Place::Ready));
                 assert!(!name.is_empty() && is_printable(name));
@@ -233,9 +234,11 @@ impl<'a> Play<'a> {
                 self.recipients += usize::from(yes);
                 self.place
             }
-            Question::Connect | Question::Hello { .. } | Question::Mail { .. } | Question::Data => {
-                self.place
-            }
+            Question::Auth(_)
+            | Question::Connect
+            | Question::Data
+            | Question::Hello { .. }
+            | Question::Mail { .. } => self.place,
         };
     }
 
@@ -332,6 +335,8 @@ pub(crate) fn command(line: &[u8]) {
     }
     let Ok(command) = lenient else { return };
     let verb = match command {
+        Command::Auth { .. } => Verb::Auth,
+        Command::Bdat { .. } => Verb::Bdat,
         Command::Data => Verb::Data,
         Command::Ehlo(_) => Verb::Ehlo,
         Command::Expn => Verb::Expn,
@@ -353,6 +358,8 @@ pub(crate) fn command(line: &[u8]) {
         Command::Rset => Verb::Rset,
         Command::Starttls => Verb::Starttls,
         Command::Vrfy => Verb::Vrfy,
+        Command::Xclient(_) => Verb::Xclient,
+        Command::Xforward(_) => Verb::Xforward,
     };
     assert_eq!(Verb::of(line), verb);
 }

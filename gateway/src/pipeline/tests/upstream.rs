@@ -3,8 +3,7 @@
 
 use std::net::SocketAddr;
 
-use portcullis_smtp::Grammar;
-use portcullis_smtp::server::{BareNewlines, Limits, Session, Settings, Step};
+use portcullis_smtp::server::{BareNewlines, Channel, Limits, Session, Settings, Step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -51,7 +50,7 @@ impl Upstream {
 }
 
 async fn converse(mut socket: TcpStream, protocol: Protocol, kept: Kept) {
-    let mut session = Session::new(settings(protocol), false);
+    let mut session = Session::new(settings(protocol), Channel::default());
     let mut mail = (String::new(), Vec::new(), String::new());
     let mut octets = [0; 4096];
     loop {
@@ -114,7 +113,7 @@ fn judge(
                 None => Verdict::Each(replies),
             };
         }
-        Question::Connect | Question::Data | Question::Hello { .. } => {}
+        Question::Auth(_) | Question::Connect | Question::Data | Question::Hello { .. } => {}
     }
     Verdict::Accept
 }
@@ -130,16 +129,8 @@ fn answer(recipient: &str) -> Reply {
 fn settings(protocol: Protocol) -> Arc<Settings> {
     Arc::new(Settings {
         protocol,
-        hostname: "up.example".into(),
-        starttls: false,
-        grammar: Grammar::Lenient,
         bare_newlines: BareNewlines::Refuse,
-        limits: Limits {
-            command_octets: 4096,
-            message_octets: 1 << 24,
-            recipients: 10_000,
-            errors: 0,
-            received_hops: 100,
-        },
+        limits: Limits { recipients: 10_000, errors: 0, ..Limits::default() },
+        ..Settings::new("up.example")
     })
 }

@@ -114,14 +114,7 @@ mod tests {
     use crate::policy::{Hook, HookCall};
 
     fn call(notes: BTreeMap<String, String>) -> Call {
-        let session = SessionFacts {
-            id: "s1".into(),
-            listener: "mx".into(),
-            client: ([192, 0, 2, 1], 4025).into(),
-            helo: None,
-            esmtp: false,
-            tls: None,
-        };
+        let session = SessionFacts::new("s1".into(), "mx", ([192, 0, 2, 1], 4025).into());
         Call::new(HookCall {
             hook: Hook::Connect,
             session: session.into(),

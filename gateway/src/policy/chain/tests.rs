@@ -90,12 +90,8 @@ fn refusal() -> Reply {
 
 fn case() -> Case {
     let session = SessionFacts {
-        id: "s".into(),
-        listener: "mx".into(),
-        client: "192.0.2.1:25".parse().unwrap(),
-        helo: None,
         esmtp: true,
-        tls: None,
+        ..SessionFacts::new("s".into(), "mx", "192.0.2.1:25".parse().unwrap())
     };
     let envelope = Envelope {
         id: "s.1".into(),

@@ -1,0 +1,12 @@
+//! What a session knows of the connection under it.
+
+/// What a session knows of the connection under it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Channel {
+    /// Whether it is under TLS.
+    pub tls: bool,
+    /// Whether the peer may say who the client is (XCLIENT).
+    pub may_xclient: bool,
+    /// Whether the peer may say on whose behalf it forwards (XFORWARD).
+    pub may_xforward: bool,
+}
