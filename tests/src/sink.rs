@@ -17,9 +17,16 @@ pub struct Letter {
     pub recipients: Vec<String>,
     /// The content, dots unstuffed.
     pub octets: Vec<u8>,
+    /// MAIL and RCPT as they came, with their parameters.
+    pub commands: Vec<String>,
 }
 
 impl Letter {
+    fn begun(line: &str) -> Self {
+        let (recipients, octets) = (Vec::new(), Vec::new());
+        Self { sender: path(line), recipients, octets, commands: vec![line.to_owned()] }
+    }
+
     /// The content without the `Received` field that the gateway has put on top.
     ///
     /// # Panics
@@ -58,6 +65,8 @@ impl Letter {
 pub struct Manners {
     /// Whether it speaks LMTP.
     pub lmtp: bool,
+    /// What it offers beside PIPELINING and 8BITMIME, as it stands in the answer to EHLO.
+    pub extensions: Vec<String>,
     /// A command that begins with the first text is answered with the second, without its CRLF.
     pub answers: Vec<(String, String)>,
     /// Replies after the message, instead of 250; for LMTP in the order of the recipients.
@@ -223,15 +232,17 @@ impl<R: Read, W: Write> Talk<R, W> {
     /// Whether the conversation goes on.
     fn command(&mut self, line: &str) -> io::Result<bool> {
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        let greeting = self.greeting();
         let reply = match (verb.as_str(), &mut self.letter) {
-            ("EHLO" | "LHLO", _) => "250-sink.example\r\n250-PIPELINING\r\n250 8BITMIME",
+            ("EHLO" | "LHLO", _) => &greeting,
             ("MAIL", Some(_)) => "503 5.5.1 nested MAIL",
             ("MAIL", letter) => {
-                *letter = Some(Letter { sender: path(line), recipients: vec![], octets: vec![] });
+                *letter = Some(Letter::begun(line));
                 "250 2.1.0 ok"
             }
             ("RCPT", Some(letter)) => {
                 letter.recipients.push(path(line));
+                letter.commands.push(line.to_owned());
                 "250 2.1.5 ok"
             }
             ("DATA", Some(letter)) if !letter.recipients.is_empty() => return self.content(),
@@ -248,6 +259,12 @@ impl<R: Read, W: Write> Talk<R, W> {
         };
         self.say(reply)?;
         Ok(true)
+    }
+
+    fn greeting(&self) -> String {
+        let extensions = self.shared.manners.extensions.iter();
+        let lines = extensions.map(|extension| format!("250-{extension}\r\n"));
+        format!("250-sink.example\r\n250-PIPELINING\r\n{}250 8BITMIME", lines.collect::<String>())
     }
 
     fn content(&mut self) -> io::Result<bool> {
@@ -288,6 +305,7 @@ impl<R: Read, W: Write> Talk<R, W> {
 
 fn path(line: &str) -> String {
     let start = line.find('<').map_or(0, |at| at + 1);
-    let end = line.rfind('>').unwrap_or(line.len()).max(start);
+    // Parameters may have brackets, too.
+    let end = line.find("> ").or_else(|| line.rfind('>')).unwrap_or(line.len()).max(start);
     line[start..end].to_owned()
 }
