@@ -1,5 +1,9 @@
 //! Real clients that send through the gateway.
 
+mod aiosmtplib;
+mod exim;
+mod go;
+
 use std::process::Command;
 
 use portcullis_tests::peers::{Postfix, need};

@@ -4,18 +4,23 @@
 //! all of them have to be (`.ci/run` installs them).
 
 mod dovecot;
+mod exim;
 mod postfix;
 mod prometheus;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
 
 pub use dovecot::Dovecot;
+pub use exim::Exim;
 pub use postfix::Postfix;
 pub use prometheus::Prometheus;
 
-use crate::process::find;
+use crate::process::{find, run};
+use crate::repository;
 
 /// Finds programs, or says that the test is skipped.
 ///
@@ -31,6 +36,58 @@ pub fn need<const N: usize>(programs: [&str; N]) -> Option<[PathBuf; N]> {
     assert!(std::env::var_os("CI").is_none(), "not installed: {missing:?}");
     eprintln!("SKIPPED: not installed: {missing:?}");
     None
+}
+
+/// What a script of the repository prints: where a peer is that it may have to make first.
+///
+/// # Panics
+/// If it makes none and `CI` is set.
+#[track_caller]
+fn script(script: &str, arguments: &[&str]) -> Option<PathBuf> {
+    let said = run(Command::new("sh").arg(repository().join(script)).args(arguments));
+    if said.status.success() {
+        return said.stdout.lines().last().map(PathBuf::from);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{script} {arguments:?}: {}", said.stderr);
+    eprintln!("SKIPPED: {script} {arguments:?}: {}", said.stderr);
+    None
+}
+
+/// A Python that has this module.
+///
+/// # Panics
+/// If there is none and `CI` is set.
+#[must_use]
+#[track_caller]
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    // One at a time: the first may have to make it.
+    static MADE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    need(["python3"])?;
+    script("tests/python.sh", &[module])
+}
+
+/// The clients in Go of `tests/peers/go`, built by Go itself.
+///
+/// # Panics
+/// If they cannot be built and `CI` is set.
+#[must_use]
+#[track_caller]
+pub fn go_clients() -> Option<PathBuf> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let [go] = need(["go"])?;
+    let built = BUILT.get_or_init(|| {
+        let program = repository().join("target/go-clients");
+        let mut build = Command::new(go);
+        build.arg("build").arg("-o").arg(&program).arg(".");
+        let said = run(build.current_dir(repository().join("tests/peers/go")));
+        if !said.status.success() {
+            eprintln!("SKIPPED: go build: {}", said.stderr);
+        }
+        said.status.success().then_some(program)
+    });
+    assert!(built.is_some() || std::env::var_os("CI").is_none(), "the Go clients were not built");
+    built.clone()
 }
 
 /// Waits until somebody listens at an address.

@@ -1,7 +1,7 @@
 //! Programs that run beside a test and end with it.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -130,7 +130,23 @@ impl Finished {
 /// If it cannot be started.
 #[track_caller]
 pub fn run(command: &mut Command) -> Finished {
-    let output = match command.stdin(Stdio::null()).output() {
+    finish(command.stdin(Stdio::null()))
+}
+
+/// Runs a program to its end, with this as its standard input.
+///
+/// # Panics
+/// If it cannot be started.
+#[track_caller]
+pub fn run_with_input(command: &mut Command, input: &str) -> Finished {
+    let mut file = tempfile::tempfile().expect("a temporary file can be made");
+    file.write_all(input.as_bytes()).and_then(|()| file.rewind()).expect("a new file is written");
+    finish(command.stdin(file))
+}
+
+#[track_caller]
+fn finish(command: &mut Command) -> Finished {
+    let output = match command.output() {
         Ok(output) => output,
         Err(error) => panic!("{} does not start: {error}", command.get_program().display()),
     };

@@ -1,0 +1,23 @@
+//! Exim, which uses whatever is offered.
+
+use portcullis_tests::peers::Exim;
+
+use super::*;
+
+#[test]
+fn exim_sends_through_the_gateway() {
+    for transport in ["hosts_try_chunking = *", "hosts_try_chunking =", "hosts_require_tls = *"] {
+        let (sink, gateway) = with_tls("starttls");
+        let Some(exim) = Exim::sender(gateway.address("mx"), transport, "") else { return };
+        let body = "a line\n.\n..dots\nno end";
+        let to = ["b@example.com", "c@example.com"];
+        let said = exim.send("a@example.org", &to, &format!("Subject: via Exim\n\n{body}\n"));
+        let heard = format!("{transport}: {}{}", said.stderr, exim.log());
+        assert!(said.status.success(), "{heard}");
+        assert!(heard.contains("Completed"), "{heard}");
+        let letter = sink.only_letter();
+        assert_eq!(letter.recipients, to, "{heard}");
+        let want = format!("\r\n\r\n{}\r\n", body.replace('\n', "\r\n"));
+        assert!(letter.text().ends_with(&want), "{}", letter.text());
+    }
+}
