@@ -3,6 +3,8 @@
 //! All waiting happens here; all SMTP happens there. An idle connection holds no buffer: what is
 //! read lies on the stack until the session has taken it.
 
+mod transport;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -12,7 +14,6 @@ use std::time::Duration;
 use portcullis_smtp::Reply;
 use portcullis_smtp::server::{Awaiting, Channel, Event, Session, Settings, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,6 +23,8 @@ use crate::metrics::ListenerMetrics;
 use crate::policy::Policy;
 use crate::shutdown::Watcher;
 use crate::tls;
+
+pub use transport::Transport;
 
 /// What all connections of one listener share.
 #[derive(Clone)]
@@ -75,12 +78,12 @@ pub enum ConnectionError {
 ///
 /// If the socket or the handshake fails, or the peer does not read what it is told.
 pub async fn serve<P: Policy>(
-    socket: TcpStream,
+    transport: Transport,
     terms: &Terms,
     policy: &mut P,
     shutdown: &mut Watcher,
 ) -> Result<Ending, ConnectionError> {
-    let mut socket = Socket::Plain(socket);
+    let mut socket = Socket::Plain(transport);
     if terms.implicit_tls {
         socket = socket.handshake(terms, policy).await?;
     }
@@ -193,8 +196,8 @@ struct Patience {
 enum Socket {
     /// Between the two others, during a handshake.
     Gone,
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Transport),
+    Tls(Box<TlsStream<Transport>>),
 }
 
 impl Socket {

@@ -1,6 +1,7 @@
 //! Accepts connections, takes a permit for each, and spawns the conversation.
 
 mod permits;
+mod socket;
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,23 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
 use tracing::{Instrument, debug, error_span, warn};
 
-use crate::connection::{self, Terms};
-use crate::message::SessionFacts;
+use crate::connection::{self, Terms, Transport};
+use crate::message::{ClientAddress, SessionFacts};
 use crate::metrics::{ListenerMetrics, Refused};
 use crate::pipeline::{House, Pipeline};
 use crate::shutdown::Shutdown;
+use socket::Bound;
 
 pub use permits::{Permit, Permits};
 
 /// One bound address.
 #[derive(Debug)]
 pub struct Listener {
-    /// One socket for each worker; the kernel shares the connections out among them.
-    sockets: Vec<std::net::TcpListener>,
+    /// One socket for each worker.
+    sockets: Vec<Bound>,
     terms: Arc<Terms>,
     permits: Arc<Permits>,
 }
@@ -41,11 +41,7 @@ impl Listener {
         terms: Terms,
         permits: Arc<Permits>,
     ) -> io::Result<Self> {
-        // Sockets that share a port would share it with another process of this user, too. That
-        // it is free shows with one that does not share.
-        let address = bind(address, Sharing::None)?.local_addr()?;
-        let sockets =
-            (0..workers).map(|_| bind(address, Sharing::Port)).collect::<Result<_, _>>()?;
+        let sockets = socket::bind_ip(address, workers)?;
         Ok(Self { sockets, terms: Arc::new(terms), permits })
     }
 
@@ -55,7 +51,10 @@ impl Listener {
     ///
     /// If the system does not say.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.sockets.first().ok_or(io::ErrorKind::NotFound)?.local_addr()
+        match self.sockets.first() {
+            Some(Bound::Tcp(socket)) => socket.local_addr(),
+            Some(Bound::Unix(_)) | None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// What each worker is to run: one acceptor with each of these houses.
@@ -73,7 +72,7 @@ impl Listener {
 /// Accepts the connections of one listener on one worker.
 #[derive(Debug)]
 pub struct Acceptor {
-    socket: std::net::TcpListener,
+    socket: Bound,
     terms: Arc<Terms>,
     house: Arc<House>,
     permits: Arc<Permits>,
@@ -86,7 +85,7 @@ impl Acceptor {
     ///
     /// If the worker's event queue does not take the socket.
     pub async fn run(self, shutdown: Shutdown) -> io::Result<()> {
-        let socket = TcpListener::from_std(self.socket.try_clone()?)?;
+        let socket = self.socket.another()?.acceptor()?;
         let mut watcher = shutdown.watcher();
         loop {
             let accepted = tokio::select! {
@@ -104,9 +103,7 @@ impl Acceptor {
         }
     }
 
-    fn admit(&self, socket: TcpStream, client: SocketAddr, shutdown: &Shutdown) {
-        // An IPv4 client of an IPv6 socket is an IPv4 client.
-        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+    fn admit(&self, socket: Transport, client: ClientAddress, shutdown: &Shutdown) {
         let metrics = &self.house.metrics;
         let permit = match self.permits.take(client.ip()) {
             Ok(permit) => permit,
@@ -115,14 +112,10 @@ impl Acceptor {
                 return self.turn_away(&socket, reason, client);
             }
         };
-        // Replies are written whole; waiting for more to send would only delay the client.
-        if let Err(error) = socket.set_nodelay(true) {
-            debug!(%error, "TCP_NODELAY");
-        }
         let session = SessionFacts::new(session_id(), &self.house.listener, client);
         let (terms, house) = (self.terms.clone(), self.house.clone());
         // An error span, so that a quiet log level keeps the id of what it still tells.
-        let span = error_span!("smtp", id = session.id, client.addr = %client.ip());
+        let span = error_span!("smtp", id = session.id, client.addr = client.host());
         let (mut watcher, task) = (shutdown.watcher(), shutdown.track());
         let conversation = async move {
             let open = Open::new(house.metrics.clone(), permit);
@@ -139,7 +132,7 @@ impl Acceptor {
         tokio::spawn(conversation.instrument(span));
     }
 
-    fn turn_away(&self, socket: &TcpStream, reason: Refused, client: SocketAddr) {
+    fn turn_away(&self, socket: &Transport, reason: Refused, client: ClientAddress) {
         let text: &[u8] = match reason {
             Refused::Draining | Refused::Global => {
                 b"421 4.3.2 too many connections, try again later\r\n"
@@ -176,29 +169,6 @@ impl Drop for Counted {
     }
 }
 
-/// Whether other sockets may be bound to the same address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Sharing {
-    None,
-    Port,
-}
-
-fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if sharing == Sharing::Port {
-        socket.set_reuse_port(true)?;
-    }
-    if address.is_ipv6() {
-        // `[::]` is every address of the machine, on every system.
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 /// Microseconds since 1970 and a count: unique on a node, and in order of time in a log.
 fn session_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -207,7 +177,5 @@ fn session_id() -> String {
     format!("{:x}{count:03x}", now.as_micros())
 }
 
-/// Connections that wait to be accepted; the kernel's own bound is usually 4096.
-const BACKLOG: i32 = 1024;
 /// Long enough for a descriptor to become free, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

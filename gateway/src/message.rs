@@ -2,15 +2,16 @@
 //!
 //! Everything here is a value. Nothing waits, asks or decides.
 
+mod client;
 mod content;
 mod edit;
 mod header;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 
+pub use client::ClientAddress;
 pub use content::{Budget, Content, ContentError, ContentWriter, Lease};
 pub use edit::{Edit, HeaderEdit};
 pub use header::{Field, HeaderError, HeaderSection};
@@ -23,7 +24,7 @@ pub struct SessionFacts {
     /// The listener's name in the configuration.
     pub listener: String,
     /// The client.
-    pub client: SocketAddr,
+    pub client: ClientAddress,
     /// The argument of EHLO, HELO or LHLO.
     pub helo: Option<String>,
     /// Whether the client said EHLO or LHLO.
@@ -35,7 +36,7 @@ pub struct SessionFacts {
 impl SessionFacts {
     /// A client that has said nothing yet.
     #[must_use]
-    pub fn new(id: String, listener: &str, client: SocketAddr) -> Self {
+    pub fn new(id: String, listener: &str, client: ClientAddress) -> Self {
         let listener = listener.to_owned();
         Self { id, listener, client, helo: None, esmtp: false, tls: None }
     }

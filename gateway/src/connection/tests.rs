@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use portcullis_smtp::server::{Limits, Question, Verdict};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -99,7 +99,7 @@ async fn pausing(patience: Duration, pause: Duration, acceptor: Option<TlsAccept
     let (mut policy, mut watcher) = (heard.clone(), shutdown.watcher());
     let task = tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
-        serve(socket, &terms, &mut policy, &mut watcher).await
+        serve(socket.into(), &terms, &mut policy, &mut watcher).await
     });
     Server { address, heard, shutdown, task }
 }

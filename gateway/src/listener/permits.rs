@@ -27,22 +27,25 @@ impl Permits {
         Arc::new(Self { all, per_address, counts: Mutex::default() })
     }
 
-    /// A permit for one connection, given back when dropped.
+    /// A permit for one connection, given back when dropped. A client without an address counts for
+    /// all only.
     ///
     /// # Errors
     ///
     /// Which bound is reached.
-    pub fn take(self: &Arc<Self>, client: IpAddr) -> Result<Permit, Refused> {
-        let client = network(client);
+    pub fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Permit, Refused> {
+        let client = client.map(network);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all >= self.all {
             return Err(Refused::Global);
         }
-        let own = counts.by_address.entry(client).or_default();
-        if *own >= self.per_address {
-            return Err(Refused::PerAddress);
+        if let Some(client) = client {
+            let own = counts.by_address.entry(client).or_default();
+            if *own >= self.per_address {
+                return Err(Refused::PerAddress);
+            }
+            *own += 1;
         }
-        *own += 1;
         counts.all += 1;
         Ok(Permit { permits: self.clone(), client })
     }
@@ -52,17 +55,19 @@ impl Permits {
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
-    client: IpAddr,
+    client: Option<IpAddr>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = self.permits.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.all -= 1;
-        if let Some(own) = counts.by_address.get_mut(&self.client) {
+        if let Some(client) = self.client
+            && let Some(own) = counts.by_address.get_mut(&client)
+        {
             *own -= 1;
             if *own == 0 {
-                counts.by_address.remove(&self.client);
+                counts.by_address.remove(&client);
             }
         }
     }
@@ -86,7 +91,7 @@ mod tests {
     #[test]
     fn one_address_cannot_take_all_and_gives_back_what_it_took() {
         let permits = Permits::new(3, 2);
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let ip = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
         let first = permits.take(ip("192.0.2.1")).expect("one of two");
         let _second = permits.take(ip("::ffff:192.0.2.1")).expect("two of two");
         assert_eq!(permits.take(ip("192.0.2.1")).err(), Some(Refused::PerAddress));
@@ -97,5 +102,12 @@ mod tests {
         drop(_fourth);
         let _fifth = permits.take(ip("2001:db8::3")).expect("a place is free again");
         assert_eq!(permits.take(ip("2001:db8::4")).err(), Some(Refused::Global));
+    }
+
+    #[test]
+    fn clients_of_unix_sockets_count_for_all_and_not_for_an_address() {
+        let permits = Permits::new(3, 1);
+        let _three: Vec<_> = (0..3).map(|_| permits.take(None).expect("one of three")).collect();
+        assert_eq!(permits.take(None).err(), Some(Refused::Global));
     }
 }

@@ -18,9 +18,10 @@ pub(super) fn field(
     hostname: &str,
 ) -> String {
     let helo = word(session.helo.as_deref().unwrap_or("unknown"));
-    let client = match session.client.ip().to_canonical() {
-        IpAddr::V4(address) => format!("[{address}]"),
-        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    let client = match session.client.ip() {
+        Some(IpAddr::V4(address)) => format!("[{address}]"),
+        Some(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+        None => "local socket".to_owned(),
     };
     let with = with(session, protocol);
     let id = &envelope.id;
@@ -64,7 +65,7 @@ mod tests {
     use portcullis_smtp::{Mailbox, ReversePath};
 
     use super::*;
-    use crate::message::{Recipient, TlsFacts};
+    use crate::message::{ClientAddress, Recipient, TlsFacts};
 
     fn session(helo: &str) -> SessionFacts {
         let client = "[2001:db8::1]:2525".parse().expect("an address");
@@ -101,6 +102,13 @@ mod tests {
         let want = "Received: from c.example ([IPv6:2001:db8::1])\r\n\t\
             by mx.example (Portcullis) with ESMTP id 5d0.1\r\n\tfor <b@d.example>";
         assert_eq!(heard, want);
+    }
+
+    #[test]
+    fn a_client_at_a_unix_socket_has_no_address() {
+        let session = SessionFacts { client: ClientAddress::Unix, ..session("c.example") };
+        let heard = clauses(&session, &[], Protocol::Lmtp);
+        assert!(heard.starts_with("Received: from c.example (local socket)\r\n"), "{heard}");
     }
 
     #[test]

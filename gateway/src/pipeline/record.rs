@@ -82,7 +82,7 @@ impl Notes {
             id: envelope.map_or_else(|| session.id.clone(), |envelope| envelope.id.clone()),
             session: session.id.clone(),
             listener: session.listener.clone(),
-            client: session.client,
+            client: session.client.to_string(),
             helo: session.helo.clone(),
             tls,
             sender: sender.unwrap_or_default(),

@@ -1,6 +1,5 @@
 //! The one record of a transaction: what came, what was decided and by whom, and where it went.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -18,8 +17,8 @@ pub struct TransactionRecord {
     pub session: String,
     /// The listener's name.
     pub listener: String,
-    /// The client.
-    pub client: SocketAddr,
+    /// The client's address and port.
+    pub client: String,
     /// What the client called itself.
     pub helo: Option<String>,
     /// TLS version and cipher suite.
@@ -113,7 +112,7 @@ impl TransactionRecord {
             hook = self.decided_by.as_ref().map(|decision| decision.hook),
             listener = self.listener,
             session = self.session,
-            client = %self.client,
+            client = self.client,
             helo = self.helo,
             tls = self.tls,
             sender = self.sender,
@@ -157,7 +156,7 @@ mod tests {
             id: "s1.1".to_owned(),
             session: "s1".to_owned(),
             listener: "mx".to_owned(),
-            client: "192.0.2.1:4711".parse().unwrap(),
+            client: "192.0.2.1:4711".into(),
             helo: Some(words.to_owned()),
             tls: None,
             sender: words.to_owned(),

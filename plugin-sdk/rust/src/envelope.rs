@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use crate::{Recipient, Session, Transaction};
 
 impl Session {
-    /// The client's address; an IPv4 address even where the socket calls it `::ffff:192.0.2.1`.
-    pub fn client_ip(&self) -> IpAddr {
-        let address = self.client_address();
-        address.parse::<IpAddr>().expect("the contract promises an IP address").to_canonical()
+    /// The client's address; an IPv4 address even where the socket calls it `::ffff:192.0.2.1`. None
+    /// for a client of a Unix socket.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.client_address().parse::<IpAddr>().ok().map(|address| address.to_canonical())
     }
 }
 

@@ -36,7 +36,7 @@ impl Concierge {
     }
 
     fn helo(&self, name: &str, session: &Session) -> Verdict {
-        if session.client_ip().is_loopback() || name != "localhost" {
+        if session.client_ip().is_some_and(|client| client.is_loopback()) || name != "localhost" {
             return Verdict::Next;
         }
         Verdict::disconnect(550, "5.7.1", "you are not me")

@@ -59,7 +59,8 @@ impl Access {
             return Verdict::Accept;
         }
         let list = &self.deny.clients;
-        answer(list.patterns.find(session.client_ip()), &list.replies, &self.usual.clients)
+        let found = session.client_ip().and_then(|client| list.patterns.find(client));
+        answer(found, &list.replies, &self.usual.clients)
     }
 
     fn helo(&self, session: &Session, name: &str) -> Verdict {
@@ -89,7 +90,8 @@ impl Access {
     /// What is known before there is a sender.
     fn allows(&self, session: &Session, helo: Option<&str>) -> bool {
         let clients = &self.allow.clients.patterns;
-        (!clients.is_empty() && clients.find(session.client_ip()).is_some())
+        let listed = || session.client_ip().is_some_and(|client| clients.find(client).is_some());
+        (!clients.is_empty() && listed())
             || helo.is_some_and(|name| self.allow.helo.patterns.find(name).is_some())
     }
 }

@@ -20,12 +20,11 @@ impl HostSession for State {
     }
 
     fn client_address(&mut self, _: Resource<SessionHandle>) -> Result<String> {
-        // A v4 address that came in over a v6 socket is still the v4 address that lists name.
-        Ok(self.call()?.given.session.client.ip().to_canonical().to_string())
+        Ok(self.call()?.given.session.client.host())
     }
 
     fn client_port(&mut self, _: Resource<SessionHandle>) -> Result<u16> {
-        Ok(self.call()?.given.session.client.port())
+        Ok(self.call()?.given.session.client.port().unwrap_or_default())
     }
 
     fn helo(&mut self, _: Resource<SessionHandle>) -> Result<Option<String>> {
@@ -114,7 +113,7 @@ mod tests {
     use crate::policy::{Hook, HookCall};
 
     fn call(notes: BTreeMap<String, String>) -> Call {
-        let session = SessionFacts::new("s1".into(), "mx", ([192, 0, 2, 1], 4025).into());
+        let session = SessionFacts::new("s1".into(), "mx", "192.0.2.1:4025".parse().unwrap());
         Call::new(HookCall {
             hook: Hook::Connect,
             session: session.into(),

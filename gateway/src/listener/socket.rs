@@ -1,0 +1,97 @@
+//! The sockets that connections come from.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tracing::debug;
+
+use crate::connection::Transport;
+use crate::message::ClientAddress;
+
+/// A socket that listens, not yet in a worker's hands.
+#[derive(Debug)]
+pub(super) enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Bound {
+    /// Hands it to the worker that this runs on.
+    pub(super) fn acceptor(self) -> io::Result<Accepting> {
+        Ok(match self {
+            Self::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
+            Self::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
+        })
+    }
+
+    /// Another descriptor of the same socket.
+    pub(super) fn another(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
+            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
+        })
+    }
+}
+
+/// A socket that a worker accepts from.
+#[derive(Debug)]
+pub(super) enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    /// The next connection, and whose it is.
+    pub(super) async fn accept(&self) -> io::Result<(Transport, ClientAddress)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, client) = socket.accept().await?;
+                // Replies are written whole; waiting for more to send would only delay the client.
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(%error, "TCP_NODELAY");
+                }
+                Ok((stream.into(), client.into()))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                Ok((stream.into(), ClientAddress::Unix))
+            }
+        }
+    }
+}
+
+/// Binds an IP address so many times; the kernel shares the connections out among the sockets.
+pub(super) fn bind_ip(address: SocketAddr, count: usize) -> io::Result<Vec<Bound>> {
+    // Sockets that share a port would share it with another process of this user, too. That it
+    // is free shows with one that does not share.
+    let address = bind_one(address, Sharing::None)?.local_addr()?;
+    (0..count).map(|_| bind_one(address, Sharing::Port).map(Bound::Tcp)).collect()
+}
+
+/// Whether other sockets may be bound to the same address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sharing {
+    None,
+    Port,
+}
+
+fn bind_one(address: SocketAddr, sharing: Sharing) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if sharing == Sharing::Port {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        // `[::]` is every address of the machine, on every system.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Connections that wait to be accepted; the kernel's own bound is usually 4096.
+pub(super) const BACKLOG: i32 = 1024;
