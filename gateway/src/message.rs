@@ -7,6 +7,7 @@ mod content;
 mod edit;
 mod header;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
@@ -31,6 +32,14 @@ pub struct SessionFacts {
     pub esmtp: bool,
     /// What the handshake agreed on, if the connection is under TLS.
     pub tls: Option<TlsFacts>,
+    /// The identity that AUTH established. At most 255 octets, no control characters.
+    pub user: Option<String>,
+    /// The SASL mechanism by which it did.
+    pub mechanism: Option<String>,
+    /// The client's host name, as a trusted proxy said it (XCLIENT NAME).
+    pub client_name: Option<String>,
+    /// What a trusted proxy said about the client that its mail came from (XFORWARD).
+    pub forwarded: Option<Box<Forwarded>>,
 }
 
 impl SessionFacts {
@@ -38,7 +47,18 @@ impl SessionFacts {
     #[must_use]
     pub fn new(id: String, listener: &str, client: ClientAddress) -> Self {
         let listener = listener.to_owned();
-        Self { id, listener, client, helo: None, esmtp: false, tls: None }
+        Self {
+            id,
+            listener,
+            client,
+            helo: None,
+            esmtp: false,
+            tls: None,
+            user: None,
+            mechanism: None,
+            client_name: None,
+            forwarded: None,
+        }
     }
 }
 
@@ -51,6 +71,28 @@ pub struct TlsFacts {
     pub cipher: String,
     /// The name that the client asked for (SNI).
     pub server_name: Option<String>,
+    /// The subject of the client's certificate, if it showed one and that was verified.
+    pub client_subject: Option<String>,
+}
+
+/// What XFORWARD says of the client that a proxy got its mail from. It is for logs and plugins;
+/// nothing is decided by it. Values are printable.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Forwarded {
+    /// The client's host name.
+    pub name: Option<String>,
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The protocol that it spoke: SMTP, ESMTP.
+    pub protocol: Option<String>,
+    /// What it said in HELO or EHLO.
+    pub helo: Option<String>,
+    /// The id of its mail at the proxy.
+    pub identity: Option<String>,
+    /// Whether the mail is from the proxy's own network or from elsewhere: LOCAL, REMOTE.
+    pub source: Option<String>,
 }
 
 /// The envelope of one transaction.

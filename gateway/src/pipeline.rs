@@ -216,6 +216,7 @@ impl Policy for Pipeline {
         // about its address is not: else STARTTLS would be the way around them.
         session.helo = None;
         session.esmtp = false;
+        (session.user, session.mechanism) = (None, None);
         self.memory = self.greeting_memory.clone();
     }
 }

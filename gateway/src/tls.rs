@@ -82,6 +82,7 @@ pub fn facts(connection: &ServerConnection) -> TlsFacts {
         version: version.map(version_name).unwrap_or_default().to_owned(),
         cipher: cipher.unwrap_or_default().to_owned(),
         server_name: connection.server_name().map(str::to_owned),
+        ..TlsFacts::default()
     }
 }
 

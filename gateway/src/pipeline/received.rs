@@ -124,7 +124,7 @@ mod tests {
         let tls = TlsFacts {
             version: "TLSv1.3".into(),
             cipher: "TLS13_AES_256_GCM_SHA384".into(),
-            server_name: None,
+            ..TlsFacts::default()
         };
         for (protocol, esmtp, tls, want) in [
             (Protocol::Smtp, false, None, "SMTP"),

@@ -88,7 +88,7 @@ async fn starttls_forgets_what_the_client_said_and_not_who_it_is() {
     house.ask(Question::Connect).await;
     house.ask(Question::Hello { name: "c.example".into(), esmtp: true }).await;
     let (version, cipher) = ("TLSv1.3".into(), "x".into());
-    house.client.tls_established(TlsFacts { version, cipher, server_name: None });
+    house.client.tls_established(TlsFacts { version, cipher, ..TlsFacts::default() });
     assert_eq!(house.client.session.helo, None);
     let notes = |call: &HookCall| {
         let notes: Vec<_> = call.notes.keys().cloned().collect();
