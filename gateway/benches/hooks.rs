@@ -102,6 +102,7 @@ fn call(hook: Hook) -> HookCall {
     HookCall {
         hook,
         session: Arc::new(session),
+        credentials: None,
         envelope: Some(Arc::new(envelope)),
         recipient: None,
         next_index: 0,

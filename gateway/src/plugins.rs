@@ -14,6 +14,7 @@
 //! what `host` gives it; and it is thrown away after its transaction or its first failure. The
 //! rest of the gateway sees [`policy::Plugin`](crate::policy::Plugin) and knows nothing of wasm.
 
+mod authentication;
 mod bindings;
 mod cache;
 mod component;

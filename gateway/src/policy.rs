@@ -12,12 +12,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use portcullis_smtp::Reply;
+use portcullis_smtp::sasl::Credentials;
 use portcullis_smtp::server::{Question, Verdict};
 
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts};
 
-pub use chain::{Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
+pub use chain::{AuthRuling, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
 
 /// Answers the questions of one session.
 pub trait Policy: Send {
@@ -49,6 +50,7 @@ pub trait Policy: Send {
 pub enum Hook {
     Connect,
     Helo,
+    Auth,
     Mail,
     Rcpt,
     Data,
@@ -58,9 +60,10 @@ pub enum Hook {
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Connect,
         Self::Helo,
+        Self::Auth,
         Self::Mail,
         Self::Rcpt,
         Self::Data,
@@ -74,6 +77,7 @@ impl Hook {
         match self {
             Self::Connect => "connect",
             Self::Helo => "helo",
+            Self::Auth => "auth",
             Self::Mail => "mail",
             Self::Rcpt => "rcpt",
             Self::Data => "data",
@@ -86,7 +90,7 @@ impl Hook {
     /// What comes before MAIL gets a copy for that call alone.
     #[must_use]
     pub fn in_transaction(self) -> bool {
-        !matches!(self, Self::Connect | Self::Helo)
+        !matches!(self, Self::Connect | Self::Helo | Self::Auth)
     }
 }
 
@@ -131,6 +135,8 @@ pub struct HookCall {
     pub hook: Hook,
     /// The connection. At `helo` its `helo` is the name that is judged.
     pub session: Arc<SessionFacts>,
+    /// Who the client says to be, and its proof, at `auth`.
+    pub credentials: Option<Arc<Credentials>>,
     /// The envelope, from `mail` on; at `mail` it has the sender that is judged.
     pub envelope: Option<Arc<Envelope>>,
     /// The recipient that is judged, at `rcpt`. Not yet in the envelope.
@@ -165,6 +171,9 @@ pub struct Answer {
 pub enum Opinion {
     /// Yes, and no later plugin is asked at this hook.
     Accept,
+    /// The client is this identity. Only at `auth`, where besides it only [`Self::Defer`] (it cannot
+    /// be told now), [`Self::Next`] and [`Self::Reject`] (it is not) are opinions.
+    Authenticated(String),
     /// 4xx.
     Defer(Reply),
     /// Yes to the client, no delivery; the text is for the log.
@@ -184,7 +193,7 @@ impl Opinion {
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Accept => "accept",
+            Self::Accept | Self::Authenticated(_) => "accept",
             Self::Defer(_) => "defer",
             Self::Discard(_) => "discard",
             Self::Disconnect(_) => "disconnect",

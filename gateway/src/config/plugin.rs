@@ -38,6 +38,8 @@ pub struct Plugin {
 /// What a plugin may do beyond having an opinion.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Grant {
+    /// `auth-secret`.
+    AuthSecret,
     /// `rewrite-body`.
     RewriteBody,
     /// `rewrite-envelope`.
@@ -51,13 +53,13 @@ pub enum Grant {
 /// What a plugin's failure means for the transaction.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OnFailure {
-    /// As if it had no opinion. The mail passes unfiltered by it.
+    /// As if it had no opinion. The mail passes unfiltered by it; nobody is authenticated.
     Accept,
     /// 421 4.3.0, and the end of the connection.
     Disconnect,
-    /// 554 5.3.0.
+    /// 554 5.3.0; at AUTH 535 5.7.8.
     Reject,
-    /// 451 4.3.0: the client keeps the mail and tries again.
+    /// 451 4.3.0, at AUTH 454 4.7.0: the client keeps the mail and tries again.
     #[default]
     Tempfail,
 }
@@ -150,6 +152,7 @@ fn on_failure(section: &Section<'_>) -> OnFailure {
 }
 
 const GRANTS: &[(&str, Grant)] = &[
+    ("auth-secret", Grant::AuthSecret),
     ("rewrite-body", Grant::RewriteBody),
     ("rewrite-envelope", Grant::RewriteEnvelope),
     ("rewrite-headers", Grant::RewriteHeaders),

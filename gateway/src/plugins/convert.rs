@@ -4,7 +4,7 @@ use portcullis_smtp::{EnhancedStatus, Parameter, Reply, ReplyError};
 
 use super::bindings::{self, Verdict, types};
 use super::host::printable;
-use crate::message::Recipient;
+use crate::message::{Forwarded, Recipient};
 use crate::policy::{FailureReason, Hook, HookFailure, Opinion};
 
 pub(super) fn parameters(parameters: &[Parameter]) -> Vec<types::Parameter> {
@@ -21,6 +21,12 @@ pub(super) fn recipient(recipient: &Recipient) -> types::Recipient {
         address: recipient.address.to_string(),
         parameters: parameters(&recipient.parameters),
     }
+}
+
+pub(super) fn forwarded(said: &Forwarded) -> types::Forwarded {
+    let Forwarded { name, address, port, protocol, helo, identity, source } = said.clone();
+    let address = address.map(|address| address.to_canonical().to_string());
+    types::Forwarded { name, address, port, protocol, helo, identity, source }
 }
 
 /// What a plugin's verdict means, if it may give it at this hook.
@@ -71,7 +77,7 @@ pub(super) enum AnswerError {
     TooLong,
 }
 
-fn refusal(
+pub(super) fn refusal(
     answer: &bindings::Reply,
     verdict: &str,
     fits: impl Fn(&Reply) -> bool,
@@ -83,7 +89,7 @@ fn refusal(
     Ok(reply)
 }
 
-fn bad(detail: String) -> HookFailure {
+pub(super) fn bad(detail: String) -> HookFailure {
     HookFailure { reason: FailureReason::BadAnswer, detail }
 }
 

@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::time::timeout_at;
-use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Resource};
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Resource, TypedFunc};
 use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
 
-use super::bindings::Verdict;
+use super::authentication;
+use super::bindings::{Verdict, types};
 use super::convert;
 use super::engine::Shared;
 use super::host::{MessageHandle, SessionHandle, TransactionHandle, printable};
 use super::load::{Hooks, LoadFailure};
 use super::snapshot::call_configure;
 use super::state::{Call, Facts, State};
-use crate::config::{self, Isolation, OnFailure};
+use crate::config::{self, Grant, Isolation, OnFailure};
 use crate::policy::{
-    Answer, BoxFuture, FailureReason, Hook, HookCall, HookFailure, Plugin, PluginCopy,
+    Answer, BoxFuture, FailureReason, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy,
 };
 
 /// A plugin that is made of wasm.
@@ -196,41 +197,57 @@ impl Running {
         state.memory.denied = false;
         state.call = Some(Call::new(given));
         self.store.set_epoch_deadline(1);
-        let verdict = timeout_at(deadline.into(), self.ask(hook, index)).await;
+        let said = timeout_at(deadline.into(), self.ask(hook, index)).await;
         let state = self.store.data_mut();
         state.flush_log();
-        let verdict = match verdict {
-            Ok(Ok(verdict)) => verdict,
+        let said = match said {
+            Ok(Ok(said)) => said,
             Ok(Err(error)) => return Err(failure(&error, state, loaded.time_limit)),
             Err(_) => return Err(too_long(loaded.time_limit)),
         };
-        let opinion = convert::opinion(hook, verdict)?;
+        let opinion = said.opinion(state)?;
         let Some(call) = state.call.take() else { return Err(not_exported(hook)) };
         Ok(Answer { opinion, edits: call.edits, saved: call.saved, notes: call.notes })
     }
 
-    async fn ask(&mut self, hook: Hook, index: &ComponentExportIndex) -> wasmtime::Result<Verdict> {
+    async fn ask(&mut self, hook: Hook, index: &ComponentExportIndex) -> wasmtime::Result<Said> {
         let function = Function::find(hook, &mut self.store, self.instance, index)?;
-        function.call(&mut self.store).await
+        function.call(hook, &mut self.store).await
+    }
+}
+
+/// What a plugin said, not yet checked.
+enum Said {
+    Authentication(authentication::Said),
+    Verdict(Hook, Verdict),
+}
+
+impl Said {
+    /// What it means, if the plugin may say it.
+    fn opinion(self, state: &State) -> Result<Opinion, HookFailure> {
+        match self {
+            Self::Authentication(said) => {
+                let granted = state.granted(Grant::AuthSecret);
+                let credentials = state.call().and_then(Call::credentials);
+                let credentials = credentials.map_err(|_| not_exported(Hook::Auth))?;
+                authentication::opinion(credentials, granted, said)
+            }
+            Self::Verdict(hook, verdict) => convert::opinion(hook, verdict),
+        }
     }
 }
 
 /// A hook's function. Hooks of one shape are one variant.
 enum Function {
+    Auth(TypedFunc<(Resource<SessionHandle>, authentication::Shown), (authentication::Said,)>),
     Envelope(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>)>),
     Helo(Typed<(Resource<SessionHandle>, String)>),
     Message(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>, Resource<MessageHandle>)>),
-    Rcpt(
-        Typed<(
-            Resource<SessionHandle>,
-            Resource<TransactionHandle>,
-            super::bindings::types::Recipient,
-        )>,
-    ),
+    Rcpt(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>, types::Recipient)>),
     Session(Typed<(Resource<SessionHandle>,)>),
 }
 
-type Typed<Parameters> = wasmtime::component::TypedFunc<Parameters, (Verdict,)>;
+type Typed<Parameters> = TypedFunc<Parameters, (Verdict,)>;
 
 impl Function {
     fn find(
@@ -241,6 +258,7 @@ impl Function {
     ) -> wasmtime::Result<Self> {
         Ok(match hook {
             Hook::Connect => Self::Session(instance.get_typed_func(store, index)?),
+            Hook::Auth => Self::Auth(instance.get_typed_func(store, index)?),
             Hook::Helo => Self::Helo(instance.get_typed_func(store, index)?),
             Hook::Rcpt => Self::Rcpt(instance.get_typed_func(store, index)?),
             Hook::Mail | Hook::Data => Self::Envelope(instance.get_typed_func(store, index)?),
@@ -248,10 +266,17 @@ impl Function {
         })
     }
 
-    async fn call(&self, store: &mut Store<State>) -> wasmtime::Result<Verdict> {
+    async fn call(&self, hook: Hook, store: &mut Store<State>) -> wasmtime::Result<Said> {
         let session = Resource::new_borrow(0);
         let transaction = Resource::new_borrow(0);
         let (verdict,) = match self {
+            Self::Auth(handle) => {
+                let state = store.data();
+                let granted = state.granted(Grant::AuthSecret);
+                let shown = authentication::shown(state.call()?.credentials()?, granted);
+                let (said,) = handle.call_async(store, (session, shown)).await?;
+                return Ok(Said::Authentication(said));
+            }
             Self::Envelope(handle) => handle.call_async(store, (session, transaction)).await?,
             Self::Helo(handle) => {
                 let name = store.data().call()?.given.session.helo.clone().unwrap_or_default();
@@ -270,7 +295,7 @@ impl Function {
             }
             Self::Session(handle) => handle.call_async(store, (session,)).await?,
         };
-        Ok(verdict)
+        Ok(Said::Verdict(hook, verdict))
     }
 }
 

@@ -127,7 +127,8 @@ pub enum LoadFailure {
     /// Nothing to ask it.
     #[error(
         "it exports no hook of {CONTRACT}@{CONTRACT_VERSION}; \
-         export at least one of on-connect, on-helo, on-mail, on-rcpt, on-data, on-headers, on-message"
+         export at least one of on-connect, on-helo, on-auth, on-mail, on-rcpt, on-data, \
+         on-headers, on-message"
     )]
     NoHook,
     /// Nothing to configure it with.
@@ -232,7 +233,7 @@ fn wanted(component: &Component, skip: &[String]) -> Result<Hooks, LoadFailure> 
 }
 
 /// Where the functions of the hooks are, in the order of [`Hook::ALL`].
-pub(super) type Hooks = [Option<wasmtime::component::ComponentExportIndex>; 7];
+pub(super) type Hooks = [Option<wasmtime::component::ComponentExportIndex>; Hook::ALL.len()];
 
 /// What the gateway implements of the contract.
 const OFFERED: [&str; 3] = ["smtp:filter/log", "smtp:filter/metrics", "smtp:filter/types"];

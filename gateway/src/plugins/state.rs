@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use portcullis_smtp::sasl::Credentials;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -59,6 +60,12 @@ impl Call {
     pub(super) fn new(given: HookCall) -> Self {
         let next_index = given.next_index;
         Self { given, edits: Vec::new(), staged: 0, notes: Vec::new(), saved: None, next_index }
+    }
+
+    /// What the client gave, during AUTH.
+    pub(super) fn credentials(&self) -> wasmtime::Result<&Credentials> {
+        let credentials = self.given.credentials.as_deref();
+        credentials.ok_or_else(|| wasmtime::Error::msg("there are no credentials to judge"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The chain of plugins behind a listener: configured order, a refusal is final.
 
+mod authentication;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
 use crate::metrics::PluginMetrics;
 use crate::telemetry::EditRecord;
+
+pub use authentication::AuthRuling;
 
 /// One plugin in a chain, with its numbers.
 #[derive(Clone, Debug)]
@@ -143,13 +147,15 @@ impl Chain {
     ) -> Ruling {
         for &n in &self.order[hook as usize] {
             let link = &self.links[n];
-            let decision = match self.call(n, hook, case, memory, copies).await {
+            let call = case.hook_call(hook, n, memory);
+            let decision = match self.call(n, call, case, copies).await {
                 Ok(answer) => {
                     let opinion = answer.opinion.clone();
                     memory.take(n, link.plugin.name(), &answer);
                     case.apply(link.plugin.name(), &answer.edits);
                     match opinion {
-                        Opinion::Next => continue,
+                        // `possible` keeps identities to the hook that establishes them.
+                        Opinion::Authenticated(_) | Opinion::Next => continue,
                         Opinion::Accept => Decision::Pass,
                         Opinion::Defer(reply) | Opinion::Reject(reply) => Decision::Refuse(reply),
                         Opinion::Disconnect(reply) => Decision::Disconnect(reply),
@@ -194,17 +200,16 @@ impl Chain {
     async fn call(
         &self,
         n: usize,
-        hook: Hook,
+        call: HookCall,
         case: &mut Case,
-        memory: &Memory,
         copies: &mut Copies,
     ) -> Result<Answer, HookFailure> {
-        let link = &self.links[n];
+        let (link, hook) = (&self.links[n], call.hook);
         let kept = hook.in_transaction() && !link.plugin.fresh_each_call();
         let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
         let started = Instant::now();
-        let answer = copy.call(case.hook_call(hook, n, memory)).await;
-        let answer = answer.and_then(|answer| self.possible(answer));
+        let answer = copy.call(call).await;
+        let answer = answer.and_then(|answer| self.possible(hook, answer));
         let result = answer.as_ref().map_or("failure", |answer| answer.opinion.label());
         let took = started.elapsed();
         link.metrics.hook_called(hook.label(), result, took);
@@ -218,12 +223,19 @@ impl Chain {
 }
 
 impl Chain {
-    fn possible(&self, answer: Answer) -> Result<Answer, HookFailure> {
-        if !self.quarantine && matches!(answer.opinion, Opinion::Quarantine(_)) {
-            let detail = "quarantine, but this listener has no `quarantine:` upstream".to_owned();
-            return Err(HookFailure { reason: FailureReason::BadAnswer, detail });
-        }
-        Ok(answer)
+    /// What is no answer here is a failure.
+    fn possible(&self, hook: Hook, answer: Answer) -> Result<Answer, HookFailure> {
+        let detail = match &answer.opinion {
+            Opinion::Quarantine(_) if !self.quarantine => {
+                "quarantine, but this listener has no `quarantine:` upstream".to_owned()
+            }
+            Opinion::Next | Opinion::Defer(_) | Opinion::Reject(_) => return Ok(answer),
+            Opinion::Authenticated(_) if hook == Hook::Auth => return Ok(answer),
+            opinion if hook == Hook::Auth => format!("{} is no answer to auth", opinion.label()),
+            Opinion::Authenticated(_) => format!("an identity is no answer to {hook}"),
+            _ => return Ok(answer),
+        };
+        Err(HookFailure { reason: FailureReason::BadAnswer, detail })
     }
 }
 
@@ -232,6 +244,7 @@ impl Case {
         HookCall {
             hook,
             session: self.session.clone(),
+            credentials: None,
             envelope: self.envelope.clone(),
             recipient: self.recipient.clone(),
             next_index: self.next_index,

@@ -29,6 +29,8 @@ async fn every_hook_can_be_asked() {
     let code = "
         (func $connect (param i32) (result i32) (i32.const 0))
         (func $helo (param i32 i32 i32) (result i32) (i32.const 0))
+        (func $auth (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+            (i32.const 0))
         (func $mail (param i32 i32) (result i32) (i32.const 0))
         (func $rcpt (param i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0))
         (func $data (param i32 i32) (result i32) (i32.const 0))

@@ -12,6 +12,7 @@ use portcullis::message::{
 use portcullis::metrics::{Metrics, Names};
 use portcullis::plugins::{Engine, LoadFailure};
 use portcullis::policy::{Hook, HookCall, Plugin};
+use portcullis_smtp::sasl::{Credentials, Mechanism, Secret};
 use portcullis_smtp::{Mailbox, ReversePath};
 use tempfile::TempDir;
 
@@ -104,6 +105,7 @@ pub(crate) fn call(hook: Hook) -> HookCall {
     HookCall {
         hook,
         session: Arc::new(session),
+        credentials: (hook == Hook::Auth).then(|| credentials().into()),
         envelope: (hook >= Hook::Mail).then(|| envelope().into()),
         recipient: (hook == Hook::Rcpt).then_some(judged),
         next_index: 2,
@@ -111,6 +113,15 @@ pub(crate) fn call(hook: Hook) -> HookCall {
         saved: None,
         notes: Arc::new(BTreeMap::new()),
         message_octets: 1_000,
+    }
+}
+
+pub(crate) fn credentials() -> Credentials {
+    Credentials {
+        mechanism: Mechanism::Plain,
+        user: "ann".into(),
+        authorization: None,
+        secret: Secret::Password("open sesame".into()),
     }
 }
 

@@ -50,6 +50,7 @@ fn export(hook: &str) -> String {
     let (parameters, handles) = match hook {
         "connect" => (1, 1),
         "helo" => (3, 1),
+        "auth" => (11, 1),
         "rcpt" => (7, 2),
         "headers" | "message" => (3, 3),
         _ => (2, 2),
@@ -106,7 +107,8 @@ pub(crate) fn data(at: u32, octets: &[u8]) -> String {
     format!(r#"(data (i32.const {at}) "{escaped}")"#)
 }
 
-/// The variants of a verdict that carry a reply, by their place in the contract.
+/// The variants of a verdict that carry a reply, by their place in the contract. The answer to
+/// credentials has `refused` and `unavailable` in the places of the first two.
 #[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     Reject = 2,

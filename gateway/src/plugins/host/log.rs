@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use tracing::Level as Severity;
 use wasmtime::Result;
 
+use crate::plugins::authentication::holds_secret;
 use crate::plugins::bindings::log::{Host, Level};
 use crate::plugins::state::State;
 
@@ -47,6 +48,8 @@ impl State {
             return;
         }
         self.log.written += 1;
+        let withheld = self.holds_secret(text, fields);
+        let (text, fields) = if withheld { (WITHHELD, &[][..]) } else { (text, fields) };
         let text = printable(text, LINE_OCTETS);
         let fields = joined(fields, LINE_OCTETS - text.len());
         let (plugin, hook) = (&*self.facts.name, self.running());
@@ -72,6 +75,16 @@ impl State {
             Level::Warn => event!(WARN),
             Level::Error => event!(ERROR),
         }
+    }
+
+    /// Whether a line says what only the plugin and its client are to know.
+    fn holds_secret(&self, text: &str, fields: &[(String, String)]) -> bool {
+        let Some(credentials) = self.call.as_ref().and_then(|call| call.given.credentials.as_ref())
+        else {
+            return false;
+        };
+        let mut all = fields.iter().flat_map(|(name, value)| [name, value]);
+        holds_secret(credentials, text) || all.any(|part| holds_secret(credentials, part))
     }
 
     /// Tells how many lines were too many, and gives the next call a share of its own.
@@ -118,6 +131,9 @@ fn joined(fields: &[(String, String)], octets: usize) -> String {
     }
     line
 }
+
+/// Instead of a line that holds a secret.
+const WITHHELD: &str = "a line is withheld: it holds the client's secret";
 
 /// What plugins say can be filtered apart from what the gateway says about them.
 const TARGET: &str = "portcullis::plugin";

@@ -5,7 +5,8 @@ use wasmtime::component::Resource;
 
 use super::{SessionHandle, Staged};
 use crate::plugins::bindings::EditError;
-use crate::plugins::bindings::types::{Host, HostSession, TlsInfo};
+use crate::plugins::bindings::types::{self, Host, HostSession, TlsInfo};
+use crate::plugins::convert;
 use crate::plugins::state::State;
 
 impl Host for State {}
@@ -27,6 +28,10 @@ impl HostSession for State {
         Ok(self.call()?.given.session.client.port().unwrap_or_default())
     }
 
+    fn client_name(&mut self, _: Resource<SessionHandle>) -> Result<Option<String>> {
+        Ok(self.call()?.given.session.client_name.clone())
+    }
+
     fn helo(&mut self, _: Resource<SessionHandle>) -> Result<Option<String>> {
         Ok(self.call()?.given.session.helo.clone())
     }
@@ -40,7 +45,20 @@ impl HostSession for State {
             version: tls.version,
             cipher: tls.cipher,
             server_name: tls.server_name,
+            client_subject: tls.client_subject,
         }))
+    }
+
+    fn user(&mut self, _: Resource<SessionHandle>) -> Result<Option<String>> {
+        Ok(self.call()?.given.session.user.clone())
+    }
+
+    fn mechanism(&mut self, _: Resource<SessionHandle>) -> Result<Option<String>> {
+        Ok(self.call()?.given.session.mechanism.clone())
+    }
+
+    fn forwarded(&mut self, _: Resource<SessionHandle>) -> Result<Option<types::Forwarded>> {
+        Ok(self.call()?.given.session.forwarded.as_deref().map(convert::forwarded))
     }
 
     fn load(&mut self, _: Resource<SessionHandle>) -> Result<Option<Vec<u8>>> {
@@ -117,6 +135,7 @@ mod tests {
         Call::new(HookCall {
             hook: Hook::Connect,
             session: session.into(),
+            credentials: None,
             envelope: None,
             recipient: None,
             next_index: 0,

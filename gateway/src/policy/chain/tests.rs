@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portcullis_smtp::ReversePath;
+use portcullis_smtp::sasl::{Credentials, Mechanism, Secret};
 
 use super::*;
 use crate::message::{Content, HeaderSection};
@@ -182,8 +183,97 @@ async fn copies_for_the_hooks_before_mail_do_not_stay() {
     for hook in [Hook::Connect, Hook::Helo] {
         let _ = chain.ask(hook, &mut case(), &mut memory, &mut copies).await;
     }
-    assert_eq!(plugin.copies.load(Ordering::Relaxed), 2);
+    let _ = chain.authenticate(&mut case(), &mut memory, &credentials()).await;
+    assert_eq!(plugin.copies.load(Ordering::Relaxed), 3);
     assert!(copies.0.is_empty());
+}
+
+fn credentials() -> Credentials {
+    Credentials {
+        mechanism: Mechanism::Plain,
+        user: "ann".into(),
+        authorization: None,
+        secret: Secret::Password("open sesame".into()),
+    }
+}
+
+async fn authenticate(plugins: &[Arc<Scripted>]) -> AuthRuling {
+    chain(plugins).authenticate(&mut case(), &mut Memory::default(), &credentials()).await
+}
+
+fn ann(call: &HookCall) -> Result<Answer, HookFailure> {
+    let credentials = call.credentials.as_ref().expect("credentials");
+    assert_eq!(credentials.secret, Secret::Password("open sesame".into()));
+    answer(Opinion::Authenticated(credentials.user.clone()))
+}
+
+#[tokio::test]
+async fn who_a_client_is_is_told_by_the_first_plugin_that_knows() {
+    let knows_nobody = plugin("first", |_| answer(Opinion::Next));
+    let knows_better = plugin("last", |_| answer(Opinion::Reject(refusal())));
+    let plugins = [knows_nobody.clone(), plugin("second", ann), knows_better.clone()];
+    assert_eq!(authenticate(&plugins).await, AuthRuling::Authenticated("ann".into()));
+    assert_eq!(knows_better.copies.load(Ordering::Relaxed), 0);
+    assert_eq!(
+        authenticate(&[knows_better, plugin("second", ann)]).await,
+        AuthRuling::Refused(refusal())
+    );
+    assert_eq!(authenticate(&[knows_nobody]).await, AuthRuling::Unknown);
+    assert_eq!(authenticate(&[]).await, AuthRuling::Unknown);
+}
+
+#[tokio::test]
+async fn a_failure_authenticates_nobody_whatever_the_configuration_says() {
+    for (on_failure, code) in [
+        (OnFailure::Accept, None),
+        (OnFailure::Disconnect, Some(421)),
+        (OnFailure::Reject, Some(535)),
+        (OnFailure::Tempfail, Some(454)),
+    ] {
+        let bad = failing("bad", on_failure, trap);
+        let said = match authenticate(&[bad]).await {
+            AuthRuling::Refused(reply) | AuthRuling::Unavailable(reply) => Some(reply.code()),
+            AuthRuling::Unknown => None,
+            AuthRuling::Authenticated(identity) => panic!("{identity}"),
+        };
+        assert_eq!(said, code, "{on_failure:?}");
+    }
+    let bad = failing("bad", OnFailure::Accept, trap);
+    let ruling = authenticate(&[bad, plugin("good", ann)]).await;
+    assert_eq!(ruling, AuthRuling::Authenticated("ann".into()), "the next one is asked");
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_authenticates_nobody() {
+    for opinion in [
+        |_: &HookCall| answer(Opinion::Accept),
+        |_: &HookCall| answer(Opinion::Discard(String::new())),
+        |_: &HookCall| answer(Opinion::Disconnect(refusal())),
+    ] {
+        let ruling = authenticate(&[plugin("confused", opinion)]).await;
+        assert!(matches!(ruling, AuthRuling::Unavailable(_)), "{ruling:?}");
+    }
+    let chain = chain(&[plugin("confused", |_| answer(Opinion::Authenticated("ann".into())))]);
+    let ruling = ask(&chain, Hook::Mail, &mut case()).await;
+    assert_eq!(ruling.decision, consequence(OnFailure::Tempfail));
+}
+
+#[tokio::test]
+async fn what_is_learned_from_credentials_is_remembered_and_the_credentials_are_not() {
+    let saves = |_: &HookCall| {
+        let saved = Some(b"strike one".to_vec());
+        Ok(Answer { opinion: Opinion::Next, edits: Vec::new(), saved, notes: Vec::new() })
+    };
+    let plugin = plugin("plugin", saves);
+    let chain = chain(std::slice::from_ref(&plugin));
+    let mut memory = Memory::default();
+    let ruling = chain.authenticate(&mut case(), &mut memory, &credentials()).await;
+    assert_eq!(ruling, AuthRuling::Unknown);
+    let _ = chain.ask(Hook::Mail, &mut case(), &mut memory, &mut Copies::default()).await;
+    let heard = plugin.heard.lock().unwrap();
+    assert_eq!(heard[1].saved.as_deref(), Some(&b"strike one".to_vec()));
+    assert_eq!(heard[1].credentials, None);
+    assert!(!format!("{heard:?}").contains("sesame"));
 }
 
 #[tokio::test]
