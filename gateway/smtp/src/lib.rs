@@ -24,6 +24,7 @@ pub mod reply;
 pub mod sasl;
 pub mod server;
 pub mod stuffing;
+pub mod xtext;
 
 pub use address::{Domain, Grammar, Mailbox, ReversePath};
 pub use extension::{Extension, Offers};
