@@ -20,6 +20,7 @@ pub mod extension;
 pub mod hazards;
 mod lines;
 pub mod parameter;
+pub mod proxy;
 pub mod reply;
 pub mod sasl;
 pub mod server;
