@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A line starts behind CRLF and nowhere else, so that nothing but CRLF.CRLF ends the content and
-//! only such a line loses its dot. What comes out holds no CR or LF but in CRLF.
+//! only such a line loses its dot. What comes out holds no CR or LF but in CRLF, and no line that
+//! begins with NUL: to a server that leaves NULs out, `NUL . CRLF` is the end.
 
 use memchr::{memchr, memchr2};
 
@@ -26,7 +27,7 @@ pub(crate) struct Decoded {
     pub(crate) used: usize,
     /// Whether the end was found.
     pub(crate) ended: bool,
-    /// Whether there was a CR or LF that stood alone.
+    /// Whether there was a CR or LF that stood alone, or a NUL at the start of a line.
     pub(crate) bare: bool,
 }
 
@@ -38,6 +39,8 @@ enum State {
     Dot,
     /// Behind the CR that follows such a dot.
     DotCr,
+    /// Behind an LF that stood alone: a line begins for the next server, not for this one.
+    Lf,
     #[default]
     LineStart,
     Text,
@@ -56,13 +59,17 @@ impl Decoder {
                     return Decoded { used: piece.at + 1, ended: true, bare: piece.bare };
                 }
                 (State::LineStart, b'.') => piece.skip(State::Dot),
+                (State::Dot | State::Lf | State::LineStart, 0) => {
+                    piece.bare = true;
+                    piece.skip(State::Text).after(piece.out, b" ")
+                }
                 (State::Dot, b'\r') => piece.skip(State::DotCr),
                 (State::Cr, b'\n') => piece.skip(State::LineStart).after(piece.out, b"\r\n"),
                 (State::Cr | State::DotCr, _) => {
                     piece.bare = true;
                     State::Text.after(piece.out, b" ")
                 }
-                (State::Dot | State::LineStart | State::Text, _) => piece.text(),
+                (State::Dot | State::Lf | State::LineStart | State::Text, _) => piece.text(),
             };
         }
         let Piece { clean, bare, .. } = piece;
@@ -106,7 +113,7 @@ impl Piece<'_> {
             (b'\r', _) => self.skip(State::Cr),
             _ => {
                 self.bare = true;
-                self.skip(State::Text).after(self.out, b"\r\n")
+                self.skip(State::Lf).after(self.out, b"\r\n")
             }
         }
     }
@@ -216,7 +223,11 @@ mod tests {
             (b"x\r\r\n.\r\n", b"x \r\n", Some(b""), true),
             (b"\n\r\n.\r\n", b"\r\n\r\n", Some(b""), true),
             (b"x\n\r.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
-            (b"x\r\n\0.\r\n.\r\n", b"x\r\n\0.\r\n", Some(b""), false),
+            (b"x\r\n\0.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
+            (b"x\r\n\0\0.\0\r\n.\r\n", b"x\r\n \0.\0\r\n", Some(b""), true),
+            (b"x\r\n.\0\r\n.\r\n", b"x\r\n \r\n", Some(b""), true),
+            (b"x\n\0.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
+            (b"x\0.\r\n.\r\n", b"x\0.\r\n", Some(b""), false),
             (b"x\r\n. \r\n .\r\n.\r\n", b"x\r\n \r\n .\r\n", Some(b""), false),
         ] {
             let want = (escape(content), rest.map(escape), bare);

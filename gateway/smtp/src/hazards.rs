@@ -5,7 +5,7 @@
 //!
 //! | hazard | what happens elsewhere | stopped in |
 //! |---|---|---|
-//! | smuggling (CVE-2023-51764, -51765, -51766) | `LF.LF`, `LF.CRLF`, `CR.CR` ... end the content for one server and not for the next: the second message inside it is nobody's | `body.rs`: only CRLF.CRLF ends, and what comes out holds no bare CR or LF, so that the next server cannot see another end |
+//! | smuggling (CVE-2023-51764, -51765, -51766) | `LF.LF`, `LF.CRLF`, `CR.CR` ... end the content for one server and not for the next: the second message inside it is nobody's | `body.rs`: only CRLF.CRLF ends, and what comes out holds no bare CR or LF, so that the next server cannot see another end; nor a line that begins with NUL, for those that leave NULs out |
 //! | the tail of a refused message is run as commands | an early refusal of a large message leaves its rest in the input | `server/intake.rs`: whatever is refused is swallowed to its end |
 //! | newline injection through commands | a path with a bare CR or LF is copied into a command to the next server | `lines.rs` refuses the line; a [`Mailbox`](crate::Mailbox) is printable by construction |
 //! | STARTTLS injection (CVE-2011-0411) | commands pipelined in clear text behind STARTTLS are run inside TLS | `server.rs`: what stands behind STARTTLS is forgotten, and so is the whole conversation |

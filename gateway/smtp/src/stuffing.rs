@@ -29,16 +29,16 @@ impl Stuffer {
 
     /// Appends a chunk of content to `out`.
     ///
-    /// A bare LF becomes CRLF, a bare CR a space, as [`Normalize`](crate::server::BareNewlines)
-    /// does on the way in.
+    /// A bare LF becomes CRLF, a bare CR or a NUL at the start of a line a space, as
+    /// [`Normalize`](crate::server::BareNewlines) does on the way in.
     pub fn encode(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         let mut rest = octets;
         if self.at == At::Cr && !rest.is_empty() {
             rest = self.resolve_cr(rest, out);
         }
         while !rest.is_empty() {
-            if self.at == At::LineStart && rest[0] == b'.' {
-                out.push(b'.');
+            if self.at == At::LineStart {
+                rest = start_line(rest, out);
             }
             self.at = At::Middle;
             rest = self.encode_lines(rest, out);
@@ -77,7 +77,7 @@ impl Stuffer {
             match (octets[at], octets.get(at + 1)) {
                 (b'\r', Some(b'\n')) => {
                     from = at + 2;
-                    if octets.get(from).is_none_or(|next| *next == b'.') {
+                    if octets.get(from).is_none_or(|next| matches!(next, b'.' | 0)) {
                         out.extend_from_slice(&octets[..from]);
                         self.at = At::LineStart;
                         return &octets[from..];
@@ -104,6 +104,20 @@ impl Stuffer {
         out.extend_from_slice(octets);
         &[]
     }
+}
+
+/// Doubles the dot at the start of a line, and lets none begin with NUL: a server that leaves NULs
+/// out would see a dot behind it as the first.
+fn start_line<'a>(line: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    match line {
+        [b'.', ..] => out.push(b'.'),
+        [0, rest @ ..] => {
+            out.push(b' ');
+            return rest;
+        }
+        _ => {}
+    }
+    line
 }
 
 #[cfg(test)]
@@ -135,6 +149,8 @@ mod tests {
             ("a\r\r\n.", "a \r\n..\r\n.\r\n", "CR before CRLF"),
             ("\n", "\r\n.\r\n", "LF alone"),
             ("\r", " \r\n.\r\n", "CR alone"),
+            ("a\r\n\0.\r\n", "a\r\n .\r\n.\r\n", "a dot behind NUL"),
+            ("\0\0.\0", " \0.\0\r\n.\r\n", "NULs"),
         ] {
             assert_eq!(encoded(&[content.as_bytes()]), want, "{why}");
         }
@@ -142,7 +158,7 @@ mod tests {
 
     #[test]
     fn chunks_make_no_difference() {
-        let alphabet = [b'a', b'.', b'\r', b'\n'];
+        let alphabet = [b'\0', b'.', b'\r', b'\n'];
         let mut contents: Vec<Vec<u8>> = vec![Vec::new()];
         for length in 0..7 {
             let longer: Vec<Vec<u8>> = contents

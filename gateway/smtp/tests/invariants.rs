@@ -82,6 +82,11 @@ fn read_slowly(wire: &[u8]) -> Option<Vec<u8>> {
     let unstuffed: Vec<&str> =
         text.split("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect();
     let lines = unstuffed.iter().map(|line| line.replace('\r', " ").replace('\n', "\r\n"));
+    let text = lines.collect::<Vec<_>>().join("\r\n");
+    let lines = text.split("\r\n").map(|line| match line.strip_prefix('\0') {
+        Some(rest) => format!(" {rest}"),
+        None => line.to_owned(),
+    });
     Some(lines.collect::<Vec<_>>().join("\r\n").into_bytes())
 }
 
@@ -93,6 +98,7 @@ fn wires() -> impl Strategy<Value = Vec<u8>> {
         1 => Just("\r"),
         1 => Just("\n"),
         2 => Just("x"),
+        2 => Just("\0"),
         1 => Just("\r\n.\r\n"),
     ];
     (vec(piece, 0..24), any::<bool>()).prop_map(|(pieces, ended)| {

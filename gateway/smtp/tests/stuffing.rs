@@ -37,7 +37,8 @@ fn received(session: &mut Session) -> (Vec<u8>, usize) {
     }
 }
 
-/// What should arrive: CRLF for LF, a space for a CR alone, CRLF at the end.
+/// What should arrive: CRLF for LF, a space for a CR alone and for NUL at the start of a line, CRLF
+/// at the end.
 fn normalized(content: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for (at, octet) in content.iter().enumerate() {
@@ -45,6 +46,7 @@ fn normalized(content: &[u8]) -> Vec<u8> {
             b'\r' if content.get(at + 1) == Some(&b'\n') => {}
             b'\r' => out.push(b' '),
             b'\n' => out.extend(b"\r\n"),
+            0 if out.is_empty() || out.ends_with(b"\n") => out.push(b' '),
             other => out.push(*other),
         }
     }
@@ -60,7 +62,7 @@ proptest! {
     #[test]
     fn the_server_decodes_what_was_encoded(
         chunks in vec(vec(prop_oneof![
-            2 => Just(b'.'), 2 => Just(b'\r'), 2 => Just(b'\n'), 1 => any::<u8>(),
+            2 => Just(b'.'), 2 => Just(b'\r'), 2 => Just(b'\n'), 1 => Just(0), 1 => any::<u8>(),
         ], 0..20), 0..10)
     ) {
         let (mut stuffer, mut wire) = (Stuffer::new(), Vec::new());
