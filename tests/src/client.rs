@@ -1,13 +1,25 @@
 //! A client that says exactly what it is told to say.
 
+mod tls;
+
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use tls::Tls;
 
 /// One connection to a server.
 #[derive(Debug)]
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    /// Between the two others, during a handshake.
+    Gone,
+    Plain(TcpStream),
+    Tls(Tls),
 }
 
 /// A reply, of one line or several.
@@ -53,7 +65,43 @@ impl Client {
         };
         stream.set_read_timeout(Some(crate::PATIENCE)).expect("a time that is not zero");
         stream.set_nodelay(true).expect("a socket takes TCP_NODELAY");
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(Stream::Plain(stream)) }
+    }
+
+    /// Connects under TLS and reads nothing yet. Any certificate will do.
+    ///
+    /// # Panics
+    /// If there is no handshake.
+    #[track_caller]
+    #[must_use]
+    pub fn connect_tls(address: SocketAddr) -> Self {
+        let mut client = Self::connect(address);
+        client.start_tls();
+        client
+    }
+
+    /// Does the handshake that STARTTLS was answered with. Any certificate will do.
+    ///
+    /// # Panics
+    /// If it fails, or is done already.
+    #[track_caller]
+    pub fn start_tls(&mut self) {
+        self.try_start_tls().expect("a handshake");
+    }
+
+    /// The same, where it may fail: then the connection is of no more use.
+    ///
+    /// # Errors
+    /// If it fails.
+    ///
+    /// # Panics
+    /// If it is done already.
+    #[track_caller]
+    pub fn try_start_tls(&mut self) -> io::Result<()> {
+        let stream = std::mem::replace(self.stream.get_mut(), Stream::Gone);
+        let Stream::Plain(stream) = stream else { panic!("under TLS already") };
+        self.stream = BufReader::new(Stream::Tls(tls::handshake(stream)?));
+        Ok(())
     }
 
     /// Connects, reads the banner and says EHLO.
@@ -74,7 +122,9 @@ impl Client {
     /// # Errors
     /// If the connection is gone.
     pub fn send(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(octets)
+        let stream = self.stream.get_mut();
+        stream.write_all(octets)?;
+        stream.flush()
     }
 
     /// Reads a reply.
@@ -166,7 +216,7 @@ impl Client {
     /// # Panics
     /// If the connection is gone already.
     pub fn shut_down(&self) {
-        self.stream.get_ref().shutdown(Shutdown::Write).expect("the connection is open");
+        self.stream.get_ref().socket().shutdown(Shutdown::Write).expect("the connection is open");
     }
 
     /// Waits until the server closes; what it said until then.
@@ -205,6 +255,44 @@ impl Reply {
     pub fn expect_code(self, code: u16) -> Self {
         assert_eq!(self.code, code, "{self}");
         self
+    }
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Gone => panic!("a handshake has failed"),
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gone => Ok(0),
+            Self::Plain(stream) => stream.read(octets),
+            Self::Tls(tls) => tls.read(octets),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+            Self::Plain(stream) => stream.write(octets),
+            Self::Tls(tls) => tls.write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Gone => Ok(()),
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
     }
 }
 

@@ -59,14 +59,23 @@ impl Gateway {
 
     /// Adds a listener with a certificate; the mode is `starttls` or `implicit`.
     #[must_use]
-    pub fn tls_listener(mut self, name: &str, mode: &str) -> Self {
+    pub fn tls_listener(self, name: &str, mode: &str) -> Self {
+        self.tls_listener_with(name, mode, json!({}))
+    }
+
+    /// The same, with more settings of the listener.
+    ///
+    /// # Panics
+    /// If the settings are not an object.
+    #[must_use]
+    pub fn tls_listener_with(mut self, name: &str, mode: &str, mut settings: Value) -> Self {
         let certificate = self.certificate.get_or_insert_with(Certificate::new);
-        let tls = json!({
+        settings["tls"] = json!({
             "mode": mode,
             "certificate": certificate.certificate(),
             "key": certificate.key(),
         });
-        self.listener(name, json!({ "tls": tls }))
+        self.listener(name, settings)
     }
 
     /// Adds an upstream; the first is the default one.

@@ -71,6 +71,9 @@ pub struct Manners {
     pub answers: Vec<(String, String)>,
     /// Replies after the message, instead of 250; for LMTP in the order of the recipients.
     pub verdicts: Vec<String>,
+    /// Whether it takes for the end of the content what any server ever did: it tells whether
+    /// such a thing comes through.
+    pub gullible: bool,
     /// How long it thinks about a message.
     pub delay: Duration,
 }
@@ -270,17 +273,12 @@ impl<R: Read, W: Write> Talk<R, W> {
     fn content(&mut self) -> io::Result<bool> {
         self.say("354 go on")?;
         let mut letter = self.letter.take().expect("DATA comes in a transaction");
-        loop {
-            let mut line = Vec::new();
-            if self.reader.read_until(b'\n', &mut line)? == 0 {
-                return Ok(false);
-            }
-            let at_start = letter.octets.is_empty() || letter.octets.ends_with(b"\r\n");
-            match line.strip_prefix(b".") {
-                Some(b"\r\n") if at_start => break,
-                Some(rest) if at_start => letter.octets.extend_from_slice(rest),
-                _ => letter.octets.extend_from_slice(&line),
-            }
+        let ended = match self.shared.manners.gullible {
+            true => self.read_gullibly(&mut letter.octets)?,
+            false => self.read(&mut letter.octets)?,
+        };
+        if !ended {
+            return Ok(false);
         }
         thread::sleep(self.shared.manners.delay);
         let answers = if self.shared.manners.lmtp { letter.recipients.len() } else { 1 };
@@ -298,10 +296,46 @@ impl<R: Read, W: Write> Talk<R, W> {
         Ok(true)
     }
 
+    /// Reads content up to CRLF.CRLF; whether that came.
+    fn read(&mut self, octets: &mut Vec<u8>) -> io::Result<bool> {
+        loop {
+            let mut line = Vec::new();
+            if self.reader.read_until(b'\n', &mut line)? == 0 {
+                return Ok(false);
+            }
+            let at_start = octets.is_empty() || octets.ends_with(b"\r\n");
+            match line.strip_prefix(b".") {
+                Some(b"\r\n") if at_start => return Ok(true),
+                Some(rest) if at_start => octets.extend_from_slice(rest),
+                _ => octets.extend_from_slice(&line),
+            }
+        }
+    }
+
+    /// Reads content up to anything that looks like its end, dots and all.
+    fn read_gullibly(&mut self, octets: &mut Vec<u8>) -> io::Result<bool> {
+        let mut octet = [0];
+        loop {
+            if self.reader.read(&mut octet)? == 0 {
+                return Ok(false);
+            }
+            octets.push(octet[0]);
+            // The CRLF of DATA counts.
+            let ends = |end: &[u8]| octets.ends_with(end) || *octets == end[1..];
+            if LOOKALIKES.iter().any(|end| ends(end)) {
+                return Ok(true);
+            }
+        }
+    }
+
     fn say(&mut self, reply: &str) -> io::Result<()> {
         self.writer.write_all(format!("{reply}\r\n").as_bytes())
     }
 }
+
+/// Ends of content to one server or another (CVE-2023-51764, -51765, -51766, and their kin).
+const LOOKALIKES: &[&[u8]] =
+    &[b"\n.\n", b"\n.\r\n", b"\r.\n", b"\r.\r", b"\n\0.\r\n", b"\n.\0\r\n", b"\n.\r\r\n"];
 
 fn path(line: &str) -> String {
     let start = line.find('<').map_or(0, |at| at + 1);
