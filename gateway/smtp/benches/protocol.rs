@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_smtp::command::Command;
+use portcullis_smtp::Reply;
+use portcullis_smtp::command::{Command, Dialect};
 use portcullis_smtp::server::{Channel, Limits, Session, Settings, Step, Verdict};
-use portcullis_smtp::{Grammar, Reply};
 
 fn main() {
     let wanted = env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -30,7 +30,7 @@ fn commands(bench: &Bench) {
         ("command/rcpt-quoted", "RCPT TO:<\"bob \\\" the builder\"@example.com>"),
         ("command/unknown", "XYZZY nothing happens"),
     ] {
-        let parse = || Command::parse(black_box(line.as_bytes()), Grammar::Lenient);
+        let parse = || Command::parse(black_box(line.as_bytes()), Dialect::default());
         bench.run(name, line.len(), || {
             let _ = black_box(parse());
         });

@@ -256,6 +256,24 @@ fn is_atext(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
 }
 
+/// Whether a character beyond ASCII can stand in a line of a log, a header or a terminal without
+/// ending it, hiding in it or turning it round: no control, no white space, nothing that changes
+/// the direction of what follows.
+pub(crate) fn is_safe(c: char) -> bool {
+    const DIRECTION: [(char, char); 4] = [
+        ('\u{61c}', '\u{61c}'),
+        ('\u{200e}', '\u{200f}'),
+        ('\u{202a}', '\u{202e}'),
+        ('\u{2066}', '\u{2069}'),
+    ];
+    let turns = DIRECTION.iter().any(|(first, last)| (first..=last).contains(&&c));
+    match c {
+        ' '..='~' => true,
+        '\u{feff}' => false,
+        _ => !c.is_control() && !c.is_whitespace() && !turns,
+    }
+}
+
 fn is_printable(octet: u8) -> bool {
     matches!(octet, b' '..=b'~')
 }

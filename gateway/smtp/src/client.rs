@@ -419,22 +419,11 @@ impl Session {
         parameters: &[Parameter],
     ) {
         let mut line = format!("{verb}:<{path}>");
-        for Parameter { keyword, value } in parameters {
-            if self.extensions.permit(keyword) && is_one_word(keyword, value.as_deref()) {
-                line.push(' ');
-                line.push_str(keyword);
-                if let Some(value) = value {
-                    line.push('=');
-                    line.push_str(value);
-                }
-            }
+        let permitted = parameters.iter().filter(|p| self.extensions.permit(&p.keyword));
+        for word in permitted.filter_map(Parameter::word) {
+            line.push(' ');
+            line.push_str(&word);
         }
         self.waiting.push_back(Command { stage, line });
     }
-}
-
-/// Whether a parameter is one word (RFC 5321 section 4.1.2, `esmtp-value`).
-fn is_one_word(keyword: &str, value: Option<&str>) -> bool {
-    let graphic = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b'=');
-    graphic(keyword) && !keyword.is_empty() && value.is_none_or(graphic)
 }

@@ -7,7 +7,20 @@ use std::str;
 
 use crate::address::{self, PathError};
 use crate::parameter;
-use crate::{Domain, Grammar, Mailbox, Parameter, ReversePath};
+use crate::{Domain, Grammar, Mailbox, Offers, Parameter, ReversePath};
+
+/// How commands are read at this point of a conversation.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Dialect {
+    /// How paths are read.
+    pub grammar: Grammar,
+    /// What is offered here and now: parameters of anything else are unknown.
+    pub offers: Offers,
+    /// Whether there is AUTH, which brings a parameter of MAIL.
+    pub auth: bool,
+    /// Whether the transaction is SMTPUTF8 (RFC 6531 section 3.4), so that recipients may be so.
+    pub utf8: bool,
+}
 
 /// One command.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,7 +87,8 @@ impl Command {
     /// # Errors
     ///
     /// If the line is no command; the error says what to answer.
-    pub fn parse(line: &[u8], grammar: Grammar) -> Result<Self, CommandError> {
+    pub fn parse(line: &[u8], dialect: Dialect) -> Result<Self, CommandError> {
+        let grammar = dialect.grammar;
         let (verb, argument) = split_verb(line);
         let argument = str::from_utf8(argument).map_err(|_| CommandError::NotText)?;
         // RFC 5321 section 4.1.1: white space before the CRLF is tolerated.
@@ -88,10 +102,10 @@ impl Command {
             Verb::Helo => Self::Helo(domain(argument, grammar, "HELO domain")?),
             Verb::Help => Self::Help,
             Verb::Lhlo => Self::Lhlo(domain(argument, grammar, "LHLO domain")?),
-            Verb::Mail => mail(argument, grammar)?,
+            Verb::Mail => mail(argument, dialect)?,
             Verb::Noop => Self::Noop,
             Verb::Quit => alone(Self::Quit, argument, "QUIT")?,
-            Verb::Rcpt => rcpt(argument, grammar)?,
+            Verb::Rcpt => rcpt(argument, dialect)?,
             Verb::Rset => alone(Self::Rset, argument, "RSET")?,
             Verb::Starttls => alone(Self::Starttls, argument, "STARTTLS")?,
             Verb::Unknown if is_http(verb) => return Err(CommandError::Foreign),
@@ -205,7 +219,8 @@ fn domain(text: &str, grammar: Grammar, usage: &'static str) -> Result<Domain, C
     Domain::parse(text, grammar).ok_or(CommandError::Argument(usage))
 }
 
-fn mail(argument: &str, grammar: Grammar) -> Result<Command, CommandError> {
+fn mail(argument: &str, dialect: Dialect) -> Result<Command, CommandError> {
+    let grammar = dialect.grammar;
     let argument = keyword(argument, "FROM:", grammar)
         .ok_or(CommandError::Argument("MAIL FROM:<path> [parameters]"))?;
     let (path, rest) = address::split_path(argument, grammar).map_err(|error| match error {
@@ -217,10 +232,11 @@ fn mail(argument: &str, grammar: Grammar) -> Result<Command, CommandError> {
     } else {
         ReversePath::Mailbox(Mailbox::read(path, grammar).ok_or(CommandError::ReversePath)?)
     };
-    Ok(Command::Mail { reverse_path, parameters: parameter::read(Verb::Mail, rest)? })
+    Ok(Command::Mail { reverse_path, parameters: parameter::read(Verb::Mail, rest, dialect)? })
 }
 
-fn rcpt(argument: &str, grammar: Grammar) -> Result<Command, CommandError> {
+fn rcpt(argument: &str, dialect: Dialect) -> Result<Command, CommandError> {
+    let grammar = dialect.grammar;
     let argument = keyword(argument, "TO:", grammar)
         .ok_or(CommandError::Argument("RCPT TO:<path> [parameters]"))?;
     let (path, rest) = address::split_path(argument, grammar).map_err(|error| match error {
@@ -228,7 +244,7 @@ fn rcpt(argument: &str, grammar: Grammar) -> Result<Command, CommandError> {
         PathError::Syntax => CommandError::ForwardPath,
     })?;
     let forward_path = Mailbox::read(path, grammar).ok_or(CommandError::ForwardPath)?;
-    Ok(Command::Rcpt { forward_path, parameters: parameter::read(Verb::Rcpt, rest)? })
+    Ok(Command::Rcpt { forward_path, parameters: parameter::read(Verb::Rcpt, rest, dialect)? })
 }
 
 /// `AUTH mechanism [initial-response]` (RFC 4954 section 4).
@@ -301,7 +317,11 @@ const HTTP: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Grammar::{Lenient, Strict};
+    use Grammar::Strict;
+
+    const LENIENT: Dialect =
+        Dialect { grammar: Grammar::Lenient, offers: Offers::NONE, auth: false, utf8: false };
+    const STRICT: Dialect = Dialect { grammar: Strict, ..LENIENT };
 
     fn mail_from(address: &str) -> Command {
         let reverse_path = Mailbox::parse(address).map_or(ReversePath::Null, ReversePath::Mailbox);
@@ -332,8 +352,8 @@ mod tests {
             ("VRFY bob", Command::Vrfy),
             ("QUIT", Command::Quit),
         ] {
-            assert_eq!(Command::parse(line.as_bytes(), Strict), Ok(want.clone()), "{line:?}");
-            assert_eq!(Command::parse(line.as_bytes(), Lenient), Ok(want), "{line:?}");
+            assert_eq!(Command::parse(line.as_bytes(), STRICT), Ok(want.clone()), "{line:?}");
+            assert_eq!(Command::parse(line.as_bytes(), LENIENT), Ok(want), "{line:?}");
         }
     }
 
@@ -345,8 +365,8 @@ mod tests {
             ("MAIL  FROM:<a..b@c.example>", mail_from("a..b@c.example")),
             ("RCPT TO: a@b.example", rcpt_to("a@b.example")),
         ] {
-            assert_eq!(Command::parse(line.as_bytes(), Lenient), Ok(want), "{line:?}");
-            assert!(Command::parse(line.as_bytes(), Strict).is_err(), "{line:?}");
+            assert_eq!(Command::parse(line.as_bytes(), LENIENT), Ok(want), "{line:?}");
+            assert!(Command::parse(line.as_bytes(), STRICT).is_err(), "{line:?}");
         }
     }
 
@@ -379,7 +399,7 @@ mod tests {
             (b"RCPT TO:", CommandError::ForwardPath),
         ] {
             let text = line.escape_ascii();
-            assert_eq!(Command::parse(line, Lenient), Err(want), "{text}");
+            assert_eq!(Command::parse(line, LENIENT), Err(want), "{text}");
         }
     }
 }

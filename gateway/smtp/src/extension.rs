@@ -89,23 +89,23 @@ impl Extension {
 
     /// What follows the keyword; nothing at all if the extension is not offered (now).
     fn announce(self, settings: &Settings, channel: &Channel) -> Option<String> {
-        let offered = match self {
-            Self::EightBitMime | Self::EnhancedStatusCodes | Self::Pipelining => true,
-            Self::Size => return Some(format!(" {}", settings.limits.message_octets)),
+        let is_offered = match self {
+            Self::EightBitMime | Self::EnhancedStatusCodes | Self::Pipelining | Self::Size => true,
             Self::Starttls => settings.starttls && !channel.tls,
-            Self::RequireTls => settings.offers.has(self) && channel.tls,
-            Self::BinaryMime => settings.offers.has(self) && settings.offers.has(Self::Chunking),
-            Self::Chunking
-            | Self::DeliverBy
-            | Self::Dsn
-            | Self::FutureRelease
-            | Self::Limits
-            | Self::MtPriority
-            | Self::Prdr
-            | Self::Rrvs
-            | Self::SmtpUtf8 => settings.offers.has(self),
+            _ => offered(settings, channel).has(self),
         };
-        offered.then(String::new)
+        let limits = &settings.limits;
+        is_offered.then(|| match self {
+            Self::FutureRelease => {
+                settings.future_release.as_ref().map_or_else(String::new, |most| {
+                    format!(" {} {}", most.seconds, most.until.as_str())
+                })
+            }
+            // RFC 9422 section 4.
+            Self::Limits => format!(" RCPTMAX={}", limits.recipients),
+            Self::Size => format!(" {}", limits.message_octets),
+            _ => String::new(),
+        })
     }
 }
 
@@ -114,11 +114,29 @@ impl Extension {
 pub struct Offers(u32);
 
 impl Offers {
+    /// None at all.
+    pub const NONE: Self = Self(0);
+
     /// Whether this one is offered.
     #[must_use]
     pub fn has(self, extension: Extension) -> bool {
         self.0 & 1 << extension as u32 != 0
     }
+}
+
+/// What of the settings' offers is offered on this channel.
+pub(crate) fn offered(settings: &Settings, channel: &Channel) -> Offers {
+    let mut offers = settings.offers;
+    let mut only_if = |condition: bool, extension: Extension| {
+        offers.0 &= !(u32::from(!condition) << extension as u32);
+    };
+    // RFC 8689 section 2: not in clear text.
+    only_if(channel.tls, Extension::RequireTls);
+    // RFC 3030 section 3.
+    only_if(settings.offers.has(Extension::Chunking), Extension::BinaryMime);
+    // RFC 4865 section 4.1: not without bounds.
+    only_if(settings.future_release.is_some(), Extension::FutureRelease);
+    offers
 }
 
 impl FromIterator<Extension> for Offers {

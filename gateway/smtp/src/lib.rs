@@ -29,5 +29,5 @@ pub mod xtext;
 
 pub use address::{Domain, Grammar, Mailbox, ReversePath};
 pub use extension::{Extension, Offers};
-pub use parameter::Parameter;
+pub use parameter::{DateTime, Parameter};
 pub use reply::{EnhancedStatus, Reply, ReplyError};

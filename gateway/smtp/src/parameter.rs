@@ -1,9 +1,19 @@
 //! Parameters of MAIL and RCPT (RFC 5321 section 4.1.2, `esmtp-param`).
 //!
-//! An extension that brings a parameter adds one row to `KNOWN`; what is in no row is refused
-//! with 555 (RFC 5321 section 4.1.1.11).
+//! An extension that brings a parameter adds one row to `KNOWN`; what is in no row, or belongs to
+//! an extension that is not offered, is refused with 555 (RFC 5321 section 4.1.1.11).
+//!
+//! A [`Parameter`] holds its value decoded, for those who judge; [`Parameter::word`] encodes it
+//! anew for the next server, so that nothing a client hides in an encoding becomes a command.
 
-use crate::command::{CommandError, Verb};
+mod date_time;
+mod value;
+
+use self::value::Value;
+use crate::command::{CommandError, Dialect, Verb};
+use crate::extension::Extension;
+
+pub use self::date_time::DateTime;
 
 /// One parameter: keyword in capitals, decoded value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,16 +24,55 @@ pub struct Parameter {
     pub value: Option<String>,
 }
 
+impl Parameter {
+    /// The parameter as it stands in a command: one word (RFC 5321 section 4.1.2), its value
+    /// encoded. Nothing, if that cannot be.
+    #[must_use]
+    pub fn word(&self) -> Option<String> {
+        let Self { keyword, value } = self;
+        let row = KNOWN.iter().find(|row| row.keyword == keyword);
+        let Some(value) = value else {
+            return is_keyword(keyword).then(|| keyword.clone());
+        };
+        let value = match row.and_then(|row| row.value) {
+            Some(kind) => kind.write(value),
+            None => value.clone(),
+        };
+        let fits = is_keyword(keyword) && is_value(&value) && value.is_ascii();
+        fits.then(|| format!("{keyword}={value}"))
+    }
+}
+
+/// The value of a parameter, if it is there and has one.
+#[must_use]
+pub fn value_of<'a>(parameters: &'a [Parameter], keyword: &str) -> Option<&'a str> {
+    parameters.iter().find(|parameter| parameter.keyword == keyword)?.value.as_deref()
+}
+
+/// Whether a parameter is there.
+#[must_use]
+pub fn has(parameters: &[Parameter], keyword: &str) -> bool {
+    parameters.iter().any(|parameter| parameter.keyword == keyword)
+}
+
 /// Reads what follows the path of a MAIL or RCPT.
-pub(crate) fn read(verb: Verb, text: &str) -> Result<Vec<Parameter>, CommandError> {
+pub(crate) fn read(
+    verb: Verb,
+    text: &str,
+    dialect: Dialect,
+) -> Result<Vec<Parameter>, CommandError> {
     let mut parameters: Vec<Parameter> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let parameter = read_one(verb, word)?;
+        let parameter = read_one(verb, word, dialect)?;
         // Two values for one keyword: which one would be passed on?
-        if parameters.iter().any(|earlier| earlier.keyword == parameter.keyword) {
+        if has(&parameters, &parameter.keyword) {
             return Err(CommandError::Parameter);
         }
         parameters.push(parameter);
+    }
+    // RFC 4865 section 4.2.
+    if has(&parameters, "HOLDFOR") && has(&parameters, "HOLDUNTIL") {
+        return Err(CommandError::Parameter);
     }
     Ok(parameters)
 }
@@ -32,57 +81,96 @@ pub(crate) fn read(verb: Verb, text: &str) -> Result<Vec<Parameter>, CommandErro
 struct Known {
     verb: Verb,
     keyword: &'static str,
-    value: Value,
+    needs: Needs,
+    /// None for a keyword alone.
+    value: Option<Value>,
 }
 
-/// What stands behind the `=`.
-enum Value {
-    /// `1*20DIGIT` (RFC 1870 section 3).
-    Number,
-    /// One of these, in any case.
-    OneOf(&'static [&'static str]),
+/// What must be offered for a parameter to be known.
+#[derive(Clone, Copy)]
+enum Needs {
+    /// RFC 4954 section 5: wherever there is AUTH, whether this client makes use of it or not.
+    Auth,
+    Nothing,
+    Offer(Extension),
 }
 
+/// A keyword may have several rows: each extension adds the values that it brings.
 const KNOWN: &[Known] = &[
+    // RFC 4954 section 5.
+    mail("AUTH", Needs::Auth, Some(Value::Identity)),
     // RFC 6152 section 2.
-    Known { verb: Verb::Mail, keyword: "BODY", value: Value::OneOf(&["7BIT", "8BITMIME"]) },
+    mail("BODY", Needs::Nothing, Some(Value::OneOf(&["7BIT", "8BITMIME"]))),
+    // RFC 3030 section 3.
+    mail("BODY", Needs::Offer(Extension::BinaryMime), Some(Value::OneOf(&["BINARYMIME"]))),
+    // RFC 2852 section 4.
+    mail("BY", Needs::Offer(Extension::DeliverBy), Some(Value::Time)),
+    // RFC 3461 section 4.4.
+    mail("ENVID", Needs::Offer(Extension::Dsn), Some(Value::Token)),
+    // RFC 4865 section 4.2.
+    mail("HOLDFOR", Needs::Offer(Extension::FutureRelease), Some(Value::Interval)),
+    mail("HOLDUNTIL", Needs::Offer(Extension::FutureRelease), Some(Value::Until)),
+    // RFC 6710 section 4.1.
+    mail("MT-PRIORITY", Needs::Offer(Extension::MtPriority), Some(Value::Priority)),
+    // RFC 8689 section 2.
+    mail("REQUIRETLS", Needs::Offer(Extension::RequireTls), None),
+    // RFC 3461 section 4.3.
+    mail("RET", Needs::Offer(Extension::Dsn), Some(Value::OneOf(&["FULL", "HDRS"]))),
     // RFC 1870 section 3.
-    Known { verb: Verb::Mail, keyword: "SIZE", value: Value::Number },
+    mail("SIZE", Needs::Nothing, Some(Value::Number)),
+    // RFC 6531 section 3.4.
+    mail("SMTPUTF8", Needs::Offer(Extension::SmtpUtf8), None),
+    // RFC 3461 sections 4.1 and 4.2.
+    rcpt("NOTIFY", Needs::Offer(Extension::Dsn), Some(Value::Notify)),
+    rcpt("ORCPT", Needs::Offer(Extension::Dsn), Some(Value::Original)),
+    // RFC 7293 section 3.1.
+    rcpt("RRVS", Needs::Offer(Extension::Rrvs), Some(Value::Since)),
 ];
 
-fn read_one(verb: Verb, word: &str) -> Result<Parameter, CommandError> {
+const fn mail(keyword: &'static str, needs: Needs, value: Option<Value>) -> Known {
+    Known { verb: Verb::Mail, keyword, needs, value }
+}
+
+const fn rcpt(keyword: &'static str, needs: Needs, value: Option<Value>) -> Known {
+    Known { verb: Verb::Rcpt, keyword, needs, value }
+}
+
+impl Known {
+    /// The decoded value, if `value` is one; `Some(None)` where there is to be none and is none.
+    fn read(&self, value: Option<&str>, dialect: Dialect) -> Option<Option<String>> {
+        match (self.value, value) {
+            (None, None) => Some(None),
+            (Some(kind), Some(value)) => kind.read(value, dialect).map(Some),
+            (None, Some(_)) | (Some(_), None) => None,
+        }
+    }
+}
+
+impl Needs {
+    fn are_met(self, dialect: Dialect) -> bool {
+        match self {
+            Self::Auth => dialect.auth,
+            Self::Nothing => true,
+            Self::Offer(extension) => dialect.offers.has(extension),
+        }
+    }
+}
+
+fn read_one(verb: Verb, word: &str, dialect: Dialect) -> Result<Parameter, CommandError> {
     let (keyword, value) = match word.split_once('=') {
         Some((keyword, value)) => (keyword, Some(value)),
         None => (word, None),
     };
-    let is_value = |value: &str| {
-        !value.is_empty() && value.bytes().all(|octet| matches!(octet, b'!'..=b'<' | b'>'..=b'~'))
-    };
     if !is_keyword(keyword) || !value.is_none_or(is_value) {
         return Err(CommandError::Parameter);
     }
-    let known = KNOWN
-        .iter()
-        .find(|known| known.verb == verb && known.keyword.eq_ignore_ascii_case(keyword))
-        .ok_or(CommandError::UnknownParameter)?;
-    let value = known.value.read(value).ok_or(CommandError::Parameter)?;
-    Ok(Parameter { keyword: known.keyword.to_owned(), value: Some(value) })
-}
-
-impl Value {
-    fn read(&self, value: Option<&str>) -> Option<String> {
-        let value = value?;
-        match self {
-            Self::Number => {
-                let is_number = value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit());
-                is_number.then(|| value.to_owned())
-            }
-            Self::OneOf(words) => {
-                let word = words.iter().find(|word| word.eq_ignore_ascii_case(value))?;
-                Some((*word).to_owned())
-            }
-        }
-    }
+    let is_meant = |row: &&Known| {
+        row.verb == verb && row.keyword.eq_ignore_ascii_case(keyword) && row.needs.are_met(dialect)
+    };
+    let mut rows = KNOWN.iter().filter(is_meant).peekable();
+    let known = rows.peek().ok_or(CommandError::UnknownParameter)?.keyword.to_owned();
+    let value = rows.find_map(|row| row.read(value, dialect)).ok_or(CommandError::Parameter)?;
+    Ok(Parameter { keyword: known, value })
 }
 
 /// `esmtp-keyword`.
@@ -92,45 +180,11 @@ fn is_keyword(text: &str) -> bool {
         && !text.starts_with('-')
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_that_are() {
-        let parameter = |keyword: &str, value: &str| Parameter {
-            keyword: keyword.to_owned(),
-            value: Some(value.to_owned()),
-        };
-        assert_eq!(
-            read(Verb::Mail, " size=10  Body=8bitMIME "),
-            Ok(vec![parameter("SIZE", "10"), parameter("BODY", "8BITMIME")])
-        );
-        assert_eq!(read(Verb::Mail, ""), Ok(vec![]));
-    }
-
-    #[test]
-    fn parameters_that_are_not() {
-        const UNKNOWN: CommandError = CommandError::UnknownParameter;
-        const BAD: CommandError = CommandError::Parameter;
-        for (verb, text, want) in [
-            (Verb::Mail, "RABBIT", UNKNOWN),
-            (Verb::Mail, "RABBIT=1", UNKNOWN),
-            (Verb::Rcpt, "SIZE=1", UNKNOWN),
-            (Verb::Mail, "SIZE", BAD),
-            (Verb::Mail, "SIZE=", BAD),
-            (Verb::Mail, "SIZE=-1", BAD),
-            (Verb::Mail, "SIZE=rabbit", BAD),
-            (Verb::Mail, "SIZE=123456789012345678901", BAD),
-            (Verb::Mail, "BODY=RABBIT", BAD),
-            (Verb::Mail, "BODY=BINARYMIME", BAD),
-            (Verb::Mail, "BODY=7BIT BODY=8BITMIME", BAD),
-            (Verb::Mail, "=1", BAD),
-            (Verb::Mail, "-A=1", BAD),
-            (Verb::Mail, "SIZE=1=2", BAD),
-            (Verb::Mail, "SIZE=\u{1}", BAD),
-        ] {
-            assert_eq!(read(verb, text), Err(want), "{text:?}");
-        }
-    }
+/// `esmtp-value` (RFC 5321 section 4.1.2, RFC 6531 section 3.3).
+fn is_value(text: &str) -> bool {
+    let fits = |c: char| matches!(c, '!'..='<' | '>'..='~') || !c.is_ascii();
+    !text.is_empty() && text.chars().all(fits)
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,12 +26,13 @@ use std::sync::Arc;
 
 use self::phase::{Envelope, Move, Phase};
 use self::verdict::Answer;
-use crate::command::Command;
+use crate::command::{Command, Dialect};
 use crate::lines::{LineError, Lines};
-use crate::{Mailbox, Reply};
+use crate::parameter;
+use crate::{Mailbox, Reply, extension};
 
 pub use self::channel::Channel;
-pub use self::settings::{Auth, BareNewlines, Limits, Protocol, Settings};
+pub use self::settings::{Auth, BareNewlines, FutureRelease, Limits, Protocol, Settings};
 pub use self::step::{Awaiting, Event, Step};
 pub use self::verdict::{Question, Verdict};
 pub use crate::command::Verb;
@@ -140,7 +141,9 @@ impl Session {
             Question::Hello { esmtp, .. } => self.hello(verdict.answer(), esmtp),
             // AUTH is not offered yet.
             Question::Auth(_) => {}
-            Question::Mail { .. } => self.begin(verdict.answer()),
+            Question::Mail { parameters, .. } => {
+                self.begin(verdict.answer(), parameter::has(&parameters, "SMTPUTF8"));
+            }
             Question::Rcpt { forward_path, .. } => self.add(forward_path, verdict.answer()),
             Question::Data => self.start_content(verdict.answer()),
             Question::Message => self.conclude(verdict),
@@ -202,15 +205,25 @@ impl Session {
 
     /// Reads the next line, if there is a whole one.
     fn next_command(&mut self) -> Option<Result<Command, Reply>> {
+        let dialect = self.dialect();
         let line = self.lines.next(self.settings.limits.command_octets)?;
         let verb = line.map_or(Verb::Unknown, Verb::of);
         let command = match line {
-            Ok(line) => Command::parse(line, self.settings.grammar).map_err(replies::not_a_command),
+            Ok(line) => Command::parse(line, dialect).map_err(replies::not_a_command),
             Err(LineError::Control) => Err(replies::bad_line("CR, LF or NUL inside the line")),
             Err(LineError::TooLong) => Err(replies::bad_line("line too long")),
         };
         self.events.push(Event::Command(verb));
         Some(command)
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect {
+            grammar: self.settings.grammar,
+            offers: extension::offered(&self.settings, &self.channel),
+            auth: !self.settings.auth.mechanisms.is_empty(),
+            utf8: matches!(&self.phase, Phase::Envelope(envelope) if envelope.is_utf8()),
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -261,11 +274,11 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, answer: Answer) {
+    fn begin(&mut self, answer: Answer, utf8: bool) {
         match answer {
             Answer::No(reply) => self.say(&reply),
             Answer::Yes(words) => {
-                self.phase = Phase::Envelope(Envelope::default());
+                self.phase = Phase::Envelope(Envelope::new(utf8));
                 self.say(&words.unwrap_or_else(replies::sender_ok));
             }
         }

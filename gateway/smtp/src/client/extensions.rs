@@ -49,7 +49,9 @@ impl Extensions {
     pub fn permit(&self, parameter: &str) -> bool {
         self.has(match parameter {
             "BODY" => "8BITMIME",
+            "BY" => "DELIVERBY",
             "ENVID" | "NOTIFY" | "ORCPT" | "RET" => "DSN",
+            "HOLDFOR" | "HOLDUNTIL" => "FUTURERELEASE",
             other => other,
         })
     }

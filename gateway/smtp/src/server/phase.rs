@@ -6,7 +6,8 @@ use super::replies;
 use super::settings::{Protocol, Settings};
 use super::verdict::Question;
 use crate::command::Command;
-use crate::{Mailbox, Parameter, Reply};
+use crate::parameter::value_of;
+use crate::{DateTime, Mailbox, Parameter, Reply};
 
 /// Where the conversation is.
 #[derive(Debug, Default)]
@@ -35,9 +36,19 @@ pub(super) struct Envelope {
     /// Their names, in LMTP only: SMTP gives one reply for all.
     names: Vec<Mailbox>,
     refused: bool,
+    /// Whether MAIL said SMTPUTF8.
+    utf8: bool,
 }
 
 impl Envelope {
+    pub(super) fn new(utf8: bool) -> Self {
+        Self { utf8, ..Self::default() }
+    }
+
+    pub(super) fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
     pub(super) fn accept(&mut self, recipient: Mailbox, protocol: Protocol) {
         self.accepted += 1;
         if protocol == Protocol::Lmtp {
@@ -115,6 +126,11 @@ impl Phase {
             (Self::Ready, Command::Mail { parameters, .. }) if too_large(&parameters, settings) => {
                 Move::Say(replies::too_large())
             }
+            (Self::Ready, Command::Mail { parameters, .. })
+                if is_held_too_long(&parameters, settings) =>
+            {
+                Move::Say(replies::held_too_long())
+            }
             (Self::Ready, Command::Mail { reverse_path, parameters }) => {
                 Move::Ask(Question::Mail { reverse_path, parameters })
             }
@@ -158,11 +174,17 @@ impl Phase {
 
 /// RFC 1870 section 6.1; a number that does not fit is too large, too.
 fn too_large(parameters: &[Parameter], settings: &Settings) -> bool {
-    parameters
-        .iter()
-        .filter(|parameter| parameter.keyword == "SIZE")
-        .filter_map(|parameter| parameter.value.as_ref())
-        .any(|size| {
-            size.parse().map_or(true, |octets: u64| octets > settings.limits.message_octets)
-        })
+    value_of(parameters, "SIZE").is_some_and(|size| {
+        size.parse().map_or(true, |octets: u64| octets > settings.limits.message_octets)
+    })
+}
+
+/// RFC 4865 section 4.2: beyond what EHLO has announced.
+fn is_held_too_long(parameters: &[Parameter], settings: &Settings) -> bool {
+    let Some(most) = &settings.future_release else { return false };
+    let seconds = value_of(parameters, "HOLDFOR").map(str::parse::<u32>);
+    let until = value_of(parameters, "HOLDUNTIL").map(DateTime::parse);
+    seconds.is_some_and(|seconds| seconds.map_or(true, |seconds| seconds > most.seconds))
+        || until
+            .is_some_and(|until| until.is_none_or(|until| until.seconds() > most.until.seconds()))
 }

@@ -89,6 +89,10 @@ pub(super) fn too_large() -> Reply {
     Reply::fixed(552, (5, 3, 4), "message too large")
 }
 
+pub(super) fn held_too_long() -> Reply {
+    Reply::fixed(501, (5, 5, 4), "not to be held for so long")
+}
+
 pub(super) fn too_many_hops() -> Reply {
     Reply::fixed(554, (5, 4, 6), "too many hops, this is a loop")
 }

@@ -1,7 +1,7 @@
 //! How a listener speaks.
 
 use crate::sasl::Mechanism;
-use crate::{Grammar, Offers};
+use crate::{DateTime, Grammar, Offers};
 
 /// SMTP or LMTP (RFC 2033).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Settings {
     pub bare_newlines: BareNewlines,
     /// What is offered beyond what always is.
     pub offers: Offers,
+    /// How long a message may be held; without it FUTURERELEASE is not offered.
+    pub future_release: Option<FutureRelease>,
     /// Who may authenticate, and how.
     pub auth: Auth,
     /// Bounds of what one client may do.
@@ -57,10 +59,20 @@ impl Settings {
             grammar: Grammar::default(),
             bare_newlines: BareNewlines::default(),
             offers: Offers::default(),
+            future_release: None,
             auth: Auth::default(),
             limits: Limits::default(),
         }
     }
+}
+
+/// How long a message may be held (RFC 4865 section 4.1). What is to be held longer gets 501.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FutureRelease {
+    /// Counted from now.
+    pub seconds: u32,
+    /// At the latest.
+    pub until: DateTime,
 }
 
 /// How clients authenticate (RFC 4954).

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_smtp::command::{Command, Verb};
+use portcullis_smtp::command::{Command, Dialect, Verb};
 use portcullis_smtp::server::{
     BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step, Verdict,
 };
@@ -328,8 +328,8 @@ fn verdict(choice: u8) -> Verdict {
 
 /// Parses a line by both grammars.
 pub(crate) fn command(line: &[u8]) {
-    let lenient = Command::parse(line, Grammar::Lenient);
-    let strict = Command::parse(line, Grammar::Strict);
+    let lenient = Command::parse(line, Dialect::default());
+    let strict = Command::parse(line, Dialect { grammar: Grammar::Strict, ..Dialect::default() });
     if strict.is_ok() {
         assert_eq!(strict, lenient, "what the RFC allows means the same to both");
     }
@@ -370,7 +370,7 @@ fn check_mailbox(mailbox: &Mailbox) {
     let domain = mailbox.domain().map_or_else(String::new, |domain| format!("@{domain}"));
     assert_eq!(format!("{}{domain}", mailbox.local_part()), mailbox.as_str());
     let wire = format!("RCPT TO:<{mailbox}>");
-    let read = Command::parse(wire.as_bytes(), Grammar::Lenient);
+    let read = Command::parse(wire.as_bytes(), Dialect::default());
     let want = Command::Rcpt { forward_path: mailbox.clone(), parameters: vec![] };
     assert_eq!(read, Ok(want), "means the same to the next server");
 }
