@@ -4,6 +4,7 @@
 
 mod admin;
 mod check;
+mod extensions;
 mod host;
 mod limits;
 mod listener;
@@ -118,6 +119,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("admin", Admin::KEYS),
     ("limits", Limits::KEYS),
     ("listeners[]", Listener::KEYS),
+    ("listeners[].future_release", Listener::FUTURE_RELEASE_KEYS),
     ("listeners[].limits", SessionLimits::KEYS),
     ("listeners[].timeouts", SessionTimeouts::KEYS),
     ("listeners[].tls", Listener::TLS_KEYS),

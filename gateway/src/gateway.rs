@@ -186,6 +186,8 @@ impl Parts {
                 starttls: mode == Some(TlsMode::Starttls),
                 grammar: listener.address_syntax,
                 bare_newlines: listener.bare_newlines,
+                offers: listener.extensions,
+                future_release: listener.future_release.clone(),
                 limits: Limits {
                     command_octets: listener.limits.command_octets,
                     message_octets: listener.limits.message_octets,

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use portcullis_smtp::Grammar;
-use portcullis_smtp::server::{BareNewlines, Protocol};
+use portcullis_smtp::server::{BareNewlines, FutureRelease, Protocol};
+use portcullis_smtp::{Grammar, Offers};
 
 use super::mistake::Place;
-use super::names;
 use super::section::{Reader, Section, Text};
 use super::session::{SessionLimits, SessionTimeouts};
 use super::tree::Node;
 use super::upstream::PROTOCOLS;
+use super::{extensions, names};
 
 /// One address where mail comes in.
 #[derive(Clone, Debug)]
@@ -34,6 +34,10 @@ pub struct Listener {
     pub address_syntax: Grammar,
     /// What happens to a CR or LF that stands alone in content.
     pub bare_newlines: BareNewlines,
+    /// What is offered beyond what always is.
+    pub extensions: Offers,
+    /// How long a message may be held, where FUTURERELEASE is offered.
+    pub future_release: Option<FutureRelease>,
     /// Bounds of one session.
     pub limits: SessionLimits,
     /// Deadlines of one session.
@@ -77,6 +81,8 @@ impl Listener {
         "address",
         "address_syntax",
         "bare_newlines",
+        "extensions",
+        "future_release",
         "limits",
         "name",
         "plugins",
@@ -86,6 +92,7 @@ impl Listener {
         "tls",
         "upstream",
     ];
+    pub(super) const FUTURE_RELEASE_KEYS: &'static [&'static str] = extensions::FUTURE_RELEASE_KEYS;
     pub(super) const TLS_KEYS: &'static [&'static str] = &["certificate", "key", "mode"];
 
     /// A listener, if it can be told what it is called and where it is.
@@ -105,6 +112,7 @@ impl Listener {
             let text = section.text(key)?;
             Some(section.known_name("upstream", text, known.upstreams))
         };
+        let extensions = extensions::read(&section, protocol);
         let limits = section.section("limits", SessionLimits::KEYS);
         let timeouts = section.section("timeouts", SessionTimeouts::KEYS);
         Some(Self {
@@ -114,6 +122,8 @@ impl Listener {
             quarantine: upstream("quarantine"),
             address_syntax: section.choice("address_syntax", GRAMMARS).unwrap_or_default(),
             bare_newlines: section.choice("bare_newlines", NEWLINES).unwrap_or_default(),
+            future_release: extensions::future_release(&section, extensions),
+            extensions,
             limits: SessionLimits::read(&limits, known.limits),
             timeouts: SessionTimeouts::read(&timeouts, known.timeouts),
             place: given.map(|text| reader.place(text.mark)).unwrap_or_default(),
