@@ -16,6 +16,7 @@ help:
 	@echo 'make lint                rustfmt, clippy, cargo doc; nothing may complain'
 	@echo 'make conformance         plays the conformance cases against the gateway'
 	@echo 'make conformance-server  the gateway that they are played against, in the foreground'
+	@echo 'make fuzz                every fuzz target, 30 seconds each; FUZZ=600 for longer'
 	@echo 'make bench               benchmarks of the protocol, and what a hop costs beside its peers'
 
 # make demo DEMO=--once ends by itself.
@@ -58,6 +59,10 @@ lint:
 	$(CARGO) clippy --locked --manifest-path $(SDK)/template/Cargo.toml --all-targets -- -D warnings
 	$(CARGO) fmt --check --manifest-path plugins/Cargo.toml --all
 	$(CARGO) clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
+
+.PHONY: fuzz
+fuzz:
+	gateway/smtp/fuzz/run.sh $(FUZZ)
 
 .PHONY: conformance
 conformance: build
