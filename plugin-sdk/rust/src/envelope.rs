@@ -2,13 +2,28 @@
 
 use std::net::IpAddr;
 
-use crate::{Recipient, Session, Transaction};
+use crate::{Forwarded, Recipient, Session, Transaction};
 
 impl Session {
     /// The client's address; an IPv4 address even where the socket calls it `::ffff:192.0.2.1`. None
     /// for a client of a Unix socket.
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.client_address().parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    }
+}
+
+impl Default for Forwarded {
+    /// A proxy that said nothing.
+    fn default() -> Self {
+        Self {
+            name: None,
+            address: None,
+            port: None,
+            protocol: None,
+            helo: None,
+            identity: None,
+            source: None,
+        }
     }
 }
 

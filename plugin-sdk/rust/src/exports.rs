@@ -36,6 +36,18 @@ pub mod on_helo {
     pub use self::exports::smtp::filter::on_helo::*;
 }
 
+pub mod on_auth {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package portcullis:plugin; world on-auth { export smtp:filter/on-auth@0.1.0; }",
+        with: { "smtp:filter/types@0.1.0": crate::bindings::smtp::filter::types },
+        pub_export_macro: true,
+        export_macro_name: "export_on_auth",
+    });
+
+    pub use self::exports::smtp::filter::on_auth::*;
+}
+
 pub mod on_mail {
     wit_bindgen::generate!({
         path: "../wit",

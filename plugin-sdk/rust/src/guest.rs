@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use crate::bindings::smtp::filter::log;
 use crate::exports::lifecycle::Subscription;
-use crate::{Plugin, Question, Verdict};
+use crate::exports::on_auth;
+use crate::{Authentication, Credentials, Plugin, Question, Session, Verdict};
 
 /// Where a plugin lives between `configure` and its hooks.
 #[derive(Debug)]
@@ -30,6 +31,20 @@ impl<P: Plugin> Slot<P> {
         let mut plugin = self.0.borrow_mut();
         let plugin = plugin.as_mut().expect("the gateway configures a plugin before any hook");
         plugin.ask(question)
+    }
+
+    /// Asks the plugin who a client is.
+    pub fn authenticate(&self, session: &Session, given: on_auth::Credentials) -> on_auth::Answer {
+        let on_auth::Credentials { mechanism, user, authorization, secret } = given;
+        let credentials = Credentials { mechanism, user, authorization, secret };
+        let mut plugin = self.0.borrow_mut();
+        let plugin = plugin.as_mut().expect("the gateway configures a plugin before any hook");
+        match plugin.authenticate(session, &credentials) {
+            Authentication::Next => on_auth::Answer::Next,
+            Authentication::Authenticated(identity) => on_auth::Answer::Authenticated(identity),
+            Authentication::Refused(reply) => on_auth::Answer::Refused(reply),
+            Authentication::Unavailable(reply) => on_auth::Answer::Unavailable(reply),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Message, Recipient, Session, Transaction, Verdict};
+use crate::{Authentication, Credentials, Message, Recipient, Session, Transaction, Verdict};
 
 /// A step of the conversation at which plugins are asked.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -11,6 +11,8 @@ pub enum Hook {
     Connect,
     /// HELO, EHLO or LHLO.
     Helo,
+    /// AUTH.
+    Auth,
     /// MAIL FROM.
     Mail,
     /// RCPT TO, once for each recipient.
@@ -28,6 +30,7 @@ impl fmt::Display for Hook {
         out.write_str(match self {
             Self::Connect => "connect",
             Self::Helo => "helo",
+            Self::Auth => "auth",
             Self::Mail => "mail",
             Self::Rcpt => "rcpt",
             Self::Data => "data",
@@ -37,7 +40,8 @@ impl fmt::Display for Hook {
     }
 }
 
-/// What a hook is asked, with all that it may look at.
+/// What a hook is asked, with all that it may look at. What `auth` is asked is
+/// [`Plugin::authenticate`].
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// May this client talk to us?
@@ -70,4 +74,10 @@ pub trait Plugin: Sized {
 
     /// Asks the hook that is written for this question; `next` if none is.
     fn ask(&mut self, question: Question<'_>) -> Verdict;
+
+    /// Asks the hook `auth`, if it is written; `next` if it is not.
+    fn authenticate(&mut self, session: &Session, credentials: &Credentials) -> Authentication {
+        let _ = (session, credentials);
+        Authentication::Next
+    }
 }

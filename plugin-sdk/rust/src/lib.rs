@@ -31,6 +31,7 @@
 //! | `fn skip(&self) -> Vec<Hook>` | right after `configure` | |
 //! | `fn connect(…) -> Verdict` | a client has connected | `&Session` |
 //! | `fn helo(…) -> Verdict` | HELO, EHLO, LHLO | `&Session`, the name as `&str` |
+//! | `fn auth(…) -> Authentication` | AUTH | `&Session`, `&Credentials` |
 //! | `fn mail(…) -> Verdict` | MAIL FROM | `&Session`, `&Transaction` |
 //! | `fn rcpt(…) -> Verdict` | each RCPT TO | `&Session`, `&Transaction`, `&Recipient` |
 //! | `fn data(…) -> Verdict` | DATA, before the 354 | `&Session`, `&Transaction` |
@@ -38,7 +39,7 @@
 //! | `fn message(…) -> Verdict` | the message is complete | `&Session`, `&Transaction`, `&Message` |
 //!
 //! A hook takes `&self` or `&mut self` and then whatever it wants of the last column, in any order.
-//! Instead of a `Verdict` it may return `Result<Verdict, E>`: an error is this plugin's failure, as
+//! Instead of an answer it may return `Result<Verdict, E>` (`Result<Authentication, E>`): an error is this plugin's failure, as
 //! a panic is. All other functions belong into another `impl` block; a name that is no hook is a
 //! compile error, not a plugin that is never asked.
 //!
@@ -55,8 +56,9 @@
 //! # Tests
 //!
 //! On any other target than wasm nothing is exported, and [`Session`], [`Transaction`],
-//! [`Recipient`] and [`Message`] can be made up; see [`testing`].
+//! [`Credentials`], [`Recipient`] and [`Message`] can be made up; see [`testing`].
 
+mod authentication;
 #[doc(hidden)]
 pub mod bindings;
 mod content;
@@ -81,8 +83,9 @@ mod verdict;
 
 pub use portcullis_plugin_macros::plugin;
 
+pub use self::authentication::{Authentication, Credentials};
 pub use self::bindings::smtp::filter::types::{
-    EditError, Parameter, Recipient, Reply, TlsInfo, Verdict,
+    EditError, Forwarded, Parameter, Recipient, Reply, TlsInfo, Verdict,
 };
 #[cfg(target_family = "wasm")]
 pub use self::bindings::smtp::filter::types::{Message, Reader, Session, Transaction, Writer};

@@ -1,7 +1,7 @@
 //! Tests of a plugin without a gateway and without wasm.
 //!
-//! `Session::fake()`, `Transaction::fake()`, `Recipient::fake(…)` and `Message::fake(…)` stand in
-//! for what the gateway shows; `with_…` sets them up. Edits are staged as in the gateway: reading
+//! `Session::fake()`, `Credentials::fake(…)`, `Transaction::fake()`, `Recipient::fake(…)` and
+//! `Message::fake(…)` stand in for what the gateway shows; `with_…` sets them up. Edits are staged as in the gateway: reading
 //! shows what was there before, [`Transaction::edits`] and [`Message::edited`] what would come of
 //! it. No grant is given unless the test gives it. When an edit comes too early or too late in the
 //! transaction is the one thing that only the gateway checks.

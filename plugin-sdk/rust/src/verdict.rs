@@ -54,23 +54,24 @@ impl Reply {
     }
 }
 
-/// What a hook may return: a [`Verdict`], or a `Result` whose error is this plugin's failure.
+/// What a hook may return: a [`Verdict`] (for `auth` an [`Authentication`](crate::Authentication)),
+/// or a `Result` whose error is this plugin's failure.
 ///
 /// A failure is a panic: it is logged, staged edits are forgotten, and the gateway answers as the
 /// configuration's `on_failure` says.
-pub trait Answer {
-    /// The verdict; panics if there is none.
-    fn verdict(self) -> Verdict;
+pub trait Answer<A> {
+    /// The answer; panics if there is none.
+    fn answer(self) -> A;
 }
 
-impl Answer for Verdict {
-    fn verdict(self) -> Verdict {
+impl<A> Answer<A> for A {
+    fn answer(self) -> A {
         self
     }
 }
 
-impl<E: fmt::Display> Answer for Result<Verdict, E> {
-    fn verdict(self) -> Verdict {
+impl<A, E: fmt::Display> Answer<A> for Result<A, E> {
+    fn answer(self) -> A {
         self.unwrap_or_else(|error| panic!("{error}"))
     }
 }

@@ -20,17 +20,19 @@ pub(crate) struct Hook {
 enum Subject {
     Session,
     Name,
+    Credentials,
     Transaction,
     Recipient,
     Message,
 }
 
-use Subject::{Message, Name, Recipient, Session, Transaction};
+use Subject::{Credentials, Message, Name, Recipient, Session, Transaction};
 
 /// In the order of the conversation.
-pub(crate) const HOOKS: [Hook; 7] = [
+pub(crate) const HOOKS: [Hook; 8] = [
     hook("connect", "Connect", "on_connect", "export_on_connect", &[Session]),
     hook("helo", "Helo", "on_helo", "export_on_helo", &[Session, Name]),
+    hook("auth", "Auth", "on_auth", "export_on_auth", &[Session, Credentials]),
     hook("mail", "Mail", "on_mail", "export_on_mail", &[Session, Transaction]),
     hook("rcpt", "Rcpt", "on_rcpt", "export_on_rcpt", &[Session, Transaction, Recipient]),
     hook("data", "Data", "on_data", "export_on_data", &[Session, Transaction]),
@@ -59,6 +61,7 @@ impl Hook {
         let parameters = self.sees.iter().map(|subject| match subject {
             Session => quote!(session: &sdk::Session),
             Name => quote!(name: ::std::string::String),
+            Credentials => quote!(credentials: sdk::exports::on_auth::Credentials),
             Transaction => quote!(transaction: &sdk::Transaction),
             Recipient => quote!(recipient: sdk::Recipient),
             Message => quote!(message: &sdk::Message),
@@ -72,6 +75,7 @@ impl Hook {
         let subjects = self.sees.iter().map(|subject| match subject {
             Session => quote!(session),
             Name => quote!(&name),
+            Credentials => quote!(&credentials),
             Transaction => quote!(transaction),
             Recipient => quote!(&recipient),
             Message => quote!(message),
@@ -79,25 +83,50 @@ impl Hook {
         quote!(sdk::Question::#variant(#(#subjects),*))
     }
 
-    /// From the question to the author's method, which takes what it wants in the order that it
-    /// wants.
+    /// Whether it answers who a client is, and not with a verdict.
+    pub(crate) fn authenticates(&self) -> bool {
+        self.sees.contains(&Credentials)
+    }
+
+    /// From the question to the author's method.
     pub(crate) fn arm(&self, signature: &Signature) -> syn::Result<TokenStream> {
-        check_receiver(signature)?;
-        if matches!(signature.output, ReturnType::Default) {
-            return Err(Error::new_spanned(signature, "a hook answers with a `Verdict`"));
-        }
-        let inputs = signature.inputs.iter().skip(1);
-        let wanted =
-            inputs.map(|input| self.argument(input)).collect::<syn::Result<Vec<Subject>>>()?;
+        let wanted = self.wanted(signature)?;
         let pattern = self
             .sees
             .iter()
             .map(|subject| if wanted.contains(subject) { subject.binding() } else { quote!(_) });
-        let arguments = wanted.iter().map(|subject| subject.binding());
-        let (variant, method) = (self.variant(), &signature.ident);
+        let (variant, call) = (self.variant(), call(signature, &wanted));
+        Ok(quote!(sdk::Question::#variant(#(#pattern),*) => #call,))
+    }
+
+    /// The method that asks the author's `auth`.
+    pub(crate) fn authenticate(&self, signature: &Signature) -> syn::Result<TokenStream> {
+        let wanted = self.wanted(signature)?;
+        let unused = self.sees.iter().filter(|subject| !wanted.contains(subject));
+        let unused = unused.map(|subject| subject.binding());
+        let call = call(signature, &wanted);
         Ok(quote! {
-            sdk::Question::#variant(#(#pattern),*) => sdk::Answer::verdict(self.#method(#(#arguments),*)),
+            fn authenticate(
+                &mut self,
+                session: &sdk::Session,
+                credentials: &sdk::Credentials,
+            ) -> sdk::Authentication {
+                #(let _ = #unused;)*
+                #call
+            }
         })
+    }
+
+    /// What the author's method takes: of what the hook sees what it wants, in the order that it
+    /// wants.
+    fn wanted(&self, signature: &Signature) -> syn::Result<Vec<Subject>> {
+        check_receiver(signature)?;
+        if matches!(signature.output, ReturnType::Default) {
+            let answer = if self.authenticates() { "an `Authentication`" } else { "a `Verdict`" };
+            let message = format!("`{}` answers with {answer}", self.method);
+            return Err(Error::new_spanned(signature, message));
+        }
+        signature.inputs.iter().skip(1).map(|input| self.argument(input)).collect()
     }
 
     /// The variant of `Hook` and of `Question`.
@@ -117,11 +146,18 @@ impl Hook {
     }
 }
 
+fn call(signature: &Signature, wanted: &[Subject]) -> TokenStream {
+    let arguments = wanted.iter().map(|subject| subject.binding());
+    let method = &signature.ident;
+    quote!(sdk::Answer::answer(self.#method(#(#arguments),*)))
+}
+
 impl Subject {
     fn binding(self) -> TokenStream {
         match self {
             Session => quote!(session),
             Name => quote!(name),
+            Credentials => quote!(credentials),
             Transaction => quote!(transaction),
             Recipient => quote!(recipient),
             Message => quote!(message),
@@ -132,6 +168,7 @@ impl Subject {
         match self {
             Session => "`&Session`",
             Name => "the name as `&str`",
+            Credentials => "`&Credentials`",
             Transaction => "`&Transaction`",
             Recipient => "`&Recipient`",
             Message => "`&Message`",
@@ -159,6 +196,7 @@ fn subject(input: &FnArg) -> Option<Subject> {
     [
         ("Session", Session),
         ("str", Name),
+        ("Credentials", Credentials),
         ("Transaction", Transaction),
         ("Recipient", Recipient),
         ("Message", Message),

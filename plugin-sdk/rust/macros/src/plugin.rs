@@ -78,7 +78,7 @@ fn names() -> String {
 /// `impl Plugin`: what the gateway's glue and native tests need to know, on every target.
 fn describe(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
     let hooks = methods.hooks.iter().map(|(hook, _)| hook.variant());
-    let ask = ask(methods)?;
+    let (ask, authenticate) = (ask(methods)?, authenticate(methods)?);
     let configure = match methods.configure {
         Some(signature) => {
             let settings = settings_type(signature)?;
@@ -114,6 +114,8 @@ fn describe(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
             fn ask(&mut self, question: sdk::Question<'_>) -> sdk::Verdict {
                 #ask
             }
+
+            #authenticate
         }
     })
 }
@@ -122,10 +124,24 @@ fn ask(methods: &Methods<'_>) -> syn::Result<TokenStream> {
     let arms = methods
         .hooks
         .iter()
+        .filter(|(hook, _)| !hook.authenticates())
         .map(|(hook, signature)| hook.arm(signature))
         .collect::<syn::Result<Vec<_>>>()?;
-    let others = (arms.len() < HOOKS.len()).then(|| quote!(_ => sdk::Verdict::Next,));
+    if arms.is_empty() {
+        return Ok(quote! {
+            let _ = question;
+            sdk::Verdict::Next
+        });
+    }
+    let all = HOOKS.iter().filter(|hook| !hook.authenticates()).count();
+    let others = (arms.len() < all).then(|| quote!(_ => sdk::Verdict::Next,));
     Ok(quote!(match question { #(#arms)* #others }))
+}
+
+/// None where the plugin has no such hook: the trait answers for it.
+fn authenticate(methods: &Methods<'_>) -> syn::Result<Option<TokenStream>> {
+    let auth = methods.hooks.iter().find(|(hook, _)| hook.authenticates());
+    auth.map(|(hook, signature)| hook.authenticate(signature)).transpose()
 }
 
 fn settings_type(signature: &Signature) -> syn::Result<&Type> {
@@ -168,13 +184,19 @@ fn exports(plugin: &Type, methods: &Methods<'_>) -> TokenStream {
 }
 
 fn export(hook: &Hook) -> TokenStream {
-    let (parameters, question) = (hook.parameters(), hook.question());
+    let parameters = hook.parameters();
+    let (answer, ask) = if hook.authenticates() {
+        (quote!(sdk::exports::on_auth::Answer), quote!(authenticate(session, credentials)))
+    } else {
+        let question = hook.question();
+        (quote!(sdk::Verdict), quote!(ask(#question)))
+    };
     let module = Ident::new(hook.module, Span::call_site());
     let export = Ident::new(hook.export, Span::call_site());
     quote! {
         impl sdk::exports::#module::Guest for Exports {
-            fn handle(#parameters) -> sdk::Verdict {
-                PLUGIN.with(|slot| slot.ask(#question))
+            fn handle(#parameters) -> #answer {
+                PLUGIN.with(|slot| slot.#ask)
             }
         }
         sdk::exports::#module::#export!(Exports with_types_in sdk::exports::#module);
@@ -208,7 +230,12 @@ mod tests {
             ),
             (quote!(impl A { fn rcpt() -> Verdict {} }), "`rcpt` takes `&self` or `&mut self`"),
             (quote!(impl A { fn rcpt(self) -> Verdict {} }), "`rcpt` takes `&self` or `&mut self`"),
-            (quote!(impl A { fn rcpt(&self) {} }), "a hook answers with a `Verdict`"),
+            (quote!(impl A { fn rcpt(&self) {} }), "`rcpt` answers with a `Verdict`"),
+            (quote!(impl A { fn auth(&self) {} }), "`auth` answers with an `Authentication`"),
+            (
+                quote!(impl A { fn auth(&self, name: &str) -> Authentication {} }),
+                "`auth` can look at `&Session`, `&Credentials`",
+            ),
             (
                 quote!(impl A { fn mail(&self, to: &Recipient) -> Verdict {} }),
                 "`mail` can look at `&Session`, `&Transaction`",

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::{EditError, TlsInfo};
+use crate::{Credentials, EditError, Forwarded, TlsInfo};
 
 /// One connection of one client.
 #[derive(Clone, Debug)]
@@ -12,9 +12,13 @@ pub struct Session {
     listener: String,
     client_address: String,
     client_port: u16,
+    client_name: Option<String>,
     helo: Option<String>,
     esmtp: bool,
     tls: Option<TlsInfo>,
+    user: Option<String>,
+    mechanism: Option<String>,
+    forwarded: Option<Forwarded>,
     saved: RefCell<Option<Vec<u8>>>,
     notes: RefCell<BTreeMap<String, String>>,
 }
@@ -27,9 +31,13 @@ impl Session {
             listener: "mx".to_owned(),
             client_address: "192.0.2.1".to_owned(),
             client_port: 49_152,
+            client_name: None,
             helo: None,
             esmtp: true,
             tls: None,
+            user: None,
+            mechanism: None,
+            forwarded: None,
             saved: RefCell::new(None),
             notes: RefCell::new(BTreeMap::new()),
         }
@@ -38,6 +46,12 @@ impl Session {
     /// Another client address.
     pub fn with_client(mut self, address: &str) -> Self {
         self.client_address = address.to_owned();
+        self
+    }
+
+    /// A trusted proxy said that this is the client's host name.
+    pub fn with_client_name(mut self, name: &str) -> Self {
+        self.client_name = Some(name.to_owned());
         self
     }
 
@@ -56,6 +70,18 @@ impl Session {
     /// Inside TLS.
     pub fn with_tls(mut self, tls: TlsInfo) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// The client is authenticated as this identity, by PLAIN.
+    pub fn with_user(mut self, identity: &str) -> Self {
+        (self.user, self.mechanism) = (Some(identity.to_owned()), Some("PLAIN".to_owned()));
+        self
+    }
+
+    /// A trusted proxy said this of the client that its mail came from.
+    pub fn with_forwarded(mut self, forwarded: Forwarded) -> Self {
+        self.forwarded = Some(forwarded);
         self
     }
 
@@ -85,6 +111,11 @@ impl Session {
         self.client_port
     }
 
+    /// The client's host name, where a trusted proxy said it (XCLIENT NAME).
+    pub fn client_name(&self) -> Option<String> {
+        self.client_name.clone()
+    }
+
     /// The name that the client gave, once it has said hello.
     pub fn helo(&self) -> Option<String> {
         self.helo.clone()
@@ -98,6 +129,21 @@ impl Session {
     /// The TLS session, if there is one.
     pub fn tls(&self) -> Option<TlsInfo> {
         self.tls.clone()
+    }
+
+    /// The identity that AUTH established.
+    pub fn user(&self) -> Option<String> {
+        self.user.clone()
+    }
+
+    /// The SASL mechanism by which it did.
+    pub fn mechanism(&self) -> Option<String> {
+        self.mechanism.clone()
+    }
+
+    /// What a trusted proxy said of the client that its mail came from (XFORWARD).
+    pub fn forwarded(&self) -> Option<Forwarded> {
+        self.forwarded.clone()
     }
 
     /// Bytes that this plugin saved in this session, on any earlier hook.
@@ -128,6 +174,32 @@ impl Session {
         }
         notes.insert(format!("test.{key}"), value.to_owned());
         Ok(())
+    }
+}
+
+impl Credentials {
+    /// A client that says by PLAIN that it is this user; the secret is not shown.
+    pub fn fake(user: &str) -> Self {
+        let (mechanism, user) = ("PLAIN".to_owned(), user.to_owned());
+        Self { mechanism, user, authorization: None, secret: None }
+    }
+
+    /// By another mechanism.
+    pub fn with_mechanism(mut self, name: &str) -> Self {
+        self.mechanism = name.to_owned();
+        self
+    }
+
+    /// It wants to act as somebody else.
+    pub fn with_authorization(mut self, name: &str) -> Self {
+        self.authorization = Some(name.to_owned());
+        self
+    }
+
+    /// The plugin is granted to see this secret.
+    pub fn with_secret(mut self, secret: &str) -> Self {
+        self.secret = Some(secret.to_owned());
+        self
     }
 }
 
