@@ -91,9 +91,10 @@ esac
 [ "$toolchain" = rustup ] || work=$work/$toolchain
 mkdir -p "$out"
 # shellcheck disable=SC2086 # a list
-build $target $bundled misbehave
+build $target $bundled misbehave porter
 for name in $bundled; do install $target "$name" "$name"; done
 install $target misbehave test-misbehave
+install $target porter test-porter
 
 # The same plugin as a component of its own, which imports WASI. Only tests want it, and Debian has
 # no such target.

@@ -10,6 +10,8 @@ mod text;
 
 #[path = "plugins/answers.rs"]
 mod answers;
+#[path = "plugins/authentication.rs"]
+mod authentication;
 #[path = "plugins/built.rs"]
 mod built;
 #[path = "plugins/edits.rs"]

@@ -3,13 +3,15 @@
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 
+use portcullis::config::Grant;
 use portcullis::policy::{Hook, Opinion};
+use portcullis_smtp::sasl::Secret;
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::house::{House, built, call};
+use crate::house::{House, built, call, credentials};
 use crate::text;
 
 /// Keeps what is logged on this thread.
@@ -103,6 +105,38 @@ async fn plugins_that_are_built_can_be_frozen_and_name_where_they_panic() {
         let failure = plugin.copy().call(call(Hook::Mail)).await.unwrap_err();
         assert!(failure.detail.contains("misbehave"), "{failure}");
         assert!(!log.with("told to panic").is_empty(), "{:?}", log.lines.lock().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_in_no_line_and_no_reply_whatever_a_plugin_says() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let house = House::new();
+    for wasm in ["test-misbehave", "test-component"].into_iter().filter_map(built) {
+        let settings = json!({ "mode": "leak-secret", "when": { "hook": "auth" } });
+        let plugin = house
+            .load_with(&wasm, |plugin| {
+                plugin.settings = settings;
+                plugin.grants = vec![Grant::AuthSecret];
+            })
+            .await;
+        for secret in ["open sesame", "e", "\u{1b}[31m\u{202e}", "a\\\"b"] {
+            let mut call = call(Hook::Auth);
+            let mut credentials = credentials();
+            credentials.secret = Secret::Password(secret.to_owned());
+            call.credentials = Some(Arc::new(credentials));
+            match plugin.copy().call(call).await.map(|answer| answer.opinion) {
+                Ok(Opinion::Reject(reply)) => {
+                    assert_eq!(reply.to_string(), "535 5.7.8 not authenticated");
+                }
+                other => assert!(!format!("{other:?}").contains("[31m"), "{other:?}"),
+            }
+        }
+        assert!(log.with("in a field").is_empty() && log.with("sesame").is_empty());
+        assert!(
+            log.with("\\u{1b}").is_empty() && log.with("it holds the client's secret").len() >= 8
+        );
     }
 }
 

@@ -101,6 +101,15 @@ pub(crate) fn reply(at: u32, verdict: Verdict, code: u16, text: &str) -> String 
     data(at, &octets)
 }
 
+/// Wasm text that puts an answer to credentials at `at`: the client is this identity.
+pub(crate) fn identity(at: u32, identity: &str) -> String {
+    let mut octets = vec![1, 0, 0, 0];
+    octets.extend((at + 12).to_le_bytes());
+    octets.extend((identity.len() as u32).to_le_bytes());
+    octets.extend(identity.as_bytes());
+    data(at, &octets)
+}
+
 /// Wasm text that puts octets at `at`.
 pub(crate) fn data(at: u32, octets: &[u8]) -> String {
     let escaped: String = octets.iter().map(|octet| format!("\\{octet:02x}")).collect();

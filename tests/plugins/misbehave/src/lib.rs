@@ -3,7 +3,9 @@
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use portcullis_plugin::{EditError, Hook, Message, Transaction, Verdict, log, plugin};
+use portcullis_plugin::{
+    Authentication, Credentials, EditError, Hook, Message, Reply, Transaction, Verdict, log, plugin,
+};
 use serde::Deserialize;
 
 /// The plugin is its settings.
@@ -29,14 +31,22 @@ enum Mode {
     Abort,
     /// Refuses with CR LF and a reply of its own making in the text.
     Crlf,
+    /// Authenticates clients as somebody with a line feed in the name.
+    ControlIdentity,
     /// Allocates until it may not.
     EatMemory,
     /// Tries all edits, and refuses if one of them is let through.
     Edit,
+    /// Authenticates clients as nobody.
+    EmptyIdentity,
     /// `configure` gives an error.
     FailConfigure,
     /// Writes 10,000 lines of 10 KiB.
     FloodLog,
+    /// Says the client's secret wherever it can, and then refuses the client.
+    LeakSecret,
+    /// Authenticates clients as somebody with a name of 256 octets.
+    LongIdentity,
     /// Takes for ever.
     Loop,
     /// `configure` takes for ever.
@@ -53,6 +63,8 @@ enum Mode {
     Trap,
     /// `configure` panics.
     TrapConfigure,
+    /// Authenticates whoever comes, as whom they want to be.
+    Vouch,
     /// Refuses with 200.
     WrongClass,
 }
@@ -71,6 +83,7 @@ struct When {
 enum Place {
     Connect,
     Helo,
+    Auth,
     Mail,
     Rcpt,
     Data,
@@ -87,7 +100,7 @@ impl Misbehave {
             Mode::TrapConfigure => panic!("configured to panic"),
             _ => {}
         }
-        let early = matches!(settings.when.hook, Place::Connect | Place::Helo);
+        let early = matches!(settings.when.hook, Place::Connect | Place::Helo | Place::Auth);
         if early && settings.when.sender.is_some() {
             return Err("when.sender: there is no sender before the hook `mail`".to_owned());
         }
@@ -104,6 +117,20 @@ impl Misbehave {
 
     fn helo(&mut self) -> Verdict {
         self.act(None, None)
+    }
+
+    fn auth(&mut self, credentials: &Credentials) -> Authentication {
+        match self.mode {
+            Mode::ControlIdentity => Authentication::authenticated("ann\nbob"),
+            Mode::EmptyIdentity => Authentication::authenticated(""),
+            Mode::LeakSecret => leak(credentials.secret.as_deref().unwrap_or_default()),
+            Mode::LongIdentity => Authentication::authenticated("x".repeat(256)),
+            Mode::Vouch => Authentication::authenticated(&credentials.user),
+            _ => match self.act(None, None) {
+                Verdict::Reject(reply) => Authentication::Refused(reply),
+                _ => Authentication::Next,
+            },
+        }
     }
 
     fn mail(&mut self, transaction: &Transaction) -> Verdict {
@@ -127,9 +154,10 @@ impl Misbehave {
     }
 }
 
-const PLACES: [(Place, Hook); 7] = [
+const PLACES: [(Place, Hook); 8] = [
     (Place::Connect, Hook::Connect),
     (Place::Helo, Hook::Helo),
+    (Place::Auth, Hook::Auth),
     (Place::Mail, Hook::Mail),
     (Place::Rcpt, Hook::Rcpt),
     (Place::Data, Hook::Data),
@@ -166,6 +194,11 @@ impl Misbehave {
             Mode::Trap => panic!("told to panic"),
             Mode::WrongClass => refuse(200, "no, but the code says yes"),
             Mode::FailConfigure | Mode::LoopConfigure | Mode::TrapConfigure => Verdict::Next,
+            Mode::ControlIdentity
+            | Mode::EmptyIdentity
+            | Mode::LeakSecret
+            | Mode::LongIdentity
+            | Mode::Vouch => Verdict::Next,
         }
     }
 
@@ -184,6 +217,13 @@ impl Misbehave {
 
 fn refuse(code: u16, text: &str) -> Verdict {
     Verdict::reject(code, "5.7.1", text)
+}
+
+fn leak(secret: &str) -> Authentication {
+    log::error(secret, &[("secret", secret)]);
+    log::error("in a field", &[("the secret is", &format!("<{secret}>"))]);
+    println!("printed: {secret}");
+    Authentication::Refused(Reply::new(535, "5.7.8", format!("it is not {secret}")))
 }
 
 fn turn_for_ever() -> ! {
