@@ -10,6 +10,7 @@ use tracing::{error, warn};
 use crate::config::{self, LogFormat};
 use crate::demo;
 use crate::gateway::{self, Gateway, StartError};
+use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format};
@@ -77,17 +78,25 @@ impl std::str::FromStr for SinkAddress {
 }
 
 impl Arguments {
-    /// Does what was asked. The exit code is 0, 1 (it went wrong), or 2 (the configuration).
-    pub async fn execute(self) -> ExitCode {
+    /// Does what was asked, with the sockets that were passed to the process. The exit code is 0, 1
+    /// (it went wrong), or 2 (the configuration).
+    pub async fn execute(self, passed: Passed) -> ExitCode {
         match self.command {
-            Command::Run { config, sink, sink_refuse } => run(config, sink, sink_refuse).await,
+            Command::Run { config, sink, sink_refuse } => {
+                run(config, passed, sink, sink_refuse).await
+            }
             Command::Check { config } => check(config).await,
             Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
         }
     }
 }
 
-async fn run(file: PathBuf, sinks: Vec<SinkAddress>, refuse: Vec<String>) -> ExitCode {
+async fn run(
+    file: PathBuf,
+    passed: Passed,
+    sinks: Vec<SinkAddress>,
+    refuse: Vec<String>,
+) -> ExitCode {
     let config = match config::load(&file) {
         Ok(config) => config,
         Err(mistakes) => return unfit(&mistakes.into()),
@@ -122,7 +131,7 @@ async fn run(file: PathBuf, sinks: Vec<SinkAddress>, refuse: Vec<String>) -> Exi
         error!(%cause, "cannot catch signals");
         return ExitCode::FAILURE;
     }
-    match Gateway::start(config, shutdown).await {
+    match Gateway::start(config, passed, shutdown).await {
         Ok(gateway) => {
             gateway.run().await;
             ExitCode::SUCCESS

@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads a file and tells all of its [`Mistakes`] at once, each with its place.
 
+mod address;
 mod admin;
 mod check;
 mod extensions;
@@ -26,6 +27,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use address::{ListenerAddress, UnixSocket};
 pub use admin::Admin;
 pub use limits::Limits;
 pub use listener::{Listener, ListenerTls, TlsMode};

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config;
 use crate::gateway::{Gateway, StartError};
+use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use paint::{Colour, Paint};
@@ -53,7 +54,7 @@ pub async fn run(options: &Options, shutdown: Shutdown) -> Result<bool, DemoErro
     let config = config::load(&file).map_err(StartError::from)?;
 
     println!("{}", paint.in_colour(Colour::Bold, "Portcullis: plugins are being compiled ..."));
-    let gateway = Gateway::start(config, shutdown.clone()).await?;
+    let gateway = Gateway::start(config, Passed::default(), shutdown.clone()).await?;
     let addresses = gateway.addresses()?;
     let serving = tokio::spawn(gateway.run());
 

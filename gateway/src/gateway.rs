@@ -1,5 +1,7 @@
 //! Builds every part from a configuration, starts them, and stops them in order.
 
+mod supervisor;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +18,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Readiness};
 use crate::config::{self, Config, Mistakes, Place, TlsMode};
 use crate::connection::Terms;
-use crate::listener::{Listener, Permits};
+use crate::listener::{Listener, Passed, Permits};
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
 use crate::pipeline::House;
@@ -59,9 +61,9 @@ pub struct Gateway {
 /// Where a gateway listens.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// The first listener.
+    /// The first listener that has an IP address.
     pub smtp: SocketAddr,
-    /// All listeners, by name.
+    /// All that have one, by name.
     pub listeners: Vec<(String, SocketAddr)>,
     /// Metrics and health.
     pub admin: Option<SocketAddr>,
@@ -75,8 +77,8 @@ pub enum StartError {
     Bind {
         /// The listener's name.
         name: String,
-        /// The address.
-        address: SocketAddr,
+        /// The address, as the configuration has it.
+        address: String,
         /// What the system says.
         #[source]
         source: io::Error,
@@ -207,16 +209,24 @@ impl Parts {
 }
 
 impl Gateway {
-    /// Prepares everything, then opens the sockets.
+    /// Prepares everything, then opens the sockets, or takes those that were passed.
     ///
     /// # Errors
     ///
     /// Why nothing was started.
-    pub async fn start(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
-        Self::open(Parts::prepare(config).await?, shutdown).await
+    pub async fn start(
+        config: Config,
+        passed: Passed,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        Self::open(Parts::prepare(config).await?, passed, shutdown).await
     }
 
-    async fn open(mut parts: Parts, shutdown: Shutdown) -> Result<Self, StartError> {
+    async fn open(
+        mut parts: Parts,
+        mut passed: Passed,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
         let limits = &parts.config.limits;
         let permits = Permits::new(limits.connections, limits.connections_per_address);
         let certificates = std::mem::take(&mut parts.certificates);
@@ -226,22 +236,29 @@ impl Gateway {
             (0..count).map(|_| Arc::new(parts.upstreams.share(count))).collect();
         let mut listeners = Vec::new();
         for (listener, certificate) in parts.config.listeners.iter().zip(certificates) {
-            let (name, address) = (listener.name.clone(), listener.address);
+            let (name, address) = (listener.name.clone(), &listener.address);
             let terms = parts.terms(listener, certificate);
-            let bound = Listener::bind(address, count, terms, permits.clone())
-                .map_err(|source| StartError::Bind { name: name.clone(), address, source })?;
+            let bound = Listener::bind(address, count, &mut passed, terms, permits.clone());
+            let bound = bound.map_err(|source| StartError::Bind {
+                name: name.clone(),
+                address: address.to_string(),
+                source,
+            })?;
             let houses =
                 upstreams.iter().map(|upstreams| Arc::new(parts.house(listener, upstreams)));
             listeners.push((name, bound, houses.collect()));
         }
         let admin = match parts.config.admin.address {
             Some(address) => {
-                let name = "admin".to_owned();
                 let bound = TcpListener::bind(address).await;
+                let (name, address) = ("admin".to_owned(), address.to_string());
                 Some(bound.map_err(|source| StartError::Bind { name, address, source })?)
             }
             None => None,
         };
+        for name in passed.left() {
+            warn!(name, "a socket was passed that no listener asks for");
+        }
         let readiness = Readiness::new();
         readiness.hold(STARTING);
         let deadline = parts.config.shutdown_deadline;
@@ -255,10 +272,9 @@ impl Gateway {
     ///
     /// If the system does not say.
     pub fn addresses(&self) -> io::Result<Addresses> {
-        let mut listeners = Vec::new();
-        for (name, listener, _) in &self.listeners {
-            listeners.push((name.clone(), listener.address()?));
-        }
+        let address =
+            |(name, listener, _): &(String, Listener, _)| Some((name.clone(), listener.address()?));
+        let listeners: Vec<_> = self.listeners.iter().filter_map(address).collect();
         let smtp = listeners.first().map(|(_, address)| *address).ok_or(io::ErrorKind::NotFound)?;
         let admin = self.admin.as_ref().map(TcpListener::local_addr).transpose()?;
         Ok(Addresses { smtp, listeners, admin })
@@ -267,14 +283,16 @@ impl Gateway {
     /// Serves until the shutdown, then lets transactions in flight end.
     pub async fn run(self) {
         for (name, listener, _) in &self.listeners {
-            if let Ok(address) = listener.address() {
-                info!(listener = name, %address, "listening");
+            for address in listener.places() {
+                info!(listener = name, address, "listening");
             }
         }
         let mut accepting = JoinSet::new();
         for (_, listener, houses) in self.listeners {
-            for (runtime, acceptor) in self.workers.runtimes().zip(listener.acceptors(houses)) {
-                accepting.spawn_on(acceptor.run(self.shutdown.clone()), runtime);
+            for (runtime, acceptors) in self.workers.runtimes().zip(listener.acceptors(houses)) {
+                for acceptor in acceptors {
+                    accepting.spawn_on(acceptor.run(self.shutdown.clone()), runtime);
+                }
             }
         }
         let readiness = self.readiness;
@@ -283,8 +301,10 @@ impl Gateway {
             serving.spawn(admin::serve(admin, self.metrics, readiness.clone()));
         }
         readiness.clear(STARTING);
+        supervisor::ready();
         self.shutdown.watcher().begun().await;
         readiness.hold(DRAINING);
+        supervisor::stopping();
         info!("shutting down: listeners close, transactions in flight end");
         while let Some(ended) = accepting.join_next().await {
             if let Ok(Err(cause)) = ended {

@@ -1,5 +1,7 @@
 //! Accepts connections, takes a permit for each, and spawns the conversation.
 
+mod file;
+mod passed;
 mod permits;
 mod socket;
 
@@ -11,68 +13,94 @@ use std::time::{Duration, SystemTime};
 
 use tracing::{Instrument, debug, error_span, warn};
 
+use crate::config::ListenerAddress;
 use crate::connection::{self, Terms, Transport};
 use crate::message::{ClientAddress, SessionFacts};
 use crate::metrics::{ListenerMetrics, Refused};
 use crate::pipeline::{House, Pipeline};
 use crate::shutdown::Shutdown;
+use file::SocketFile;
 use socket::Bound;
 
+pub use passed::Passed;
 pub use permits::{Permit, Permits};
 
-/// One bound address.
+/// One listener's sockets, bound.
 #[derive(Debug)]
 pub struct Listener {
-    /// One socket for each worker.
-    sockets: Vec<Bound>,
+    /// For each worker.
+    sockets: Vec<Vec<Bound>>,
+    /// Removed when nobody accepts from it any more.
+    file: Option<Arc<SocketFile>>,
     terms: Arc<Terms>,
     permits: Arc<Permits>,
 }
 
 impl Listener {
-    /// Binds the address, once for each of so many workers.
+    /// Binds the address for so many workers, or takes what was passed.
     ///
     /// # Errors
     ///
-    /// If it is in use, not this machine's, or not allowed.
+    /// If it is in use, not this machine's, not allowed, or not passed.
     pub fn bind(
-        address: SocketAddr,
+        address: &ListenerAddress,
         workers: usize,
+        passed: &mut Passed,
         terms: Terms,
         permits: Arc<Permits>,
     ) -> io::Result<Self> {
-        let sockets = socket::bind_ip(address, workers)?;
-        Ok(Self { sockets, terms: Arc::new(terms), permits })
+        let (sockets, file) = match address {
+            ListenerAddress::Ip(address) => {
+                let sockets = socket::bind_ip(*address, workers)?;
+                (sockets.into_iter().map(|socket| vec![socket]).collect(), None)
+            }
+            ListenerAddress::Unix(at) => {
+                let (socket, file) = file::bind(at)?;
+                (shared(&[socket], workers)?, Some(Arc::new(file)))
+            }
+            ListenerAddress::Systemd(name) => (shared(&passed.take(name)?, workers)?, None),
+        };
+        Ok(Self { sockets, file, terms: Arc::new(terms), permits })
     }
 
-    /// Where it listens; the port is the real one also where 0 was asked for.
-    ///
-    /// # Errors
-    ///
-    /// If the system does not say.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        match self.sockets.first() {
-            Some(Bound::Tcp(socket)) => socket.local_addr(),
-            Some(Bound::Unix(_)) | None => Err(io::ErrorKind::NotFound.into()),
-        }
+    /// Where it listens; the port is the real one also where 0 was asked for. None without an IP
+    /// address.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.sockets.first()?.iter().find_map(Bound::ip)
     }
 
-    /// What each worker is to run: one acceptor with each of these houses.
-    pub fn acceptors(self, houses: Vec<Arc<House>>) -> impl Iterator<Item = Acceptor> {
-        let (terms, permits) = (self.terms, self.permits);
-        self.sockets.into_iter().zip(houses).map(move |(socket, house)| Acceptor {
-            socket,
-            terms: terms.clone(),
-            house,
-            permits: permits.clone(),
+    /// Everywhere it listens, to be read by people.
+    pub fn places(&self) -> impl Iterator<Item = String> {
+        self.sockets.first().into_iter().flatten().map(ToString::to_string)
+    }
+
+    /// What each worker is to run: an acceptor for each of its sockets, with its house.
+    pub fn acceptors(self, houses: Vec<Arc<House>>) -> impl Iterator<Item = Vec<Acceptor>> {
+        let (file, terms, permits) = (self.file, self.terms, self.permits);
+        self.sockets.into_iter().zip(houses).map(move |(sockets, house)| {
+            let acceptor = |socket| Acceptor {
+                socket,
+                _file: file.clone(),
+                terms: terms.clone(),
+                house: house.clone(),
+                permits: permits.clone(),
+            };
+            sockets.into_iter().map(acceptor).collect()
         })
     }
+}
+
+/// The same sockets for each worker: only those of an IP port can the kernel share out.
+fn shared(sockets: &[Bound], workers: usize) -> io::Result<Vec<Vec<Bound>>> {
+    (0..workers).map(|_| sockets.iter().map(Bound::another).collect()).collect()
 }
 
 /// Accepts the connections of one listener on one worker.
 #[derive(Debug)]
 pub struct Acceptor {
     socket: Bound,
+    _file: Option<Arc<SocketFile>>,
     terms: Arc<Terms>,
     house: Arc<House>,
     permits: Arc<Permits>,

@@ -6,15 +6,18 @@ use std::time::Duration;
 use clap::Parser;
 use mimalloc::MiMalloc;
 use portcullis::cli::Arguments;
+use portcullis::listener::Passed;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Before there are threads: it changes the environment.
+    let passed = Passed::from_environment();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
-            let code = runtime.block_on(arguments.execute());
+            let code = runtime.block_on(arguments.execute(passed));
             // A name that is being resolved keeps its thread for as long as the system likes.
             runtime.shutdown_timeout(STRAGGLERS);
             code

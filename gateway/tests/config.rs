@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis::config::{self, Config, KEYS, Mistake, Mistakes, OnFailure, Severity};
+use portcullis::config::{
+    self, Config, KEYS, ListenerAddress, Mistake, Mistakes, OnFailure, Severity,
+};
 
 /// The root of the repository.
 fn root() -> PathBuf {
@@ -285,7 +287,7 @@ fn the_conformance_configuration_serves_every_profile() {
     let listeners: Vec<_> = config
         .listeners
         .iter()
-        .map(|listener| (listener.name.as_str(), listener.address.port()))
+        .map(|listener| (listener.name.as_str(), listener.address.port().unwrap()))
         .collect();
     let expected = [
         ("plain", 12025),
@@ -339,6 +341,36 @@ admin: {address: \"0.0.0.0:9925\"}
     );
     assert!(config.warnings.iter().all(|warning| warning.severity == Severity::Warning));
     assert_eq!(config.plugins[0].on_failure, OnFailure::Accept);
+}
+
+#[test]
+fn who_may_connect_to_a_socket_is_looked_at() {
+    let text = "\
+hostname: mx.example.org
+listeners:
+  - {name: net, address: \"127.0.0.1:2525\", socket_mode: 0600}
+  - {name: local, address: \"unix:lmtp.sock\", socket_mode: 0666, socket_group: 0}
+  - {name: passed, address: \"systemd:smtp\", socket_group: 0}
+upstreams:
+  next: {address: \"unix:lmtp.sock\"}
+default_upstream: next
+plugins: [{name: filter, file: files/filter.wasm}]
+";
+    let path = root().join("gateway/tests/bad_configs/sockets.yaml");
+    let config = config::parse(&path, text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let warnings: Vec<_> = config.warnings.iter().map(summary).collect();
+    assert_eq!(
+        warnings,
+        [
+            "3:44: \"socket_mode\" does nothing here: it is for Unix sockets",
+            "4:59: every user of this machine can send mail through this socket",
+            "5:45: \"socket_group\" does nothing here: it is for Unix sockets",
+            "7:3: the upstream \"next\" is the listener \"local\"",
+        ]
+    );
+    let ListenerAddress::Unix(socket) = &config.listeners[1].address else { panic!("a socket") };
+    assert_eq!(socket.path, root().join("gateway/tests/bad_configs/lmtp.sock"));
+    assert_eq!((socket.mode, socket.group), (0o666, Some(0)));
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const OWNERS: &[(&str, &[&str])] = &[
     ("admin", &["http_body_util", "hyper", "hyper_util"]),
     ("config", &["serde_yaml"]),
+    ("gateway", &["sd_notify"]),
+    ("listener", &["listenfd"]),
     ("metrics", &["prometheus"]),
     ("plugins", &["wasi_preview1_component_adapter_provider", "wasmtime", "wit_component"]),
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::config;
 use portcullis::gateway::{Addresses, Gateway};
+use portcullis::listener::Passed;
 use portcullis::shutdown::Shutdown;
 use portcullis::sink::Sink;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
@@ -50,7 +51,7 @@ shutdown: {{ deadline: 5s }}
         );
         let config = config::parse(Path::new("hostile.yaml"), text).unwrap();
         let shutdown = Shutdown::new();
-        let gateway = Gateway::start(config, shutdown.clone()).await.unwrap();
+        let gateway = Gateway::start(config, Passed::default(), shutdown.clone()).await.unwrap();
         let addresses = gateway.addresses().unwrap();
         let serving = tokio::spawn(gateway.run());
         Self { sink, addresses, shutdown, serving }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::listener;
+use super::address;
 use super::mistake::Place;
 use super::section::Section;
 
@@ -28,7 +28,7 @@ impl Admin {
         if given.text == "none" {
             return Self { address: None, place };
         }
-        let address = listener::read_address(reader, given);
+        let address = address::read_ip(reader, given, ADDRESS_HELP);
         if address.is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
             let text = "whoever reaches this address reads the metrics: there is no password";
             let help = "listen at 127.0.0.1, or behind a firewall";
@@ -37,3 +37,5 @@ impl Admin {
         Self { address, place }
     }
 }
+
+const ADDRESS_HELP: &str = "an IP address and a port, such as 127.0.0.1:9925";

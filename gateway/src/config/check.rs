@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use portcullis_smtp::server::Protocol;
 
 use super::section::{Entry, Section};
-use super::{Config, Grant, Listener, Place, Route, UpstreamAddress, quantity};
+use super::{Config, Grant, Listener, ListenerAddress, Place, Route, UpstreamAddress, quantity};
 
 /// Checks a configuration as a whole.
 pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
@@ -21,16 +21,32 @@ pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'
 
 /// Nobody can listen twice at an address.
 fn addresses(config: &Config, section: &Section<'_>) {
-    let admin = config.admin.address.map(|address| (address, &config.admin.place, "admin"));
+    let admin = config.admin.address.map(ListenerAddress::Ip);
+    let admin = admin.map(|address| (address, &config.admin.place, "admin"));
     let listeners = config.listeners.iter();
-    let listeners = listeners.map(|listener| (listener.address, &listener.place, &*listener.name));
-    let mut seen: Vec<(SocketAddr, &Place, &str)> = Vec::new();
+    let listeners =
+        listeners.map(|listener| (listener.address.clone(), &listener.place, &*listener.name));
+    let mut seen: Vec<(ListenerAddress, &Place, &str)> = Vec::new();
     for (address, place, name) in listeners.chain(admin) {
-        if let Some((other, _, earlier)) = seen.iter().find(|(seen, ..)| overlap(*seen, address)) {
+        if let Some((other, _, earlier)) = seen.iter().find(|(seen, ..)| same(seen, &address)) {
             let text = format!("\"{earlier}\" listens at {other} already");
-            section.reader.error_at(place, text, Some("every listener needs a port of its own"));
+            let help = match address {
+                ListenerAddress::Ip(_) => "every listener needs a port of its own",
+                ListenerAddress::Unix(_) | ListenerAddress::Systemd(_) => {
+                    "every listener needs a socket of its own"
+                }
+            };
+            section.reader.error_at(place, text, Some(help));
         }
         seen.push((address, place, name));
+    }
+}
+
+fn same(a: &ListenerAddress, b: &ListenerAddress) -> bool {
+    match (a, b) {
+        (ListenerAddress::Ip(a), ListenerAddress::Ip(b)) => overlap(*a, *b),
+        (ListenerAddress::Unix(a), ListenerAddress::Unix(b)) => a.path == b.path,
+        (a, b) => a == b,
     }
 }
 
@@ -131,18 +147,7 @@ fn unused(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
 /// An upstream that is the gateway itself.
 fn loops(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
     for (name, upstream) in &config.upstreams {
-        let UpstreamAddress::Tcp { host, port } = &upstream.address else { continue };
-        let here = |listener: &&Listener| {
-            let ip: Option<IpAddr> = match host.as_str() {
-                "localhost" => Some([127, 0, 0, 1].into()),
-                host => host.parse().ok(),
-            };
-            let address = listener.address;
-            let same = ip.is_some_and(|ip| {
-                ip == address.ip() || address.ip().is_unspecified() && ip.is_loopback()
-            });
-            address.port() == *port && same
-        };
+        let here = |listener: &&Listener| is_here(&upstream.address, &listener.address);
         if let Some(listener) = config.listeners.iter().find(here) {
             let text = format!("the upstream \"{name}\" is the listener \"{}\"", listener.name);
             let help = match listener.protocol {
@@ -153,5 +158,22 @@ fn loops(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
             let mark = entry.map_or(section.mark, |entry| entry.key.mark);
             section.reader.warn(mark, text, Some(help));
         }
+    }
+}
+
+fn is_here(upstream: &UpstreamAddress, listener: &ListenerAddress) -> bool {
+    match (upstream, listener) {
+        (UpstreamAddress::Tcp { host, port }, ListenerAddress::Ip(address)) => {
+            let ip: Option<IpAddr> = match host.as_str() {
+                "localhost" => Some([127, 0, 0, 1].into()),
+                host => host.parse().ok(),
+            };
+            let same = ip.is_some_and(|ip| {
+                ip == address.ip() || address.ip().is_unspecified() && ip.is_loopback()
+            });
+            address.port() == *port && same
+        }
+        (UpstreamAddress::Unix(path), ListenerAddress::Unix(socket)) => *path == socket.path,
+        _ => false,
     }
 }

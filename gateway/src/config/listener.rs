@@ -1,13 +1,13 @@
 //! Where mail comes in.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_smtp::server::{BareNewlines, FutureRelease, Protocol};
 use portcullis_smtp::{Grammar, Offers};
 
+use super::address::ListenerAddress;
 use super::mistake::Place;
-use super::section::{Reader, Section, Text};
+use super::section::{Reader, Section};
 use super::session::{SessionLimits, SessionTimeouts};
 use super::tree::Node;
 use super::upstream::PROTOCOLS;
@@ -19,7 +19,7 @@ pub struct Listener {
     /// In logs, metrics and the plugins' eyes.
     pub name: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: ListenerAddress,
     /// SMTP or LMTP.
     pub protocol: Protocol,
     /// Certificate and when TLS starts; none is clear text only.
@@ -88,6 +88,8 @@ impl Listener {
         "plugins",
         "protocol",
         "quarantine",
+        "socket_group",
+        "socket_mode",
         "timeouts",
         "tls",
         "upstream",
@@ -99,14 +101,14 @@ impl Listener {
     pub(super) fn read(reader: &Reader<'_>, node: &Node, known: &Known<'_>) -> Option<Self> {
         let section = Section::of(reader, "a listener", node, Self::KEYS);
         let name = names::name(&section);
-        let given = section.required("address", ADDRESS_HELP);
-        let address = given.and_then(|text| read_address(reader, text));
+        let given = section.entry("address");
+        let address = ListenerAddress::read(&section);
         let protocol = section.choice("protocol", PROTOCOLS).unwrap_or_default();
         if let (Some(given), Protocol::Lmtp, Some(25)) =
-            (given, protocol, address.map(|address| address.port()))
+            (given, protocol, address.as_ref().and_then(ListenerAddress::port))
         {
             let help = "port 24 is LMTP's own";
-            reader.error(given.mark, "RFC 2033 section 5 forbids LMTP on port 25", Some(help));
+            reader.error(given.node.mark, "RFC 2033 section 5 forbids LMTP on port 25", Some(help));
         }
         let upstream = |key| {
             let text = section.text(key)?;
@@ -115,8 +117,13 @@ impl Listener {
         let extensions = extensions::read(&section, protocol);
         let limits = section.section("limits", SessionLimits::KEYS);
         let timeouts = section.section("timeouts", SessionTimeouts::KEYS);
+        let tls = read_tls(&section);
+        if matches!(address, Some(ListenerAddress::Unix(_))) && section.entry("tls").is_some() {
+            let text = "there is no TLS over a Unix socket";
+            reader.error(section.mark_of("tls"), text, Some("leave \"tls\" out"));
+        }
         Some(Self {
-            tls: read_tls(&section),
+            tls,
             plugins: plugins(&section, known.plugins),
             upstream: upstream("upstream"),
             quarantine: upstream("quarantine"),
@@ -126,7 +133,7 @@ impl Listener {
             extensions,
             limits: SessionLimits::read(&limits, known.limits),
             timeouts: SessionTimeouts::read(&timeouts, known.timeouts),
-            place: given.map(|text| reader.place(text.mark)).unwrap_or_default(),
+            place: given.map(|entry| reader.place(entry.node.mark)).unwrap_or_default(),
             protocol,
             name: name?,
             address: address?,
@@ -179,30 +186,6 @@ fn warn_if_readable_by_all(tls: &Section<'_>, key: &Path) {
         tls.reader.warn(tls.mark_of("key"), text, Some(&help));
     }
 }
-
-/// Reads an IP address and a port.
-pub(super) fn read_address(
-    reader: &Reader<'_>,
-    Text { text, mark }: Text<'_>,
-) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let help = match text.rsplit_once(':') {
-        _ if text.parse::<u16>().is_ok() => format!("did you mean \"127.0.0.1:{text}\"?"),
-        _ if text.parse::<std::net::Ipv6Addr>().is_ok() => format!("did you mean \"[{text}]:25\"?"),
-        _ if text.parse::<std::net::Ipv4Addr>().is_ok() => format!("did you mean \"{text}:25\"?"),
-        Some(("localhost", port)) => format!("did you mean \"127.0.0.1:{port}\"?"),
-        Some(("" | "*", port)) => {
-            format!("did you mean \"[::]:{port}\" (every address) or \"127.0.0.1:{port}\"?")
-        }
-        _ => ADDRESS_HELP.to_owned(),
-    };
-    reader.error(mark, format!("\"{text}\" is no address to listen at"), Some(&help));
-    None
-}
-
-const ADDRESS_HELP: &str = "an IP address and a port, such as 192.0.2.1:25 or [::]:25";
 
 const GRAMMARS: &[(&str, Grammar)] = &[("lenient", Grammar::Lenient), ("strict", Grammar::Strict)];
 

@@ -1,5 +1,6 @@
 //! The sockets that connections come from.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -32,6 +33,29 @@ impl Bound {
             Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
             Self::Unix(socket) => Self::Unix(socket.try_clone()?),
         })
+    }
+
+    /// Its IP address, if it has one.
+    pub(super) fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unix = match self {
+            Self::Tcp(socket) => {
+                return socket.local_addr().map_or(Ok(()), |address| address.fmt(f));
+            }
+            Self::Unix(socket) => socket.local_addr().ok(),
+        };
+        match unix.as_ref().and_then(|address| address.as_pathname()) {
+            Some(path) => write!(f, "unix:{}", path.display()),
+            None => f.write_str("unix"),
+        }
     }
 }
 
