@@ -245,6 +245,7 @@ impl Socket {
         for event in session.take_events() {
             match event {
                 Event::Command(verb) => terms.metrics.command(verb),
+                Event::Limited(limit) => terms.metrics.limited(limit),
                 Event::Reply(code) => {
                     terms.metrics.reply(code);
                     last = Some(code);

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Readiness};
-use crate::config::{self, Config, Mistakes, Place, TlsMode};
+use crate::config::{self, Config, Mistakes, Place, SessionLimits, TlsMode};
 use crate::connection::Terms;
 use crate::listener::{Listener, Passed, Permits};
 use crate::message::Budget;
@@ -190,13 +190,8 @@ impl Parts {
                 bare_newlines: listener.bare_newlines,
                 offers: listener.extensions,
                 future_release: listener.future_release.clone(),
-                limits: Limits {
-                    command_octets: listener.limits.command_octets,
-                    message_octets: listener.limits.message_octets,
-                    recipients: listener.limits.recipients,
-                    errors: listener.limits.errors,
-                    received_hops: listener.limits.received_hops,
-                },
+                pipelining: listener.pipelining,
+                limits: session_limits(&listener.limits),
                 ..Settings::new(&self.config.hostname)
             }),
             timeouts: listener.timeouts.clone(),
@@ -205,6 +200,23 @@ impl Parts {
             implicit_tls: mode == Some(TlsMode::Implicit),
             metrics: self.metrics.listener(&listener.name),
         }
+    }
+}
+
+fn session_limits(limits: &SessionLimits) -> Limits {
+    Limits {
+        command_octets: limits.command_octets,
+        parameter_octets: limits.parameter_octets,
+        message_octets: limits.message_octets,
+        header_octets: limits.header_octets as u64,
+        header_fields: limits.header_fields,
+        recipients: limits.recipients,
+        refused_recipients: limits.refused_recipients,
+        transactions: limits.transactions,
+        errors: limits.errors,
+        unknown_commands: limits.unknown_commands,
+        idle_commands: limits.idle_commands,
+        received_hops: limits.received_hops,
     }
 }
 

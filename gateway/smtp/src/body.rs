@@ -12,7 +12,7 @@
 //! only such a line loses its dot. What comes out holds no CR or LF but in CRLF, and no line that
 //! begins with NUL: to a server that leaves NULs out, `NUL . CRLF` is the end.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
 /// Finds the end, drops the dots that the client stuffed, and normalizes bare newlines.
 #[derive(Debug, Default)]
@@ -127,63 +127,6 @@ impl State {
     }
 }
 
-/// Counts the Received fields of a header section (RFC 5321 section 6.3).
-///
-/// Is fed with decoded content in pieces of any size.
-#[derive(Debug, Default)]
-pub(crate) struct Hops {
-    seen: usize,
-    place: Place,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// In the header section, this many octets of the line fit `Received:`.
-    Name(usize),
-    /// In the header section, in a line that is of no interest any more.
-    Line,
-    /// Behind the empty line.
-    Body,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self::Name(0)
-    }
-}
-
-impl Hops {
-    /// Reads on; gives how many fields were seen so far.
-    pub(crate) fn count(&mut self, mut octets: &[u8]) -> usize {
-        while let Some((&octet, rest)) = octets.split_first() {
-            match self.place {
-                Place::Body => break,
-                Place::Line => {
-                    let Some(end) = memchr(b'\n', octets) else { break };
-                    octets = &octets[end + 1..];
-                    self.place = Place::Name(0);
-                }
-                Place::Name(0) if octet == b'\r' => self.place = Place::Body,
-                Place::Name(n) => {
-                    if !octet.eq_ignore_ascii_case(&RECEIVED[n]) {
-                        self.place = Place::Line;
-                        continue;
-                    }
-                    octets = rest;
-                    self.place = Place::Name(n + 1);
-                    if n + 1 == RECEIVED.len() {
-                        self.seen += 1;
-                        self.place = Place::Line;
-                    }
-                }
-            }
-        }
-        self.seen
-    }
-}
-
-const RECEIVED: &[u8] = b"received:";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,15 +182,5 @@ mod tests {
                 assert_eq!(decode(&[head, tail]), want, "cut at {cut}: {}", wire.escape_ascii());
             }
         }
-    }
-
-    #[test]
-    fn hops_are_counted_in_the_header_section_only() {
-        let message = b"Received: a\r\n\tReceived: folded\r\nRECEIVED:b\r\nReceive: no\r\n\
-            Subject: Received: no\r\nReceived : no\r\nreceived: c\r\n\r\nReceived: body\r\n";
-        assert_eq!(Hops::default().count(message), 3);
-        let mut hops = Hops::default();
-        assert_eq!(message.chunks(1).map(|octet| hops.count(octet)).last(), Some(3));
-        assert_eq!(Hops::default().count(b""), 0);
     }
 }

@@ -121,6 +121,25 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether a client has to wait for the answer before it says more, pipelining or not (RFC 2920
+    /// section 3.1, RFC 3207 section 4, RFC 4954 section 4).
+    pub(crate) fn ends_group(&self) -> bool {
+        matches!(
+            self,
+            Self::Auth { .. }
+                | Self::Data
+                | Self::Ehlo(_)
+                | Self::Expn
+                | Self::Helo(_)
+                | Self::Lhlo(_)
+                | Self::Noop
+                | Self::Starttls
+                | Self::Vrfy
+        )
+    }
+}
+
 /// The commands, for metrics.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(missing_docs, reason = "the verbs of RFC 5321 and RFC 2033 speak for themselves")]

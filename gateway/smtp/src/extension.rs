@@ -102,7 +102,9 @@ impl Extension {
                 })
             }
             // RFC 9422 section 4.
-            Self::Limits => format!(" RCPTMAX={}", limits.recipients),
+            Self::Limits => {
+                format!(" MAILMAX={} RCPTMAX={}", limits.transactions, limits.recipients)
+            }
             Self::Size => format!(" {}", limits.message_octets),
             _ => String::new(),
         })

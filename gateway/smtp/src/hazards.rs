@@ -14,6 +14,10 @@
 //! | a verdict that changes the protocol's state | a hook's 354 to MAIL makes the client send content as commands | `server/verdict.rs`: a yes is said in 2xx only |
 //! | cross-protocol requests (ALPACA class) | a browser posts an HTML form whose lines are commands | `command.rs`: the first line of HTTP ends the conversation |
 //! | endless lines | a line without an end is kept in memory | `lines.rs`: bounded, swallowed, refused at its end |
-//! | endless mistakes | a client that probes for ever | `server.rs`: 421 after [`Limits::errors`](crate::server::Limits::errors) |
-//! | loops | two servers send a message to each other | `body.rs` counts Received fields |
+//! | endless mistakes | a client that probes for ever | `server.rs`: 421 after [`Limits::errors`](crate::server::Limits::errors), sooner after [`Limits::unknown_commands`](crate::server::Limits::unknown_commands) |
+//! | endless idling | a client that says NOOP, RSET, EHLO for ever holds its place | `server.rs`: 421 after [`Limits::idle_commands`](crate::server::Limits::idle_commands) without a message |
+//! | address harvesting | a client asks by RCPT which addresses there are | `server.rs`: 421 after [`Limits::refused_recipients`](crate::server::Limits::refused_recipients) |
+//! | content before the 354 | a client that does not wait sends content behind a DATA that is refused, and lines in it are run as commands | they are run, as what they are by RFC 5321; the first few that are no commands end the conversation (`unknown_commands`). [`Pipelining::Refuse`](crate::server::Pipelining::Refuse) ends it before the first |
+//! | loops | two servers send a message to each other | `header.rs` counts Received fields |
+//! | header sections that cost | 64,000 empty fields, or one without an end, for whoever reads them next | `header.rs` counts octets and fields |
 //! | numbers that wrap | SIZE=2^64+1 is one octet | `server/phase.rs`: what does not fit is too large |

@@ -18,6 +18,7 @@ pub mod client;
 pub mod command;
 pub mod extension;
 pub mod hazards;
+mod header;
 mod lines;
 pub mod parameter;
 pub mod proxy;

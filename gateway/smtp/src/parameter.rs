@@ -25,6 +25,11 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Its length as `keyword=value`, decoded.
+    pub(crate) fn octets(&self) -> usize {
+        self.keyword.len() + self.value.as_ref().map_or(0, |value| value.len() + 1)
+    }
+
     /// The parameter as it stands in a command: one word (RFC 5321 section 4.1.2), its value
     /// encoded. Nothing, if that cannot be.
     #[must_use]

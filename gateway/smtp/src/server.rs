@@ -13,6 +13,7 @@
 
 mod channel;
 mod intake;
+mod limit;
 mod phase;
 mod replies;
 mod settings;
@@ -24,15 +25,19 @@ mod verdict;
 use std::mem;
 use std::sync::Arc;
 
+use self::limit::Counts;
 use self::phase::{Envelope, Move, Phase};
 use self::verdict::Answer;
-use crate::command::{Command, Dialect};
+use crate::command::{Command, CommandError, Dialect};
 use crate::lines::{LineError, Lines};
 use crate::parameter;
 use crate::{Mailbox, Reply, extension};
 
 pub use self::channel::Channel;
-pub use self::settings::{Auth, BareNewlines, FutureRelease, Limits, Protocol, Settings};
+pub use self::limit::Limit;
+pub use self::settings::{
+    Auth, BareNewlines, FutureRelease, Limits, Pipelining, Protocol, Settings,
+};
 pub use self::step::{Awaiting, Event, Step};
 pub use self::verdict::{Question, Verdict};
 pub use crate::command::Verb;
@@ -45,7 +50,9 @@ pub struct Session {
     settings: Arc<Settings>,
     channel: Channel,
     phase: Phase,
-    errors: u32,
+    counts: Counts,
+    /// PIPELINING was announced.
+    may_pipeline: bool,
     lines: Lines,
     /// The question that policy has not answered yet.
     asked: Option<Question>,
@@ -68,7 +75,8 @@ impl Session {
             settings,
             channel,
             phase: Phase::Start,
-            errors: 0,
+            counts: Counts::default(),
+            may_pipeline: false,
             lines: Lines::default(),
             asked: None,
             aborted: false,
@@ -155,6 +163,7 @@ impl Session {
         if matches!(self.phase, Phase::Handshake) {
             self.channel.tls = true;
             self.phase = Phase::Greeted;
+            self.may_pipeline = false;
         }
     }
 
@@ -209,11 +218,16 @@ impl Session {
         let line = self.lines.next(self.settings.limits.command_octets)?;
         let verb = line.map_or(Verb::Unknown, Verb::of);
         let command = match line {
-            Ok(line) => Command::parse(line, dialect).map_err(replies::not_a_command),
+            Ok(line) => Command::parse(line, dialect).map_err(|error| {
+                self.counts.unknown_commands += u32::from(error == CommandError::UnknownVerb);
+                replies::not_a_command(error)
+            }),
             Err(LineError::Control) => Err(replies::bad_line("CR, LF or NUL inside the line")),
             Err(LineError::TooLong) => Err(replies::bad_line("line too long")),
         };
+        let too_long = line == Err(LineError::TooLong);
         self.events.push(Event::Command(verb));
+        self.events.extend(too_long.then_some(Event::Limited(Limit::CommandLine)));
         Some(command)
     }
 
@@ -227,9 +241,28 @@ impl Session {
     }
 
     fn obey(&mut self, command: Command) {
+        if self.is_out_of_turn(&command) {
+            return self.refuse_turn(&command);
+        }
+        if let Command::Mail { parameters, .. } | Command::Rcpt { parameters, .. } = &command
+            && parameters.iter().any(|one| one.octets() > self.settings.limits.parameter_octets)
+        {
+            self.events.push(Event::Limited(Limit::Parameter));
+            return self.fault(&replies::parameter_too_long());
+        }
+        if let (Phase::Ready, Command::Mail { .. }) = (&self.phase, &command) {
+            self.counts.transactions += 1;
+            if self.counts.transactions > self.settings.limits.transactions {
+                return self.hang_up(Limit::Transactions);
+            }
+        }
+        let again = !matches!(self.phase, Phase::Greeted);
         match self.phase.check(command, &self.settings, &self.channel) {
             Ok(Move::Ask(question)) => self.asked = Some(question),
             Ok(Move::Hello(question)) => {
+                if again && self.is_idle() {
+                    return self.hang_up(Limit::IdleCommands);
+                }
                 self.abort();
                 self.asked = Some(question);
             }
@@ -240,14 +273,21 @@ impl Session {
             }
             Ok(Move::Reset) => {
                 self.abort();
-                self.say(&replies::ok());
+                self.dawdle(&replies::ok());
             }
-            Ok(Move::Say(reply)) => self.say(&reply),
+            Ok(Move::Say(reply)) => self.dawdle(&reply),
+            Ok(Move::Limited(limit, reply)) => {
+                self.events.push(Event::Limited(limit));
+                self.say(&reply);
+            }
             Ok(Move::Upgrade) => {
                 self.abort();
                 self.say(&replies::ready_for_tls());
                 self.phase = Phase::Handshake;
                 // CVE-2011-0411: whatever stands behind STARTTLS was not sent under TLS.
+                if !self.lines.is_empty() {
+                    self.events.push(Event::Limited(Limit::Pipelining));
+                }
                 self.lines = Lines::default();
             }
             Err(reply) => self.fault(&reply),
@@ -269,6 +309,7 @@ impl Session {
             Answer::No(reply) => self.say(&reply),
             Answer::Yes(_) => {
                 self.phase = Phase::Ready;
+                self.may_pipeline = esmtp;
                 self.say(&replies::hello(&self.settings, &self.channel, esmtp));
             }
         }
@@ -276,7 +317,7 @@ impl Session {
 
     fn begin(&mut self, answer: Answer, utf8: bool) {
         match answer {
-            Answer::No(reply) => self.say(&reply),
+            Answer::No(reply) => self.dawdle(&reply),
             Answer::Yes(words) => {
                 self.phase = Phase::Envelope(Envelope::new(utf8));
                 self.say(&words.unwrap_or_else(replies::sender_ok));
@@ -289,6 +330,11 @@ impl Session {
         let reply = match answer {
             Answer::No(reply) => {
                 envelope.refuse();
+                // Who learns by 5xx which addresses there are may ask for a few, not for all.
+                self.counts.refused_recipients += u32::from(reply.is_permanent());
+                if self.counts.refused_recipients > self.settings.limits.refused_recipients {
+                    return self.hang_up(Limit::RefusedRecipients);
+                }
                 reply
             }
             Answer::Yes(words) => {
@@ -301,7 +347,7 @@ impl Session {
 
     fn start_content(&mut self, answer: Answer) {
         match answer {
-            Answer::No(reply) => self.say(&reply),
+            Answer::No(reply) => self.dawdle(&reply),
             Answer::Yes(_) => {
                 if let Phase::Envelope(envelope) = mem::take(&mut self.phase) {
                     self.phase = Phase::Content(envelope, Box::default());
@@ -314,6 +360,7 @@ impl Session {
     /// Answers the message: once, or in LMTP once for each recipient (RFC 2033 section 4.2).
     fn conclude(&mut self, verdict: Verdict) {
         let Phase::Complete(envelope) = mem::replace(&mut self.phase, Phase::Ready) else { return };
+        self.counts.idle_commands = 0;
         match self.settings.protocol {
             Protocol::Lmtp => {
                 for reply in verdict.each(envelope.names()) {
@@ -346,6 +393,7 @@ impl Session {
             let refusal = intake.refusal();
             self.phase = Phase::Complete(envelope);
             if let Some(refusal) = refusal {
+                self.events.extend(refusal.limit().map(Event::Limited));
                 self.refused = Some(refusal.reply());
                 self.conclude(Verdict::Reply(refusal.reply()));
             }
@@ -359,18 +407,6 @@ impl Session {
             self.phase = Phase::Ready;
             self.aborted = true;
         }
-    }
-
-    /// Answers a mistake of the client.
-    fn fault(&mut self, reply: &Reply) {
-        self.errors += 1;
-        let enough = self.errors > self.settings.limits.errors;
-        let last = replies::too_many_errors();
-        let reply = if enough { &last } else { reply };
-        if reply.code() == CLOSING {
-            self.abort();
-        }
-        self.say(reply);
     }
 
     fn say(&mut self, reply: &Reply) {

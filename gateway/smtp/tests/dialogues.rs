@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_smtp::server::{
-    Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step,
-    Verdict,
+    Awaiting, BareNewlines, Channel, Event, Limits, Pipelining, Protocol, Question, Session,
+    Settings, Step, Verdict,
 };
 use portcullis_smtp::{EnhancedStatus, Grammar, Reply};
 
@@ -82,6 +82,9 @@ struct Player {
     last: Vec<String>,
     questions: VecDeque<String>,
     content: Vec<u8>,
+    limits: VecDeque<&'static str>,
+    /// Depends on segments, so that it is played in one cut only.
+    skipped: bool,
     aborted: bool,
     handshake: bool,
     closed: bool,
@@ -99,6 +102,8 @@ impl Player {
             last: Vec::new(),
             questions: VecDeque::new(),
             content: Vec::new(),
+            limits: VecDeque::new(),
+            skipped: false,
             aborted: false,
             handshake: false,
             closed: false,
@@ -112,6 +117,9 @@ impl Player {
             Some((key, times)) => (key, times.parse().expect("a number")),
             None => (key, 1),
         };
+        if self.skipped {
+            return;
+        }
         match key {
             "with" => value.split(", ").for_each(|word| self.set(word, place)),
             "do" => macro_lines(value).for_each(|line| self.step(line, place)),
@@ -146,6 +154,7 @@ impl Player {
                 let (content, want) = (content.escape_ascii(), want.escape_ascii());
                 assert_eq!(content.to_string(), want.to_string(), "{place}");
             }
+            "L" => assert_eq!(self.limits.pop_front(), Some(value), "{place}"),
             "A" => assert!(std::mem::take(&mut self.aborted), "{place}: not aborted"),
             "T" => {
                 assert!(std::mem::take(&mut self.handshake), "{place}: no handshake");
@@ -199,6 +208,9 @@ impl Player {
     }
 
     fn finish(mut self, place: &str) {
+        if self.skipped {
+            return;
+        }
         self.send(place);
         self.settled(place);
         assert!(self.verdicts.is_empty(), "{place}: a verdict that nobody asked for");
@@ -245,11 +257,15 @@ impl Player {
             }
         }
         let events = self.session().take_events();
+        self.limits.extend(events.iter().filter_map(|event| match event {
+            Event::Limited(limit) => Some(limit.label()),
+            Event::Command(_) | Event::Reply(_) => None,
+        }));
         let said: Vec<u16> = events
             .iter()
             .filter_map(|event| match event {
                 Event::Reply(code) => Some(*code),
-                Event::Command(_) => None,
+                Event::Command(_) | Event::Limited(_) => None,
             })
             .collect();
         assert_eq!(said, codes, "{place}: events and output differ");
@@ -257,7 +273,9 @@ impl Player {
 
     fn set(&mut self, word: &str, place: &str) {
         let (name, number) = word.split_once('=').unwrap_or((word, ""));
-        let number = || number.parse::<usize>().expect("a number");
+        let word = number;
+        let number = || word.parse::<usize>().expect("a number");
+        let small = || word.parse::<u32>().expect("a small number");
         let settings = &mut self.settings;
         match name {
             "lmtp" => settings.protocol = Protocol::Lmtp,
@@ -266,8 +284,24 @@ impl Player {
             "refuse" => settings.bare_newlines = BareNewlines::Refuse,
             "command_octets" => settings.limits.command_octets = number(),
             "message_octets" => settings.limits.message_octets = number() as u64,
+            "parameter_octets" => settings.limits.parameter_octets = number(),
+            "header_octets" => settings.limits.header_octets = number() as u64,
+            "header_fields" => settings.limits.header_fields = small(),
+            "received_hops" => settings.limits.received_hops = number(),
             "recipients" => settings.limits.recipients = number(),
-            "errors" => settings.limits.errors = u32::try_from(number()).expect("small"),
+            "refused_recipients" => settings.limits.refused_recipients = small(),
+            "transactions" => settings.limits.transactions = small(),
+            "errors" => settings.limits.errors = small(),
+            "unknown_commands" => settings.limits.unknown_commands = small(),
+            "idle_commands" => settings.limits.idle_commands = small(),
+            "pipelining" => {
+                self.skipped = !matches!(self.cut, Cut::Whole);
+                settings.pipelining = match word {
+                    "refuse" => Pipelining::Refuse,
+                    "disconnect" => Pipelining::Disconnect,
+                    _ => panic!("{place}: {word:?}"),
+                };
+            }
             "tls" => self.session = Some(Session::new(Arc::new(settings.clone()), under_tls())),
             _ => panic!("{place}: unknown setting {name:?}"),
         }

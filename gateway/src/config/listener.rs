@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis_smtp::server::{BareNewlines, FutureRelease, Protocol};
+use portcullis_smtp::server::{BareNewlines, FutureRelease, Pipelining, Protocol};
 use portcullis_smtp::{Grammar, Offers};
 
 use super::address::ListenerAddress;
@@ -38,6 +38,8 @@ pub struct Listener {
     pub extensions: Offers,
     /// How long a message may be held, where FUTURERELEASE is offered.
     pub future_release: Option<FutureRelease>,
+    /// What happens to clients that do not wait where they must.
+    pub pipelining: Pipelining,
     /// Bounds of one session.
     pub limits: SessionLimits,
     /// Deadlines of one session.
@@ -85,6 +87,7 @@ impl Listener {
         "future_release",
         "limits",
         "name",
+        "pipelining",
         "plugins",
         "protocol",
         "quarantine",
@@ -131,6 +134,7 @@ impl Listener {
             bare_newlines: section.choice("bare_newlines", NEWLINES).unwrap_or_default(),
             future_release: extensions::future_release(&section, extensions),
             extensions,
+            pipelining: section.choice("pipelining", PIPELINING).unwrap_or_default(),
             limits: SessionLimits::read(&limits, known.limits),
             timeouts: SessionTimeouts::read(&timeouts, known.timeouts),
             place: given.map(|entry| reader.place(entry.node.mark)).unwrap_or_default(),
@@ -191,6 +195,12 @@ const GRAMMARS: &[(&str, Grammar)] = &[("lenient", Grammar::Lenient), ("strict",
 
 const NEWLINES: &[(&str, BareNewlines)] =
     &[("normalize", BareNewlines::Normalize), ("refuse", BareNewlines::Refuse)];
+
+const PIPELINING: &[(&str, Pipelining)] = &[
+    ("lenient", Pipelining::Lenient),
+    ("refuse", Pipelining::Refuse),
+    ("disconnect", Pipelining::Disconnect),
+];
 
 const MODES: &[(&str, TlsMode)] =
     &[("implicit", TlsMode::Implicit), ("starttls", TlsMode::Starttls)];

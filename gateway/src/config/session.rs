@@ -9,14 +9,26 @@ use super::section::Section;
 pub struct SessionLimits {
     /// Octets of a command line, CRLF included.
     pub command_octets: usize,
+    /// Octets of one parameter of MAIL or RCPT.
+    pub parameter_octets: usize,
     /// Octets of a message, announced as SIZE.
     pub message_octets: u64,
     /// Octets of a header section.
     pub header_octets: usize,
+    /// Fields of a header section.
+    pub header_fields: u32,
     /// Recipients of a transaction.
     pub recipients: usize,
+    /// Recipients that may be refused for good.
+    pub refused_recipients: u32,
+    /// Transactions.
+    pub transactions: u32,
     /// Errors that the client may make.
     pub errors: u32,
+    /// Commands that do not exist.
+    pub unknown_commands: u32,
+    /// Commands that bring no message nearer, between two messages.
+    pub idle_commands: u32,
     /// `Received` fields of a message; more is a loop.
     pub received_hops: usize,
 }
@@ -26,28 +38,57 @@ impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             command_octets: 4096,
+            parameter_octets: 1024,
             message_octets: 50 << 20,
             header_octets: 256 << 10,
+            header_fields: 1000,
             recipients: 1000,
+            refused_recipients: 50,
+            transactions: 10_000,
             errors: 20,
+            unknown_commands: 10,
+            idle_commands: 100,
             received_hops: 100,
         }
     }
 }
 
 impl SessionLimits {
-    pub(super) const KEYS: &'static [&'static str] =
-        &["command_line", "errors", "header", "message", "received_hops", "recipients"];
+    pub(super) const KEYS: &'static [&'static str] = &[
+        "command_line",
+        "errors",
+        "header",
+        "header_fields",
+        "idle_commands",
+        "message",
+        "parameter",
+        "received_hops",
+        "recipients",
+        "refused_recipients",
+        "transactions",
+        "unknown_commands",
+    ];
 
     pub(super) fn read(section: &Section<'_>, default: &Self) -> Self {
         let size = |key, range, default: usize| section.size(key, range, default as u64) as usize;
+        let count = |key, range, default: u32| section.count(key, range, default.into()) as u32;
         let limits = Self {
             command_octets: size("command_line", 512..=64 << 10, default.command_octets),
+            parameter_octets: size("parameter", 64..=64 << 10, default.parameter_octets),
             message_octets: section.size("message", 1000..=4 << 30, default.message_octets),
             header_octets: size("header", 1000..=16 << 20, default.header_octets),
             recipients: section.count("recipients", 1..=100_000, default.recipients as u64)
                 as usize,
-            errors: section.count("errors", 1..=10_000, default.errors.into()) as u32,
+            header_fields: count("header_fields", 10..=1_000_000, default.header_fields),
+            refused_recipients: count(
+                "refused_recipients",
+                1..=1_000_000,
+                default.refused_recipients,
+            ),
+            transactions: count("transactions", 1..=1_000_000_000, default.transactions),
+            errors: count("errors", 1..=10_000, default.errors),
+            unknown_commands: count("unknown_commands", 1..=10_000, default.unknown_commands),
+            idle_commands: count("idle_commands", 1..=1_000_000, default.idle_commands),
             received_hops: section.count("received_hops", 1..=1000, default.received_hops as u64)
                 as usize,
         };

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use portcullis_smtp::server::Verb;
+use portcullis_smtp::server::{Limit, Verb};
 use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{Histogram, IntCounter, IntCounterVec};
 
@@ -175,6 +175,18 @@ impl Label for Verb {
     }
 }
 
+impl Label for Limit {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn value(self) -> &'static str {
+        self.label()
+    }
+
+    fn position(self) -> usize {
+        self as usize
+    }
+}
+
 /// One metric for each value of `L`, resolved once.
 #[derive(Debug)]
 pub(super) struct Each<L, M> {
@@ -282,5 +294,6 @@ mod tests {
         check::<Stage>();
         check::<Connect>();
         check::<Verb>();
+        check::<Limit>();
     }
 }

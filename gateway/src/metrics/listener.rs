@@ -1,6 +1,6 @@
 //! What happens on a listener.
 
-use portcullis_smtp::server::Verb;
+use portcullis_smtp::server::{Limit, Verb};
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
@@ -20,6 +20,7 @@ pub(super) struct ListenerFamilies {
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
     handshakes: IntCounterVec,
+    limits: IntCounterVec,
     message_bytes: HistogramVec,
     outcomes: IntCounterVec,
     replies: IntCounterVec,
@@ -56,6 +57,11 @@ impl ListenerFamilies {
                 "portcullis_tls_handshakes_total",
                 "TLS handshakes with clients",
                 &["listener", "result"],
+            ),
+            limits: counters(
+                "portcullis_limit_reached_total",
+                "Clients that reached a limit, by the limit's name in the configuration",
+                &["listener", "limit"],
             ),
             message_bytes: histograms(
                 registry,
@@ -101,6 +107,7 @@ impl ListenerFamilies {
             connections_refused: Each::new(&self.connections_refused, listener),
             handshakes_done: handshake("ok"),
             handshakes_failed: handshake("failed"),
+            limits: Each::new(&self.limits, listener),
             message_bytes: self.message_bytes.with_label_values(owner),
             outcomes: Each::new(&self.outcomes, listener),
             replies,
@@ -119,6 +126,7 @@ pub struct ListenerMetrics {
     connections_refused: Each<Refused, IntCounter>,
     handshakes_done: IntCounter,
     handshakes_failed: IntCounter,
+    limits: Each<Limit, IntCounter>,
     message_bytes: Histogram,
     outcomes: Each<Outcome, IntCounter>,
     replies: Codes,
@@ -146,6 +154,11 @@ impl ListenerMetrics {
     /// A TLS handshake ended, well or not.
     pub fn tls_handshake(&self, ok: bool) {
         if ok { self.handshakes_done.inc() } else { self.handshakes_failed.inc() }
+    }
+
+    /// A client reached a limit of its session.
+    pub fn limited(&self, limit: Limit) {
+        self.limits.inc(limit);
     }
 
     /// A command was read.

@@ -2,16 +2,18 @@
 //!
 //! What is refused is swallowed to its end, because its rest would be run as commands otherwise.
 
+use super::limit::Limit;
 use super::replies;
 use super::settings::{BareNewlines, Settings};
 use crate::Reply;
-use crate::body::{Decoded, Decoder, Hops};
+use crate::body::{Decoded, Decoder};
+use crate::header::HeaderScan;
 
 /// The content of one message, so far.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     decoder: Decoder,
-    hops: Hops,
+    header: HeaderScan,
     octets: u64,
     refusal: Option<Refusal>,
 }
@@ -20,6 +22,8 @@ pub(super) struct Intake {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Refusal {
     BareNewline,
+    HeaderFields,
+    HeaderTooLarge,
     Loop,
     TooLarge,
 }
@@ -28,9 +32,22 @@ impl Refusal {
     pub(super) fn reply(self) -> Reply {
         match self {
             Self::BareNewline => replies::bare_newline(),
+            Self::HeaderFields => replies::too_many_fields(),
+            Self::HeaderTooLarge => replies::header_too_large(),
             Self::Loop => replies::too_many_hops(),
             Self::TooLarge => replies::too_large(),
         }
+    }
+
+    /// The bound that was reached, if it is one.
+    pub(super) fn limit(self) -> Option<Limit> {
+        Some(match self {
+            Self::BareNewline => return None,
+            Self::HeaderFields => Limit::HeaderFields,
+            Self::HeaderTooLarge => Limit::Header,
+            Self::Loop => Limit::ReceivedHops,
+            Self::TooLarge => Limit::Message,
+        })
     }
 }
 
@@ -67,11 +84,16 @@ impl Intake {
 
     fn judge(&mut self, piece: &[u8], decoded: Decoded, settings: &Settings) -> Option<Refusal> {
         self.octets = self.octets.saturating_add(piece.len() as u64);
-        let hops = self.hops.count(piece);
-        if self.octets > settings.limits.message_octets {
+        self.header.read(piece);
+        let limits = &settings.limits;
+        if self.octets > limits.message_octets {
             Some(Refusal::TooLarge)
-        } else if hops > settings.limits.received_hops {
+        } else if self.header.received > limits.received_hops {
             Some(Refusal::Loop)
+        } else if self.header.octets > limits.header_octets {
+            Some(Refusal::HeaderTooLarge)
+        } else if self.header.fields > limits.header_fields {
+            Some(Refusal::HeaderFields)
         } else if decoded.bare && settings.bare_newlines == BareNewlines::Refuse {
             Some(Refusal::BareNewline)
         } else {

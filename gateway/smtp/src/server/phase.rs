@@ -2,6 +2,7 @@
 
 use super::Channel;
 use super::intake::Intake;
+use super::limit::Limit;
 use super::replies;
 use super::settings::{Protocol, Settings};
 use super::verdict::Question;
@@ -76,8 +77,10 @@ pub(super) enum Move {
     Quit,
     /// A transaction ends.
     Reset,
-    /// An answer and no more.
+    /// An answer and no more; no message came nearer.
     Say(Reply),
+    /// A refusal, because a bound is reached.
+    Limited(Limit, Reply),
     /// A transaction ends; TLS begins.
     Upgrade,
 }
@@ -124,7 +127,7 @@ impl Phase {
             }
 
             (Self::Ready, Command::Mail { parameters, .. }) if too_large(&parameters, settings) => {
-                Move::Say(replies::too_large())
+                Move::Limited(Limit::Message, replies::too_large())
             }
             (Self::Ready, Command::Mail { parameters, .. })
                 if is_held_too_long(&parameters, settings) =>
@@ -141,7 +144,7 @@ impl Phase {
             (Self::Envelope(envelope), Command::Rcpt { .. })
                 if envelope.accepted >= settings.limits.recipients =>
             {
-                Move::Say(replies::too_many_recipients())
+                Move::Limited(Limit::Recipients, replies::too_many_recipients())
             }
             (Self::Envelope(_), Command::Rcpt { forward_path, parameters }) => {
                 Move::Ask(Question::Rcpt { forward_path, parameters })

@@ -4,6 +4,7 @@
 //! construction.
 
 use super::Channel;
+use super::limit::Limit;
 use super::settings::Settings;
 use crate::command::CommandError;
 use crate::{Mailbox, Reply, extension};
@@ -81,8 +82,32 @@ pub(super) fn too_many_recipients() -> Reply {
     Reply::fixed(452, (4, 5, 3), "too many recipients")
 }
 
-pub(super) fn too_many_errors() -> Reply {
-    Reply::fixed(421, (4, 7, 0), "too many errors")
+/// A bound that ends the conversation.
+pub(super) fn enough(limit: Limit) -> Reply {
+    let text = match limit {
+        Limit::IdleCommands => "too many commands without a message",
+        Limit::Pipelining => "wait for the answer before you send more",
+        Limit::RefusedRecipients => "too many recipients that cannot be",
+        Limit::Transactions => "enough messages for one connection, connect again",
+        Limit::UnknownCommands => "too many unknown commands",
+        Limit::CommandLine
+        | Limit::Errors
+        | Limit::Header
+        | Limit::HeaderFields
+        | Limit::Message
+        | Limit::Parameter
+        | Limit::ReceivedHops
+        | Limit::Recipients => "too many errors",
+    };
+    Reply::fixed(421, (4, 7, 0), text)
+}
+
+pub(super) fn out_of_turn() -> Reply {
+    Reply::fixed(503, (5, 5, 0), "wait for the answer before you send more")
+}
+
+pub(super) fn parameter_too_long() -> Reply {
+    Reply::fixed(501, (5, 5, 4), "parameter too long")
 }
 
 pub(super) fn too_large() -> Reply {
@@ -95,6 +120,14 @@ pub(super) fn held_too_long() -> Reply {
 
 pub(super) fn too_many_hops() -> Reply {
     Reply::fixed(554, (5, 4, 6), "too many hops, this is a loop")
+}
+
+pub(super) fn header_too_large() -> Reply {
+    Reply::fixed(552, (5, 3, 4), "header section too large")
+}
+
+pub(super) fn too_many_fields() -> Reply {
+    Reply::fixed(554, (5, 6, 0), "too many header fields")
 }
 
 pub(super) fn bare_newline() -> Reply {

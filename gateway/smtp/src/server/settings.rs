@@ -25,6 +25,21 @@ pub enum BareNewlines {
     Refuse,
 }
 
+/// What to do about a client that sends on where it must wait for the answer: behind a command that
+/// ends a group (RFC 2920 section 3.1, RFC 3207 section 4, RFC 4954 section 4), or behind any if
+/// PIPELINING was not announced to it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Pipelining {
+    /// Nothing: the answers come in order.
+    #[default]
+    Lenient,
+    /// The command gets 503 5.5.0 and is not obeyed. Behind DATA, BDAT and STARTTLS stands what is
+    /// no command: there the conversation ends with 421 4.7.0.
+    Refuse,
+    /// The conversation ends with 421 4.7.0.
+    Disconnect,
+}
+
 /// How a listener speaks. Shared by all its sessions.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -38,6 +53,8 @@ pub struct Settings {
     pub grammar: Grammar,
     /// What a bare CR or LF in content becomes.
     pub bare_newlines: BareNewlines,
+    /// What happens to input that came too early.
+    pub pipelining: Pipelining,
     /// What is offered beyond what always is.
     pub offers: Offers,
     /// How long a message may be held; without it FUTURERELEASE is not offered.
@@ -58,6 +75,7 @@ impl Settings {
             starttls: false,
             grammar: Grammar::default(),
             bare_newlines: BareNewlines::default(),
+            pipelining: Pipelining::default(),
             offers: Offers::default(),
             future_release: None,
             auth: Auth::default(),
@@ -91,13 +109,28 @@ pub struct Auth {
 pub struct Limits {
     /// Octets of a command line, CRLF included; longer ones get 500 5.5.2.
     pub command_octets: usize,
+    /// Octets of one parameter of MAIL or RCPT, `keyword=value` decoded; longer ones get 501 5.5.4.
+    pub parameter_octets: usize,
     /// Octets of a message, announced as SIZE; larger ones get 552 5.3.4.
     pub message_octets: u64,
+    /// Octets of a header section; larger ones get 552 5.3.4.
+    pub header_octets: u64,
+    /// Fields of a header section; more get 554 5.6.0.
+    pub header_fields: u32,
     /// Accepted recipients of a transaction; more get 452 4.5.3.
     pub recipients: usize,
+    /// Recipients that policy refused with 5xx, in all; the next one gets 421 4.7.0.
+    pub refused_recipients: u32,
+    /// Transactions, well ended or not; a further MAIL gets 421 4.7.0.
+    pub transactions: u32,
     /// Mistakes (bad syntax, bad sequence, unknown commands) that are answered with 5xx by the
     /// session itself; the next one gets 421 4.7.0, and that is the end.
     pub errors: u32,
+    /// Commands that do not exist; the next one gets 421 4.7.0. They are mistakes, too.
+    pub unknown_commands: u32,
+    /// Commands since the last message (or since the beginning) that bring none nearer: NOOP, RSET,
+    /// VRFY, HELP, a further EHLO, MAIL and DATA that were refused; the next one gets 421 4.7.0.
+    pub idle_commands: u32,
     /// Received fields of a header section (RFC 5321 section 6.3); more get 554 5.4.6.
     pub received_hops: usize,
 }
@@ -108,8 +141,15 @@ impl Default for Limits {
         Self {
             command_octets: 4096,
             message_octets: 50 << 20,
+            parameter_octets: 1024,
+            header_octets: 256 << 10,
+            header_fields: 1000,
             recipients: 1000,
+            refused_recipients: 50,
+            transactions: 10_000,
             errors: 20,
+            unknown_commands: 10,
+            idle_commands: 100,
             received_hops: 100,
         }
     }

@@ -1,6 +1,6 @@
 //! What the session tells its driver.
 
-use super::{Question, Verb};
+use super::{Limit, Question, Verb};
 use crate::Reply;
 
 /// What the session wants next. See [`Session::poll`](super::Session::poll).
@@ -32,6 +32,8 @@ pub enum Event {
     Command(Verb),
     /// A reply with this code was queued.
     Reply(u16),
+    /// The client reached a bound.
+    Limited(Limit),
 }
 
 /// What the session waits for; the driver has a deadline for each.

@@ -55,6 +55,13 @@ impl Script {
                 message_octets: if self.has(SMALL) { 50 } else { 100_000 },
                 recipients: 3,
                 errors: if self.has(PATIENT) { u32::MAX } else { 5 },
+                unknown_commands: if self.has(PATIENT) { u32::MAX } else { 3 },
+                idle_commands: if self.has(PATIENT) { u32::MAX } else { 6 },
+                transactions: if self.has(PATIENT) { u32::MAX } else { 4 },
+                refused_recipients: if self.has(PATIENT) { u32::MAX } else { 2 },
+                parameter_octets: 12,
+                header_octets: if self.has(SMALL) { 30 } else { 100_000 },
+                header_fields: if self.has(SMALL) { 2 } else { 1000 },
                 received_hops: 2,
             },
             ..Settings::new("mx.example")
@@ -278,11 +285,11 @@ impl<'a> Play<'a> {
             .iter()
             .filter_map(|event| match event {
                 Event::Reply(code) => Some(*code),
-                Event::Command(_) => None,
+                Event::Command(_) | Event::Limited(_) => None,
             })
             .collect();
         assert_eq!(replies, codes);
-        let commands = events.len() - codes.len();
+        let commands = events.iter().filter(|event| matches!(event, Event::Command(_))).count();
         if commands > 0 && self.place == Place::Refused {
             self.place = Place::Ready;
         }
