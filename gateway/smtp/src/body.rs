@@ -1,4 +1,4 @@
-//! Content after DATA, as it comes over the wire (RFC 5321 section 4.5.2).
+//! Content as it comes over the wire: after DATA (RFC 5321 section 4.5.2), or in chunks (RFC 3030).
 //!
 //! ```text
 //!              '.'          CR           LF
@@ -7,6 +7,8 @@
 //!   |   | CRLF        v             v
 //!   '-> Text <----------------------'
 //! ```
+//!
+//! In chunks a dot means nothing, and the end is told by their sizes.
 //!
 //! A line starts behind CRLF and nowhere else, so that nothing but CRLF.CRLF ends the content and
 //! only such a line loses its dot. What comes out holds no CR or LF but in CRLF, and no line that
@@ -75,6 +77,44 @@ impl Decoder {
         let Piece { clean, bare, .. } = piece;
         out.extend_from_slice(&octets[clean..]);
         Decoded { used: octets.len(), ended: false, bare }
+    }
+
+    /// Appends to `out` what `octets` of a chunk mean. Says whether there was a CR or LF that
+    /// stood alone, or a NUL at the start of a line; a CR at the end may belong to the LF at the
+    /// start of the next chunk.
+    pub(crate) fn decode_chunk(&mut self, octets: &[u8], out: &mut Vec<u8>) -> bool {
+        out.reserve(octets.len());
+        let mut piece = Piece { octets, at: 0, clean: 0, bare: false, out };
+        while let Some(&octet) = octets.get(piece.at) {
+            self.state = match (self.state, octet) {
+                (State::Cr, b'\n') => piece.skip(State::LineStart).after(piece.out, b"\r\n"),
+                (State::Cr, _) => {
+                    piece.bare = true;
+                    State::Text.after(piece.out, b" ")
+                }
+                (State::Lf | State::LineStart, 0) => {
+                    piece.bare = true;
+                    piece.skip(State::Text).after(piece.out, b" ")
+                }
+                _ => piece.text(),
+            };
+        }
+        let Piece { clean, bare, .. } = piece;
+        out.extend_from_slice(&octets[clean..]);
+        bare
+    }
+
+    /// Ends the content of the last chunk: a last line without CRLF gets it, since the next server
+    /// gets lines. Says whether there was a CR that stood alone.
+    pub(crate) fn finish_chunks(&mut self, out: &mut Vec<u8>) -> bool {
+        let bare = matches!(self.state, State::Cr);
+        out.extend_from_slice(match self.state {
+            State::Cr => b" \r\n",
+            State::Lf | State::LineStart => b"",
+            State::Dot | State::DotCr | State::Text => b"\r\n",
+        });
+        self.state = State::LineStart;
+        bare
     }
 }
 
@@ -180,6 +220,44 @@ mod tests {
             for cut in 0..wire.len() {
                 let (head, tail) = wire.split_at(cut);
                 assert_eq!(decode(&[head, tail]), want, "cut at {cut}: {}", wire.escape_ascii());
+            }
+        }
+    }
+
+    fn decode_chunks(pieces: &[&[u8]]) -> (String, bool) {
+        let (mut decoder, mut out, mut any) = (Decoder::default(), Vec::new(), false);
+        for piece in pieces {
+            any |= decoder.decode_chunk(piece, &mut out);
+        }
+        any |= decoder.finish_chunks(&mut out);
+        (escape(&out), any)
+    }
+
+    #[test]
+    fn what_chunks_mean_however_they_are_cut() {
+        for (wire, content, bare) in [
+            (&b""[..], &b""[..], false),
+            (b"x", b"x\r\n", false),
+            (b"x\r\n", b"x\r\n", false),
+            (b"x\r\n.\r\n..y\r\n", b"x\r\n.\r\n..y\r\n", false),
+            (b".", b".\r\n", false),
+            (b"x\n", b"x\r\n", true),
+            (b"x\n.\ny\r\n", b"x\r\n.\r\ny\r\n", true),
+            (b"x\r", b"x \r\n", true),
+            (b"x\ry\r\r\n", b"x y \r\n", true),
+            (b"\n\r", b"\r\n \r\n", true),
+            (b"\r\n\xff\0", b"\r\n\xff\0\r\n", false),
+            (b"\0", b" \r\n", true),
+            (b"x\r\n\0.\r\n", b"x\r\n .\r\n", true),
+            (b"x\n\0.\r\n", b"x\r\n .\r\n", true),
+        ] {
+            let want = (escape(content), bare);
+            let octets: Vec<&[u8]> = wire.chunks(1).collect();
+            assert_eq!(decode_chunks(&octets), want, "octet by octet: {}", wire.escape_ascii());
+            for cut in 0..=wire.len() {
+                let (head, tail) = wire.split_at(cut);
+                let cut = decode_chunks(&[head, b"", tail]);
+                assert_eq!(cut, want, "{}", wire.escape_ascii());
             }
         }
     }

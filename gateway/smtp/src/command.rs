@@ -90,7 +90,10 @@ impl Command {
     pub fn parse(line: &[u8], dialect: Dialect) -> Result<Self, CommandError> {
         let grammar = dialect.grammar;
         let (verb, argument) = split_verb(line);
-        let argument = str::from_utf8(argument).map_err(|_| CommandError::NotText)?;
+        let argument = str::from_utf8(argument).map_err(|_| match announces_chunk(line) {
+            true => CommandError::ChunkSize,
+            false => CommandError::NotText,
+        })?;
         // RFC 5321 section 4.1.1: white space before the CRLF is tolerated.
         let argument = argument.trim_end_matches([' ', '\t']);
         Ok(match Verb::from_word(verb) {
@@ -108,6 +111,7 @@ impl Command {
             Verb::Rcpt => rcpt(argument, dialect)?,
             Verb::Rset => alone(Self::Rset, argument, "RSET")?,
             Verb::Starttls => alone(Self::Starttls, argument, "STARTTLS")?,
+            Verb::Unknown if announces_chunk(line) => return Err(CommandError::ChunkSize),
             Verb::Unknown if is_http(verb) => return Err(CommandError::Foreign),
             Verb::Unknown => return Err(CommandError::UnknownVerb),
             Verb::Vrfy => some(Self::Vrfy, argument, "VRFY mailbox")?,
@@ -186,6 +190,9 @@ pub enum CommandError {
     /// An argument is missing, superfluous or malformed.
     #[error("syntax: {0}")]
     Argument(&'static str),
+    /// Behind the size of a chunk stands something else than LAST; so many octets follow.
+    #[error("bad chunk keyword")]
+    ChunkKeyword(u64),
     /// The size of a chunk cannot be read, so that nobody knows where the next command begins.
     #[error("bad chunk size")]
     ChunkSize,
@@ -289,8 +296,17 @@ fn bdat(argument: &str) -> Result<Command, CommandError> {
         Ok(octets) if is_number && is_last && words.next().is_none() => {
             Ok(Command::Bdat { octets, last: last.is_some() })
         }
+        Ok(octets) if is_number => Err(CommandError::ChunkKeyword(octets)),
         _ => Err(CommandError::ChunkSize),
     }
+}
+
+/// Whether a line says, however badly, that octets follow that are no commands.
+pub(crate) fn announces_chunk(line: &[u8]) -> bool {
+    line.split_at_checked(4).is_some_and(|(verb, rest)| {
+        verb.eq_ignore_ascii_case(b"BDAT")
+            && rest.first().is_none_or(|b| !b.is_ascii_alphanumeric())
+    })
 }
 
 /// What follows `FROM:` or `TO:`.
@@ -365,6 +381,9 @@ mod tests {
             ("RCPT TO:<postmaster>", rcpt_to("postmaster")),
             ("rcpt to:<@r.example:a@b.example>", rcpt_to("a@b.example")),
             ("DATA", Command::Data),
+            ("BDAT 0", Command::Bdat { octets: 0, last: false }),
+            ("bdat 18446744073709551615 last", Command::Bdat { octets: u64::MAX, last: true }),
+            ("BDAT  007  LAST ", Command::Bdat { octets: 7, last: true }),
             ("data ", Command::Data),
             ("NOOP anything at all", Command::Noop),
             ("HELP MAIL", Command::Help),
@@ -404,6 +423,15 @@ mod tests {
             (b"DATA now", CommandError::Argument("DATA")),
             (b"STARTTLS now", CommandError::Argument("STARTTLS")),
             (b"VRFY", CommandError::Argument("VRFY mailbox")),
+            (b"BDAT", CommandError::ChunkSize),
+            (b"BDAT LAST", CommandError::ChunkSize),
+            (b"BDAT +1", CommandError::ChunkSize),
+            (b"BDAT 18446744073709551616", CommandError::ChunkSize),
+            (b"BDAT 1\xff", CommandError::ChunkSize),
+            (b"bdat\t1", CommandError::ChunkSize),
+            (b"BDATA 1", CommandError::UnknownVerb),
+            (b"BDAT 10 FIRST", CommandError::ChunkKeyword(10)),
+            (b"BDAT 10 LAST LAST", CommandError::ChunkKeyword(10)),
             (b"MAIL", MAIL),
             (b"MAIL TO:<a@b.example>", MAIL),
             (b"MAIL FROM:", CommandError::ReversePath),

@@ -136,6 +136,8 @@ pub(crate) fn offered(settings: &Settings, channel: &Channel) -> Offers {
     only_if(channel.tls, Extension::RequireTls);
     // RFC 3030 section 3.
     only_if(settings.offers.has(Extension::Chunking), Extension::BinaryMime);
+    // LMTP does that anyway.
+    only_if(settings.protocol == Protocol::Smtp, Extension::Prdr);
     // RFC 4865 section 4.1: not without bounds.
     only_if(settings.future_release.is_some(), Extension::FutureRelease);
     offers

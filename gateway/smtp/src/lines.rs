@@ -5,9 +5,9 @@
 //! pass on two. What is kept is bounded by the limit that [`Lines::next`] is given, however long
 //! the peer goes on without a CRLF.
 
-use std::mem;
-
 use memchr::{memchr_iter, memchr3};
+
+use crate::command::announces_chunk;
 
 /// Octets that came and were not used yet. Costs nothing while it is empty.
 #[derive(Debug, Default)]
@@ -15,13 +15,15 @@ pub(crate) struct Lines {
     octets: Vec<u8>,
     /// What lies before this was given out already.
     start: usize,
-    /// Inside a line whose beginning was too long to be kept.
-    overlong: bool,
+    /// Inside a line whose beginning was too long to be kept: what is wrong with it.
+    overlong: Option<LineError>,
 }
 
 /// Why a line cannot be read as a command. The peer's fault; answered with 500.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LineError {
+    /// A BDAT that has one of the other faults: nobody knows how many octets follow it.
+    Chunk,
     /// A CR, LF or NUL inside the line.
     Control,
     /// Longer than the limit.
@@ -44,12 +46,13 @@ impl Lines {
         };
         let from = self.start;
         self.start += length;
-        if mem::take(&mut self.overlong) || length > limit {
-            return Some(Err(LineError::TooLong));
+        if let Some(error) = self.overlong.take() {
+            return Some(Err(error));
         }
         let line = &self.octets[from..from + length - 2];
         Some(match memchr3(b'\r', b'\n', 0, line) {
-            Some(_) => Err(LineError::Control),
+            _ if length > limit => Err(LineError::TooLong.of(line)),
+            Some(_) => Err(LineError::Control.of(line)),
             None => Ok(line),
         })
     }
@@ -79,7 +82,7 @@ impl Lines {
     /// Keeps the beginning of a line for later, or only the fact that it is too long.
     fn keep(&mut self, limit: usize) {
         if self.rest().len() >= limit {
-            self.overlong = true;
+            self.overlong.get_or_insert(LineError::TooLong.of(&self.octets[self.start..]));
             // The CR may be the first half of the CRLF that ends the line.
             self.start = self.octets.len() - usize::from(self.octets.ends_with(b"\r"));
         }
@@ -87,6 +90,13 @@ impl Lines {
             self.octets = self.rest().to_vec();
             self.start = 0;
         }
+    }
+}
+
+impl LineError {
+    /// What it is on this line.
+    fn of(self, line: &[u8]) -> Self {
+        if announces_chunk(line) { Self::Chunk } else { self }
     }
 }
 

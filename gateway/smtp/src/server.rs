@@ -6,12 +6,14 @@
 //!
 //! ```text
 //!  Start -> Greeted -> Ready -> Envelope -> Content -> Complete
-//!              ^         ^          '---------------------'
-//!              |         '-- message, RSET, EHLO, refusal
+//!              ^         ^          |   '--> Chunks ------^
+//!              |         |          '----------'-> Failed -.
+//!              |         '-- message, RSET, EHLO, refusal -'
 //!              '-- STARTTLS: Handshake, and all is forgotten
 //! ```
 
 mod channel;
+mod chunk;
 mod intake;
 mod limit;
 mod phase;
@@ -25,13 +27,14 @@ mod verdict;
 use std::mem;
 use std::sync::Arc;
 
+use self::chunk::Chunk;
+use self::intake::{Intake, Refusal};
 use self::limit::Counts;
 use self::phase::{Envelope, Move, Phase};
 use self::verdict::Answer;
 use crate::command::{Command, CommandError, Dialect};
 use crate::lines::{LineError, Lines};
-use crate::parameter;
-use crate::{Mailbox, Reply, extension};
+use crate::{Mailbox, Parameter, Reply, extension};
 
 pub use self::channel::Channel;
 pub use self::limit::Limit;
@@ -50,6 +53,8 @@ pub struct Session {
     settings: Arc<Settings>,
     channel: Channel,
     phase: Phase,
+    /// A piece of content that was announced and has not come to its end.
+    chunk: Option<Box<Chunk>>,
     counts: Counts,
     /// PIPELINING was announced.
     may_pipeline: bool,
@@ -59,7 +64,7 @@ pub struct Session {
     /// A transaction ended, and the driver was not told yet.
     aborted: bool,
     /// The reply to a message that the session refused itself.
-    refused: Option<Reply>,
+    refused: Option<Box<Reply>>,
     /// Nothing is read any more.
     closing: bool,
     content: Vec<u8>,
@@ -75,6 +80,7 @@ impl Session {
             settings,
             channel,
             phase: Phase::Start,
+            chunk: None,
             counts: Counts::default(),
             may_pipeline: false,
             lines: Lines::default(),
@@ -113,7 +119,7 @@ impl Session {
                 return Step::Aborted;
             }
             if let Some(reply) = self.refused.take() {
-                return Step::Refused(reply);
+                return Step::Refused(*reply);
             }
             if self.closing {
                 return Step::Close;
@@ -121,17 +127,33 @@ impl Session {
             if let Some(question) = &self.asked {
                 return Step::Ask(question.clone());
             }
+            match &self.chunk {
+                Some(chunk) if chunk.is_complete() => {
+                    self.finish_chunk();
+                    continue;
+                }
+                Some(_) if self.lines.is_empty() => return Step::Read,
+                Some(_) => {
+                    self.take_waiting_content();
+                    continue;
+                }
+                None => {}
+            }
             match self.phase {
                 Phase::Start => self.asked = Some(Question::Connect),
                 Phase::Complete(_) => self.asked = Some(Question::Message),
                 Phase::Handshake => return Step::StartTls,
                 Phase::Content(..) if self.lines.is_empty() => return Step::Read,
                 Phase::Content(..) => self.take_waiting_content(),
-                Phase::Greeted | Phase::Ready | Phase::Envelope(_) => {
+                Phase::Greeted
+                | Phase::Ready
+                | Phase::Envelope(_)
+                | Phase::Chunks(..)
+                | Phase::Failed(_) => {
                     let Some(command) = self.next_command() else { return Step::Read };
                     match command {
                         Ok(command) => self.obey(command),
-                        Err(reply) => self.fault(&reply),
+                        Err(mistake) => self.mistake(mistake),
                     }
                 }
             }
@@ -149,10 +171,9 @@ impl Session {
             Question::Hello { esmtp, .. } => self.hello(verdict.answer(), esmtp),
             // AUTH is not offered yet.
             Question::Auth(_) => {}
-            Question::Mail { parameters, .. } => {
-                self.begin(verdict.answer(), parameter::has(&parameters, "SMTPUTF8"));
-            }
+            Question::Mail { parameters, .. } => self.begin(&parameters, verdict.answer()),
             Question::Rcpt { forward_path, .. } => self.add(forward_path, verdict.answer()),
+            Question::Data if self.chunk.is_some() => self.start_chunks(verdict.answer()),
             Question::Data => self.start_content(verdict.answer()),
             Question::Message => self.conclude(verdict),
         }
@@ -193,10 +214,13 @@ impl Session {
     pub fn awaiting(&self) -> Awaiting {
         match self.phase {
             Phase::Content(..) => Awaiting::Content,
+            _ if self.chunk.is_some() => Awaiting::Content,
             Phase::Start
             | Phase::Greeted
             | Phase::Ready
             | Phase::Envelope(_)
+            | Phase::Chunks(..)
+            | Phase::Failed(_)
             | Phase::Complete(_)
             | Phase::Handshake => Awaiting::Command,
         }
@@ -206,24 +230,25 @@ impl Session {
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         let open = match &self.phase {
-            Phase::Envelope(_) | Phase::Complete(_) | Phase::Content(..) => true,
-            Phase::Start | Phase::Greeted | Phase::Ready | Phase::Handshake => false,
+            Phase::Envelope(_) | Phase::Chunks(..) | Phase::Complete(_) | Phase::Content(..) => {
+                true
+            }
+            Phase::Start | Phase::Greeted | Phase::Ready | Phase::Failed(_) | Phase::Handshake => {
+                false
+            }
         };
         open && !self.closing
     }
 
     /// Reads the next line, if there is a whole one.
-    fn next_command(&mut self) -> Option<Result<Command, Reply>> {
+    fn next_command(&mut self) -> Option<Result<Command, Mistake>> {
         let dialect = self.dialect();
         let line = self.lines.next(self.settings.limits.command_octets)?;
         let verb = line.map_or(Verb::Unknown, Verb::of);
         let command = match line {
-            Ok(line) => Command::parse(line, dialect).map_err(|error| {
-                self.counts.unknown_commands += u32::from(error == CommandError::UnknownVerb);
-                replies::not_a_command(error)
-            }),
-            Err(LineError::Control) => Err(replies::bad_line("CR, LF or NUL inside the line")),
-            Err(LineError::TooLong) => Err(replies::bad_line("line too long")),
+            Ok(line) => Command::parse(line, dialect).map_err(Mistake::Command),
+            Err(LineError::Chunk) => Err(Mistake::Command(CommandError::ChunkSize)),
+            Err(error) => Err(Mistake::Line(error)),
         };
         let too_long = line == Err(LineError::TooLong);
         self.events.push(Event::Command(verb));
@@ -240,7 +265,23 @@ impl Session {
         }
     }
 
+    fn mistake(&mut self, mistake: Mistake) {
+        match mistake {
+            Mistake::Command(error @ (CommandError::ChunkKeyword(_) | CommandError::ChunkSize)) => {
+                self.mistaken_chunk(error)
+            }
+            Mistake::Command(error) => {
+                self.counts.unknown_commands += u32::from(error == CommandError::UnknownVerb);
+                self.fault(&replies::not_a_command(error));
+            }
+            Mistake::Line(error) => self.fault(&replies::not_a_line(error)),
+        }
+    }
+
     fn obey(&mut self, command: Command) {
+        if let Command::Bdat { octets, last } = command {
+            return self.begin_chunk(octets, last);
+        }
         if self.is_out_of_turn(&command) {
             return self.refuse_turn(&command);
         }
@@ -250,7 +291,7 @@ impl Session {
             self.events.push(Event::Limited(Limit::Parameter));
             return self.fault(&replies::parameter_too_long());
         }
-        if let (Phase::Ready, Command::Mail { .. }) = (&self.phase, &command) {
+        if let (Phase::Ready | Phase::Failed(_), Command::Mail { .. }) = (&self.phase, &command) {
             self.counts.transactions += 1;
             if self.counts.transactions > self.settings.limits.transactions {
                 return self.hang_up(Limit::Transactions);
@@ -290,6 +331,8 @@ impl Session {
                 }
                 self.lines = Lines::default();
             }
+            // Only BDAT leads there.
+            Ok(Move::Chunk) => {}
             Err(reply) => self.fault(&reply),
         }
     }
@@ -315,11 +358,11 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, answer: Answer, utf8: bool) {
+    fn begin(&mut self, parameters: &[Parameter], answer: Answer) {
         match answer {
             Answer::No(reply) => self.dawdle(&reply),
             Answer::Yes(words) => {
-                self.phase = Phase::Envelope(Envelope::new(utf8));
+                self.phase = Phase::Envelope(Envelope::new(parameters));
                 self.say(&words.unwrap_or_else(replies::sender_ok));
             }
         }
@@ -350,7 +393,7 @@ impl Session {
             Answer::No(reply) => self.dawdle(&reply),
             Answer::Yes(_) => {
                 if let Phase::Envelope(envelope) = mem::take(&mut self.phase) {
-                    self.phase = Phase::Content(envelope, Box::default());
+                    self.phase = Phase::Content(envelope, Box::new(Intake::new(false)));
                 }
                 self.say(&replies::go_ahead());
             }
@@ -383,29 +426,39 @@ impl Session {
 
     /// Takes content as far as it goes, and says how far that is.
     fn take_content(&mut self, octets: &[u8]) -> usize {
+        if self.chunk.is_some() {
+            // Policy may not want the first chunk.
+            return if self.asked.is_some() { 0 } else { self.take_chunk(octets) };
+        }
         let Phase::Content(envelope, intake) = &mut self.phase else { return 0 };
         let taken = intake.take(octets, &self.settings, &mut self.content);
         if self.content.is_empty() {
             self.content = Vec::new();
         }
         if taken.ended {
-            let envelope = mem::take(envelope);
-            let refusal = intake.refusal();
-            self.phase = Phase::Complete(envelope);
-            if let Some(refusal) = refusal {
-                self.events.extend(refusal.limit().map(Event::Limited));
-                self.refused = Some(refusal.reply());
-                self.conclude(Verdict::Reply(refusal.reply()));
-            }
+            let (envelope, refusal) = (mem::take(envelope), intake.refusal());
+            self.complete(envelope, refusal);
         }
         taken.used
     }
 
+    /// All content is there: policy has the word, unless the session refuses it.
+    fn complete(&mut self, envelope: Envelope, refusal: Option<Refusal>) {
+        self.phase = Phase::Complete(envelope);
+        if let Some(refusal) = refusal {
+            self.events.extend(refusal.limit().map(Event::Limited));
+            self.refused = Some(Box::new(refusal.reply()));
+            self.conclude(Verdict::Reply(refusal.reply()));
+        }
+    }
+
     /// Ends the transaction, if there is one, without a message.
     fn abort(&mut self) {
-        if let Phase::Envelope(_) = self.phase {
-            self.phase = Phase::Ready;
+        if let Phase::Envelope(_) | Phase::Chunks(..) = self.phase {
             self.aborted = true;
+        }
+        if let Phase::Envelope(_) | Phase::Chunks(..) | Phase::Failed(_) = self.phase {
+            self.phase = Phase::Ready;
         }
     }
 
@@ -420,9 +473,16 @@ impl Session {
     fn close(&mut self) {
         self.closing = true;
         self.asked = None;
+        self.chunk = None;
         self.content = Vec::new();
         self.lines = Lines::default();
     }
+}
+
+/// Why a line is not obeyed at all.
+enum Mistake {
+    Command(CommandError),
+    Line(LineError),
 }
 
 /// Announces the end of the conversation, whatever it answers (RFC 5321 section 3.8).

@@ -11,7 +11,7 @@ use portcullis_smtp::server::{
     Awaiting, BareNewlines, Channel, Event, Limits, Pipelining, Protocol, Question, Session,
     Settings, Step, Verdict,
 };
-use portcullis_smtp::{EnhancedStatus, Grammar, Reply};
+use portcullis_smtp::{EnhancedStatus, Extension, Grammar, Reply};
 
 #[test]
 fn dialogues_go_as_written() {
@@ -303,7 +303,12 @@ impl Player {
                 };
             }
             "tls" => self.session = Some(Session::new(Arc::new(settings.clone()), under_tls())),
-            _ => panic!("{place}: unknown setting {name:?}"),
+            _ => {
+                let known = Extension::ALL.into_iter().find(|known| known.keyword() == name);
+                let more = known.unwrap_or_else(|| panic!("{place}: unknown setting {name:?}"));
+                let offered = Extension::ALL.into_iter().filter(|one| settings.offers.has(*one));
+                settings.offers = offered.chain([more]).collect();
+            }
         }
         if name == "tls" {
             self.pump(place);

@@ -1,4 +1,5 @@
-//! Content on its way in: decoded, counted, and refused where a limit says so.
+//! Content on its way in, after DATA or in chunks: decoded, counted, and refused where a limit says
+//! so.
 //!
 //! What is refused is swallowed to its end, because its rest would be run as commands otherwise.
 
@@ -6,7 +7,7 @@ use super::limit::Limit;
 use super::replies;
 use super::settings::{BareNewlines, Settings};
 use crate::Reply;
-use crate::body::{Decoded, Decoder};
+use crate::body::Decoder;
 use crate::header::HeaderScan;
 
 /// The content of one message, so far.
@@ -15,6 +16,8 @@ pub(super) struct Intake {
     decoder: Decoder,
     header: HeaderScan,
     octets: u64,
+    /// BODY=BINARYMIME: kept octet for octet (RFC 3030 section 3).
+    binary: bool,
     refusal: Option<Refusal>,
 }
 
@@ -61,7 +64,11 @@ pub(super) struct Taken {
 }
 
 impl Intake {
-    /// Takes a piece of input; what passes is appended to `content`.
+    pub(super) fn new(binary: bool) -> Self {
+        Self { binary, ..Self::default() }
+    }
+
+    /// Takes a piece of input behind DATA; what passes is appended to `content`.
     pub(super) fn take(
         &mut self,
         octets: &[u8],
@@ -70,19 +77,54 @@ impl Intake {
     ) -> Taken {
         let before = content.len();
         let decoded = self.decoder.decode(octets, content);
-        // Goes on after a refusal, so that what is told does not depend on segments.
-        self.refusal = self.refusal.max(self.judge(&content[before..], decoded, settings));
+        self.admit(before, decoded.bare, settings, content);
+        Taken { used: decoded.used, ended: decoded.ended }
+    }
+
+    /// Takes a piece of a chunk; what passes is appended to `content`.
+    pub(super) fn take_chunk(&mut self, octets: &[u8], settings: &Settings, content: &mut Vec<u8>) {
+        let before = content.len();
+        let bare = if self.binary {
+            content.extend_from_slice(octets);
+            false
+        } else {
+            self.decoder.decode_chunk(octets, content)
+        };
+        self.admit(before, bare, settings, content);
+    }
+
+    /// The last chunk is complete. A CRLF that the client left out is not held against it.
+    pub(super) fn finish_chunks(&mut self, settings: &Settings, content: &mut Vec<u8>) {
+        if !self.binary && self.decoder.finish_chunks(content) {
+            self.admit(content.len(), true, settings, content);
+        }
         if self.refusal.is_some() {
             content.clear();
         }
-        Taken { used: decoded.used, ended: decoded.ended }
+    }
+
+    /// Refuses content that would become too large with a chunk of this size, before any of it
+    /// has come.
+    pub(super) fn expect_chunk(&mut self, octets: u64, settings: &Settings) {
+        if self.octets.saturating_add(octets) > settings.limits.message_octets {
+            self.refusal = Some(Refusal::TooLarge);
+        }
     }
 
     pub(super) fn refusal(&self) -> Option<Refusal> {
         self.refusal
     }
 
-    fn judge(&mut self, piece: &[u8], decoded: Decoded, settings: &Settings) -> Option<Refusal> {
+    /// Counts what was decoded since `before`, and drops all of it if the message is refused.
+    fn admit(&mut self, before: usize, bare: bool, settings: &Settings, content: &mut Vec<u8>) {
+        // Goes on after a refusal, so that what is told does not depend on segments.
+        self.refusal = self.refusal.max(self.judge(&content[before..], bare, settings));
+        if self.refusal.is_some() {
+            content.clear();
+        }
+    }
+
+    fn judge(&mut self, piece: &[u8], bare: bool, settings: &Settings) -> Option<Refusal> {
         self.octets = self.octets.saturating_add(piece.len() as u64);
         self.header.read(piece);
         let limits = &settings.limits;
@@ -94,7 +136,7 @@ impl Intake {
             Some(Refusal::HeaderTooLarge)
         } else if self.header.fields > limits.header_fields {
             Some(Refusal::HeaderFields)
-        } else if decoded.bare && settings.bare_newlines == BareNewlines::Refuse {
+        } else if bare && settings.bare_newlines == BareNewlines::Refuse {
             Some(Refusal::BareNewline)
         } else {
             None

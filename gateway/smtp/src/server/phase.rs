@@ -7,8 +7,8 @@ use super::replies;
 use super::settings::{Protocol, Settings};
 use super::verdict::Question;
 use crate::command::Command;
-use crate::parameter::value_of;
-use crate::{DateTime, Mailbox, Parameter, Reply};
+use crate::parameter::{self, value_of};
+use crate::{DateTime, Extension, Mailbox, Parameter, Reply};
 
 /// Where the conversation is.
 #[derive(Debug, Default)]
@@ -24,7 +24,11 @@ pub(super) enum Phase {
     Envelope(Envelope),
     /// After the 354.
     Content(Envelope, Box<Intake>),
-    /// After the final dot.
+    /// Between and in the chunks of a message.
+    Chunks(Envelope, Box<Intake>),
+    /// After a chunk that was refused with this reply; so are those behind it.
+    Failed(Box<Reply>),
+    /// After the final dot or the last chunk.
     Complete(Envelope),
     /// After the 220 to STARTTLS.
     Handshake,
@@ -37,13 +41,23 @@ pub(super) struct Envelope {
     /// Their names, in LMTP only: SMTP gives one reply for all.
     names: Vec<Mailbox>,
     refused: bool,
+    /// Its content is not made of lines, so that DATA cannot carry it (RFC 3030 section 3).
+    binary: bool,
     /// Whether MAIL said SMTPUTF8.
     utf8: bool,
 }
 
 impl Envelope {
-    pub(super) fn new(utf8: bool) -> Self {
-        Self { utf8, ..Self::default() }
+    pub(super) fn new(parameters: &[Parameter]) -> Self {
+        Self {
+            binary: value_of(parameters, "BODY") == Some("BINARYMIME"),
+            utf8: parameter::has(parameters, "SMTPUTF8"),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_binary(&self) -> bool {
+        self.binary
     }
 
     pub(super) fn is_utf8(&self) -> bool {
@@ -71,6 +85,8 @@ impl Envelope {
 pub(super) enum Move {
     /// Policy has the word; nothing changes yet.
     Ask(Question),
+    /// The octets of a chunk are taken.
+    Chunk,
     /// Policy has the word; a transaction ends.
     Hello(Question),
     /// A transaction ends, and so does the conversation.
@@ -117,27 +133,31 @@ impl Phase {
                 return Err(replies::bad_sequence("already under TLS"));
             }
             (_, Command::Starttls) if !settings.starttls => return Err(replies::not_implemented()),
-            (Self::Ready | Self::Envelope(_), Command::Starttls) => Move::Upgrade,
+            (Self::Ready | Self::Failed(_) | Self::Envelope(_), Command::Starttls) => Move::Upgrade,
 
-            (_, Command::Auth { .. } | Command::Bdat { .. }) => {
-                return Err(replies::not_implemented());
-            }
+            (_, Command::Auth { .. }) => return Err(replies::not_implemented()),
             (_, Command::Xclient(_) | Command::Xforward(_)) => {
                 return Err(replies::not_implemented());
             }
 
-            (Self::Ready, Command::Mail { parameters, .. }) if too_large(&parameters, settings) => {
+            (Self::Ready | Self::Failed(_), Command::Mail { parameters, .. })
+                if too_large(&parameters, settings) =>
+            {
                 Move::Limited(Limit::Message, replies::too_large())
             }
-            (Self::Ready, Command::Mail { parameters, .. })
+            (Self::Ready | Self::Failed(_), Command::Mail { parameters, .. })
                 if is_held_too_long(&parameters, settings) =>
             {
                 Move::Say(replies::held_too_long())
             }
-            (Self::Ready, Command::Mail { reverse_path, parameters }) => {
+            (Self::Ready | Self::Failed(_), Command::Mail { reverse_path, parameters }) => {
                 Move::Ask(Question::Mail { reverse_path, parameters })
             }
-            (Self::Envelope(_), Command::Mail { .. }) => {
+            (Self::Envelope(_), Command::Mail { .. })
+            | (
+                Self::Chunks(..),
+                Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Starttls,
+            ) => {
                 return Err(replies::bad_sequence("a transaction is open"));
             }
 
@@ -150,6 +170,9 @@ impl Phase {
                 Move::Ask(Question::Rcpt { forward_path, parameters })
             }
 
+            (Self::Envelope(Envelope { binary: true, .. }), Command::Data) => {
+                return Err(replies::bad_sequence("BINARYMIME needs BDAT"));
+            }
             (Self::Envelope(Envelope { accepted: 1.., .. }), Command::Data) => {
                 Move::Ask(Question::Data)
             }
@@ -159,7 +182,32 @@ impl Phase {
             }
             (Self::Envelope(_), Command::Data) => return Err(replies::bad_sequence("RCPT first")),
 
-            (Self::Ready, Command::Rcpt { .. } | Command::Data) => {
+            (_, Command::Bdat { .. }) if !settings.offers.has(Extension::Chunking) => {
+                return Err(replies::not_implemented());
+            }
+            // One that is too large all by itself is nothing to ask about.
+            (Self::Envelope(Envelope { accepted: 1.., .. }), Command::Bdat { octets, .. })
+                if octets > settings.limits.message_octets =>
+            {
+                Move::Chunk
+            }
+            (Self::Envelope(Envelope { accepted: 1.., .. }), Command::Bdat { .. }) => {
+                Move::Ask(Question::Data)
+            }
+            (Self::Envelope(Envelope { refused: true, .. }), Command::Bdat { .. }) => {
+                Move::Say(replies::no_valid_recipients())
+            }
+            (Self::Envelope(_), Command::Bdat { .. }) => {
+                return Err(replies::bad_sequence("RCPT first"));
+            }
+            (Self::Chunks(..), Command::Bdat { .. }) => Move::Chunk,
+            // Pipelined, before its sender knew: no mistake.
+            (Self::Failed(reply), Command::Bdat { .. }) => Move::Say(Reply::clone(reply)),
+
+            (
+                Self::Ready | Self::Failed(_),
+                Command::Rcpt { .. } | Command::Data | Command::Bdat { .. },
+            ) => {
                 return Err(replies::bad_sequence("MAIL first"));
             }
             // In the other phases no command is read.
@@ -169,7 +217,11 @@ impl Phase {
                 | Self::Content(..)
                 | Self::Complete(_)
                 | Self::Handshake,
-                Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Starttls,
+                Command::Bdat { .. }
+                | Command::Mail { .. }
+                | Command::Rcpt { .. }
+                | Command::Data
+                | Command::Starttls,
             ) => return Err(replies::bad_sequence(if lmtp { "LHLO first" } else { "EHLO first" })),
         })
     }

@@ -7,6 +7,7 @@ use super::Channel;
 use super::limit::Limit;
 use super::settings::Settings;
 use crate::command::CommandError;
+use crate::lines::LineError;
 use crate::{Mailbox, Reply, extension};
 
 pub(super) fn banner(settings: &Settings) -> Reply {
@@ -39,6 +40,10 @@ pub(super) fn delivered_to(mailbox: &Mailbox) -> Reply {
 
 pub(super) fn go_ahead() -> Reply {
     Reply::bare(354, "end with <CRLF>.<CRLF>")
+}
+
+pub(super) fn chunk_taken(octets: u64) -> Reply {
+    Reply::fixed(250, (2, 0, 0), &format!("{octets} octets taken"))
 }
 
 pub(super) fn help() -> Reply {
@@ -138,10 +143,19 @@ pub(super) fn no_answer() -> Reply {
     Reply::fixed(451, (4, 3, 0), "no answer, try again")
 }
 
+pub(super) fn not_a_line(error: LineError) -> Reply {
+    bad_line(match error {
+        LineError::Chunk | LineError::Control => "CR, LF or NUL inside the line",
+        LineError::TooLong => "line too long",
+    })
+}
+
 pub(super) fn not_a_command(error: CommandError) -> Reply {
     match error {
         CommandError::Argument(usage) => Reply::fixed(501, (5, 5, 4), &format!("syntax: {usage}")),
-        CommandError::ChunkSize => Reply::fixed(501, (5, 5, 4), "syntax: BDAT octets [LAST]"),
+        CommandError::ChunkKeyword(_) | CommandError::ChunkSize => {
+            Reply::fixed(501, (5, 5, 4), "syntax: BDAT octets [LAST]")
+        }
         CommandError::Foreign => Reply::fixed(421, (4, 7, 0), "this is a mail server"),
         CommandError::ForwardPath => Reply::fixed(501, (5, 1, 3), "bad recipient address"),
         CommandError::NotAscii => Reply::fixed(553, (5, 6, 7), "address must be ASCII"),

@@ -1,0 +1,162 @@
+//! BDAT: content in counted pieces (RFC 3030).
+//!
+//! Whatever becomes of a chunk, exactly its octets are taken before its reply is said. One that is
+//! refused fails its transaction: those that a client has pipelined behind it are swallowed, too,
+//! or half a message would be accepted.
+
+use std::mem;
+
+use super::intake::Intake;
+use super::phase::{Move, Phase};
+use super::verdict::Answer;
+use super::{CLOSING, Event, Session, replies};
+use crate::Reply;
+use crate::command::{Command, CommandError};
+
+/// A chunk on its way in.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// As announced.
+    octets: u64,
+    /// Those that have not come yet.
+    left: u64,
+    last: bool,
+    /// What is said at its end, if its octets are not wanted.
+    refusal: Option<Unwanted>,
+}
+
+/// Why the octets of a chunk are not wanted.
+#[derive(Debug)]
+enum Unwanted {
+    /// A mistake of the client.
+    Fault(Reply),
+    Refused(Reply),
+}
+
+impl Chunk {
+    fn new(octets: u64, last: bool) -> Self {
+        Self { octets, left: octets, last, refusal: None }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl Session {
+    /// BDAT was read.
+    pub(super) fn begin_chunk(&mut self, octets: u64, last: bool) {
+        let mut chunk = Chunk::new(octets, last);
+        let command = Command::Bdat { octets, last };
+        match self.phase.check(command, &self.settings, &self.channel) {
+            Ok(Move::Ask(question)) => self.asked = Some(question),
+            Ok(Move::Say(reply)) => chunk.refusal = Some(Unwanted::Refused(reply)),
+            Ok(_) => self.expect_chunk(octets),
+            Err(reply) => chunk.refusal = Some(Unwanted::Fault(reply)),
+        }
+        self.chunk = Some(Box::new(chunk));
+    }
+
+    /// A BDAT that is not well-formed.
+    pub(super) fn mistaken_chunk(&mut self, error: CommandError) {
+        let reply = replies::not_a_command(error);
+        if let CommandError::ChunkKeyword(octets) = error {
+            let refusal = Some(Unwanted::Fault(reply));
+            let chunk = Chunk { refusal, ..Chunk::new(octets, false) };
+            self.chunk = Some(Box::new(chunk));
+        } else {
+            // Nobody knows where the next command begins.
+            self.abort();
+            self.say(&reply);
+            self.close();
+        }
+    }
+
+    /// Policy has judged the first chunk, none of which was taken yet.
+    pub(super) fn start_chunks(&mut self, answer: Answer) {
+        let Some(chunk) = &mut self.chunk else { return };
+        match answer {
+            Answer::No(reply) if reply.code() == CLOSING => self.say(&reply),
+            Answer::No(reply) => chunk.refusal = Some(Unwanted::Refused(reply)),
+            Answer::Yes(_) => {
+                let octets = chunk.octets;
+                self.expect_chunk(octets);
+            }
+        }
+    }
+
+    /// Takes octets of the chunk as far as it goes, and says how far that is.
+    pub(super) fn take_chunk(&mut self, octets: &[u8]) -> usize {
+        let Some(chunk) = &mut self.chunk else { return 0 };
+        let used = usize::try_from(chunk.left).map_or(octets.len(), |left| left.min(octets.len()));
+        chunk.left -= used as u64;
+        if let (None, Phase::Chunks(_, intake)) = (&chunk.refusal, &mut self.phase) {
+            intake.take_chunk(&octets[..used], &self.settings, &mut self.content);
+            if self.content.is_empty() {
+                self.content = Vec::new();
+            }
+        }
+        used
+    }
+
+    /// All octets of the chunk were taken.
+    pub(super) fn finish_chunk(&mut self) {
+        let Some(chunk) = self.chunk.take() else { return };
+        match chunk.refusal {
+            Some(Unwanted::Fault(reply)) => {
+                self.fail(&reply, chunk.last);
+                self.fault(&reply);
+            }
+            Some(Unwanted::Refused(reply)) => {
+                self.fail(&reply, chunk.last);
+                self.dawdle(&reply);
+            }
+            None => self.finish_content(chunk.octets, chunk.last),
+        }
+    }
+
+    fn finish_content(&mut self, octets: u64, last: bool) {
+        let Phase::Chunks(envelope, intake) = &mut self.phase else { return };
+        if last {
+            intake.finish_chunks(&self.settings, &mut self.content);
+        }
+        match intake.refusal() {
+            refusal if last => {
+                let envelope = mem::take(envelope);
+                self.complete(envelope, refusal);
+            }
+            None if octets == 0 => self.dawdle(&replies::chunk_taken(octets)),
+            None => self.say(&replies::chunk_taken(octets)),
+            Some(refusal) => {
+                let reply = refusal.reply();
+                self.events.extend(refusal.limit().map(Event::Limited));
+                self.refused = Some(Box::new(reply.clone()));
+                self.say(&reply);
+                self.phase = Phase::Failed(Box::new(reply));
+            }
+        }
+    }
+
+    /// Goes on to chunks, of which the next has so many octets.
+    fn expect_chunk(&mut self, octets: u64) {
+        if let Phase::Envelope(envelope) = &mut self.phase {
+            let envelope = mem::take(envelope);
+            let intake = Intake::new(envelope.is_binary());
+            self.phase = Phase::Chunks(envelope, Box::new(intake));
+        }
+        if let Phase::Chunks(_, intake) = &mut self.phase {
+            intake.expect_chunk(octets, &self.settings);
+        }
+    }
+
+    /// The transaction has failed with a chunk (RFC 3030 section 2).
+    fn fail(&mut self, reply: &Reply, last: bool) {
+        if self.in_transaction() {
+            self.abort();
+            self.phase = Phase::Failed(Box::new(reply.clone()));
+        }
+        if last && matches!(self.phase, Phase::Failed(_)) {
+            self.phase = Phase::Ready;
+        }
+    }
+}
