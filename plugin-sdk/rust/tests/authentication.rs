@@ -47,7 +47,7 @@ impl Silent {
 }
 
 fn porter() -> Porter {
-    testing::configure(&json!({ "users": { "ann": "open sesame" } })).unwrap()
+    testing::configure(&json!({ "users": { "ann": "open sesame" } })).expect("settings")
 }
 
 fn session() -> Session {
