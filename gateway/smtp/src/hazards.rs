@@ -7,6 +7,10 @@
 //! |---|---|---|
 //! | smuggling (CVE-2023-51764, -51765, -51766) | `LF.LF`, `LF.CRLF`, `CR.CR` ... end the content for one server and not for the next: the second message inside it is nobody's | `body.rs`: only CRLF.CRLF ends, and what comes out holds no bare CR or LF, so that the next server cannot see another end; nor a line that begins with NUL, for those that leave NULs out |
 //! | the tail of a refused message is run as commands | an early refusal of a large message leaves its rest in the input | `server/intake.rs`: whatever is refused is swallowed to its end |
+//! | a refused chunk is run as commands (go-smtp) | BDAT is refused for its order, its recipients or its size, and its octets stay in the input | `server/chunk.rs`: whatever is refused, exactly its octets are swallowed first; in `BDAT 6 FIRST`, too |
+//! | a chunk of unknown size | `BDAT x`, 2^64+1, a NUL or tab in the line: two servers disagree about where the next command begins | `command.rs`, `lines.rs`, `server/chunk.rs`: 501, and the connection closes |
+//! | half a message | of pipelined chunks one is refused and a later LAST is taken for a message | `server/chunk.rs`: a refused chunk fails its transaction |
+//! | an end inside a chunk | bare newlines in a chunk are passed on by DATA, to a server that sees CRLF.CRLF in them | `body.rs`: the same rule as after DATA; binary content is never passed on by DATA |
 //! | newline injection through commands | a path with a bare CR or LF is copied into a command to the next server | `lines.rs` refuses the line; a [`Mailbox`](crate::Mailbox) is printable by construction |
 //! | STARTTLS injection (CVE-2011-0411) | commands pipelined in clear text behind STARTTLS are run inside TLS | `server.rs`: what stands behind STARTTLS is forgotten, and so is the whole conversation |
 //! | STARTTLS response injection (NO STARTTLS, 2021) | a server's clear-text octets behind the 220 are read as replies inside TLS | the client session |

@@ -5,7 +5,7 @@ mod oracle;
 
 use std::sync::Arc;
 
-use portcullis_smtp::server::{Channel, Question, Session, Step, Verdict};
+use portcullis_smtp::server::{Channel, Event, Question, Session, Step, Verdict};
 use portcullis_smtp::stuffing::Stuffer;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -42,6 +42,22 @@ proptest! {
     }
 
     #[test]
+    fn content_in_chunks_is_what_the_rfc_says(wire in wires(), cuts in vec(0_usize..40, 0..6)) {
+        prop_assert_eq!(received_in_chunks("", &wire, &cuts), read_chunks_slowly(&wire));
+        prop_assert_eq!(received_in_chunks(" BODY=BINARYMIME", &wire, &cuts), wire);
+    }
+
+    #[test]
+    fn octets_of_a_chunk_are_never_commands(script in chunks(), flags in any::<u8>()) {
+        let commands = script.iter().filter(|piece| piece.is_command).count();
+        let wire: Vec<u8> = script.into_iter().flat_map(|piece| piece.octets).collect();
+        let choices = vec![0, 0, 0, 190, 0, 0, 240, 0];
+        let script = Script { flags: flags | oracle::PATIENT, choices, wire };
+        oracle::session(&script);
+        prop_assert_eq!(commands_read(&script), commands);
+    }
+
+    #[test]
     fn a_command_means_one_thing(line in lines()) {
         oracle::command(&line);
     }
@@ -74,6 +90,95 @@ fn received(wire: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// What the session makes of the same octets in chunks.
+fn received_in_chunks(parameters: &str, content: &[u8], cuts: &[usize]) -> Vec<u8> {
+    let script = Script { flags: 0, choices: vec![0], wire: Vec::new() };
+    let mut session = Session::new(Arc::new(script.settings()), Channel::default());
+    let mail = format!("EHLO a\r\nMAIL FROM:<>{parameters}\r\nRCPT TO:<a@b.example>\r\n");
+    let mut wire = mail.into_bytes();
+    let mut rest = content;
+    for cut in cuts {
+        let (chunk, tail) = rest.split_at((*cut).min(rest.len()));
+        wire.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+        wire.extend_from_slice(chunk);
+        rest = tail;
+    }
+    wire.extend_from_slice(format!("BDAT {} LAST\r\n", rest.len()).as_bytes());
+    wire.extend_from_slice(rest);
+    session.receive(&wire);
+    let mut received = Vec::new();
+    loop {
+        match session.poll() {
+            Step::Ask(Question::Message) => return received,
+            Step::Ask(_) => session.decide(Verdict::Accept),
+            Step::Content(octets) => received.extend(octets),
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+/// The same, without any cleverness: normalized, with a CRLF at its end.
+fn read_chunks_slowly(content: &[u8]) -> Vec<u8> {
+    let mut text = normalized(std::str::from_utf8(content).expect("ASCII").split("\r\n"));
+    if !text.is_empty() && !text.ends_with("\r\n") {
+        text.push_str("\r\n");
+    }
+    text.into_bytes()
+}
+
+/// How many commands the session reads if it is given all at once.
+fn commands_read(script: &Script) -> usize {
+    let mut session = Session::new(Arc::new(script.settings()), Channel::default());
+    let mut commands = 0;
+    for octets in [&b""[..], &script.wire] {
+        session.receive(octets);
+        loop {
+            match session.poll() {
+                Step::Ask(_) => session.decide(Verdict::Accept),
+                Step::StartTls => session.tls_established(),
+                Step::Read | Step::Close => break,
+                Step::Content(_) | Step::Aborted | Step::Refused(_) => {}
+            }
+        }
+        let events = session.take_events();
+        commands += events.iter().filter(|event| matches!(event, Event::Command(_))).count();
+    }
+    commands
+}
+
+/// A command, or the octets of a chunk.
+#[derive(Clone, Debug)]
+struct Piece {
+    is_command: bool,
+    octets: Vec<u8>,
+}
+
+/// Commands of any kind and order, and chunks that look like commands, too.
+fn chunks() -> impl Strategy<Value = Vec<Piece>> {
+    let words = || {
+        prop_oneof![
+            4 => Just("MAIL FROM:<alice@example.org>\r\n"),
+            4 => Just("RCPT TO:<bob@example.com>\r\n"),
+            1 => Just("MAIL FROM:<> BODY=BINARYMIME\r\n"),
+            1 => Just("EHLO client.example\r\n"),
+            1 => Just("LHLO client.example\r\n"),
+            1 => Just("RSET\r\n"),
+            1 => Just("NOOP\r\n"),
+            1 => Just("\r\n"),
+        ]
+    };
+    let command =
+        words().prop_map(|word| vec![Piece { is_command: true, octets: word.as_bytes().to_vec() }]);
+    let keyword = prop_oneof![3 => Just(""), 2 => Just(" LAST"), 1 => Just(" FIRST")];
+    let content = vec(prop_oneof![3 => words(), 1 => Just("QUIT\r\n"), 1 => Just("\n.\r")], 0..4);
+    let chunk = (content, keyword).prop_map(|(content, keyword)| {
+        let octets = content.concat().into_bytes();
+        let command = format!("BDAT {}{keyword}\r\n", octets.len()).into_bytes();
+        vec![Piece { is_command: true, octets: command }, Piece { is_command: false, octets }]
+    });
+    vec(prop_oneof![command, chunk], 0..24).prop_map(|pieces| pieces.concat())
+}
+
 /// The same, without any cleverness.
 fn read_slowly(wire: &[u8]) -> Option<Vec<u8>> {
     let wire = [b"\r\n", wire].concat();
@@ -81,13 +186,18 @@ fn read_slowly(wire: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8(wire[2..(end + 2).max(2)].to_vec()).expect("ASCII");
     let unstuffed: Vec<&str> =
         text.split("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect();
-    let lines = unstuffed.iter().map(|line| line.replace('\r', " ").replace('\n', "\r\n"));
+    Some(normalized(unstuffed).into_bytes())
+}
+
+/// Lines whose bare newlines, and NULs at their start, are dealt with.
+fn normalized<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
+    let lines = lines.into_iter().map(|line| line.replace('\r', " ").replace('\n', "\r\n"));
     let text = lines.collect::<Vec<_>>().join("\r\n");
     let lines = text.split("\r\n").map(|line| match line.strip_prefix('\0') {
         Some(rest) => format!(" {rest}"),
         None => line.to_owned(),
     });
-    Some(lines.collect::<Vec<_>>().join("\r\n").into_bytes())
+    lines.collect::<Vec<_>>().join("\r\n")
 }
 
 /// Octets after DATA that hold what matters, and often the end.
@@ -117,6 +227,13 @@ fn scripts() -> impl Strategy<Value = Script> {
         2 => Just("EHLO client.example\r\n"),
         2 => Just("LHLO client.example\r\n"),
         1 => Just("MAIL FROM:<> SIZE=60\r\n"),
+        2 => Just("MAIL FROM:<> BODY=BINARYMIME\r\n"),
+        3 => Just("BDAT 6\r\n"),
+        3 => Just("BDAT 20 LAST\r\n"),
+        3 => Just("BDAT 0 LAST\r\n"),
+        1 => Just("BDAT 60\r\n"),
+        1 => Just("BDAT 6 FIRST\r\n"),
+        1 => Just("BDAT x\r\n"),
         1 => Just("RSET\r\n"),
         1 => Just("STARTTLS\r\n"),
         1 => Just("NOOP\r\n"),

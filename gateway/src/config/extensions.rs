@@ -89,7 +89,7 @@ pub(super) const FUTURE_RELEASE_KEYS: &[&str] = &["longest", "until"];
 const UNTIL_HELP: &str = "a time as in RFC 3339, such as 2040-01-01T00:00:00Z";
 
 /// What the gateway keeps by itself. All others are promises that an upstream has to keep.
-const DEFAULT: [Extension; 1] = [Extension::Limits];
+const DEFAULT: [Extension; 2] = [Extension::Chunking, Extension::Limits];
 
 const WORDS: &[(&str, Extension)] = &[
     ("binarymime", Extension::BinaryMime),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use portcullis_smtp::command::{Command, Dialect, Verb};
 use portcullis_smtp::server::{
-    BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step, Verdict,
+    Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step,
+    Verdict,
 };
-use portcullis_smtp::{EnhancedStatus, Grammar, Mailbox, Reply, ReversePath};
+use portcullis_smtp::{EnhancedStatus, Extension, Grammar, Mailbox, Reply, ReversePath};
 
 /// A conversation to be played.
 #[derive(Clone)]
@@ -59,11 +60,12 @@ impl Script {
                 idle_commands: if self.has(PATIENT) { u32::MAX } else { 6 },
                 transactions: if self.has(PATIENT) { u32::MAX } else { 4 },
                 refused_recipients: if self.has(PATIENT) { u32::MAX } else { 2 },
-                parameter_octets: 12,
+                parameter_octets: 15,
                 header_octets: if self.has(SMALL) { 30 } else { 100_000 },
                 header_fields: if self.has(SMALL) { 2 } else { 1000 },
                 received_hops: 2,
             },
+            offers: [Extension::Chunking, Extension::BinaryMime].into_iter().collect(),
             ..Settings::new("mx.example")
         }
     }
@@ -107,6 +109,7 @@ enum Place {
     Greeted,
     Ready,
     Envelope,
+    /// After DATA, or from the first chunk on.
     Content,
     /// Content that the session refuses, until its end.
     Refused,
@@ -118,6 +121,9 @@ struct Play<'a> {
     session: Session,
     place: Place,
     recipients: usize,
+    binary: bool,
+    /// The command that was read last.
+    verb: Verb,
     asked: usize,
     content: Vec<u8>,
     /// What policy saw.
@@ -141,6 +147,8 @@ impl<'a> Play<'a> {
             session,
             place: Place::Start,
             recipients: 0,
+            binary: false,
+            verb: Verb::Unknown,
             asked: 0,
             content: Vec::new(),
             asked_of: Vec::new(),
@@ -162,7 +170,10 @@ impl<'a> Play<'a> {
         assert!(self.said >= self.due.min(1), "a banner, or a refusal");
         assert!(self.said <= self.due + self.may_come, "a reply too many");
         if open {
-            assert!(self.said >= self.due, "a reply too few");
+            // A chunk has its reply at its end.
+            let incomplete =
+                self.verb == Verb::Bdat && self.session.awaiting() == Awaiting::Content;
+            assert!(self.said + usize::from(incomplete) >= self.due, "a reply too few");
         }
         (self.asked_of, self.heard.escape_ascii().to_string())
     }
@@ -176,9 +187,12 @@ impl<'a> Play<'a> {
                     assert_eq!(self.place, Place::Content);
                     assert!(!octets.is_empty());
                     self.content.extend(octets);
-                    assert!(self.content.len() as u64 <= self.settings.limits.message_octets);
+                    // The CRLF that a last chunk lacked is the session's own.
+                    let most = self.settings.limits.message_octets + 2;
+                    assert!(self.content.len() as u64 <= most);
                 }
-                Step::Aborted | Step::Refused(_) => self.abort(),
+                Step::Aborted => self.abort(),
+                Step::Refused(_) => self.refuse(),
                 Step::Read => break true,
                 Step::StartTls => {
                     self.collect();
@@ -203,8 +217,10 @@ impl<'a> Play<'a> {
                 assert!(matches!(self.place, Place::Greeted | Place::Ready));
                 assert!(!name.is_empty() && is_printable(name));
             }
-            Question::Mail { reverse_path, .. } => {
+            Question::Mail { reverse_path, parameters } => {
                 assert_eq!(self.place, Place::Ready);
+                let binary = |value: &String| value == "BINARYMIME";
+                self.binary = parameters.iter().any(|p| p.value.as_ref().is_some_and(binary));
                 assert!(is_printable(&reverse_path.to_string()));
             }
             Question::Rcpt { forward_path, .. } => {
@@ -254,26 +270,36 @@ impl<'a> Play<'a> {
         assert_eq!(self.place, Place::Content);
         assert!(self.recipients > 0);
         let content = std::mem::take(&mut self.content);
-        assert!(content.is_empty() || content.ends_with(b"\r\n"));
-        for line in content.split_inclusive(|&octet| octet == b'\n') {
-            let text = line.strip_suffix(b"\r\n").expect("LF comes with CR");
-            assert!(!text.contains(&b'\r'), "CR comes with LF");
-        }
+        assert!(self.binary || is_lines(&content));
         self.asked_of.push(content.escape_ascii().to_string());
-        self.due += if self.script.has(LMTP) { self.recipients } else { 1 };
+        self.due += self.replies();
+        if self.verb == Verb::Bdat {
+            // That one is for the command itself.
+            self.due -= 1;
+        } else {
+            assert!(!self.binary, "binary content comes in chunks");
+        }
+    }
+
+    /// How many there are to a message.
+    fn replies(&self) -> usize {
+        if self.script.has(LMTP) { self.recipients } else { 1 }
     }
 
     fn abort(&mut self) {
+        assert!(matches!(self.place, Place::Envelope | Place::Content), "{:?}", self.place);
         self.content.clear();
-        self.place = match self.place {
-            Place::Envelope => Place::Ready,
-            Place::Content => {
-                self.may_come += if self.script.has(LMTP) { self.recipients } else { 1 };
-                Place::Refused
-            }
-            elsewhere => panic!("aborted in {elsewhere:?}"),
-        };
+        self.place = Place::Ready;
         self.asked_of.push("aborted".to_owned());
+    }
+
+    fn refuse(&mut self) {
+        // A chunk that is too large is refused before anybody is asked.
+        assert!(matches!(self.place, Place::Envelope | Place::Content), "{:?}", self.place);
+        self.content.clear();
+        self.may_come += self.replies();
+        self.place = Place::Refused;
+        self.asked_of.push("refused".to_owned());
     }
 
     /// Checks what was said, and that the events tell the same.
@@ -289,6 +315,11 @@ impl<'a> Play<'a> {
             })
             .collect();
         assert_eq!(replies, codes);
+        for event in &events {
+            if let Event::Command(verb) = event {
+                self.verb = *verb;
+            }
+        }
         let commands = events.iter().filter(|event| matches!(event, Event::Command(_))).count();
         if commands > 0 && self.place == Place::Refused {
             self.place = Place::Ready;
@@ -297,6 +328,13 @@ impl<'a> Play<'a> {
         self.due += commands;
         self.heard.extend(output);
     }
+}
+
+/// CRLF lines and nothing else.
+pub(crate) fn is_lines(content: &[u8]) -> bool {
+    let is_line =
+        |line: &[u8]| line.strip_suffix(b"\r\n").is_some_and(|text| !text.contains(&b'\r'));
+    content.split_inclusive(|&octet| octet == b'\n').all(is_line)
 }
 
 /// The codes of the replies in `output`, each of which must be well-formed.
