@@ -240,7 +240,7 @@ impl Gateway {
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let limits = &parts.config.limits;
-        let permits = Permits::new(limits.connections, limits.connections_per_address);
+        let permits = Permits::new(limits);
         let certificates = std::mem::take(&mut parts.certificates);
         let workers = Workers::start().map_err(StartError::Workers)?;
         let count = workers.count();

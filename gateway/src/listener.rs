@@ -165,7 +165,12 @@ impl Acceptor {
             Refused::Draining | Refused::Global => {
                 b"421 4.3.2 too many connections, try again later\r\n"
             }
+            Refused::Rate => b"421 4.3.2 too many connections at a time, try again later\r\n",
             Refused::PerAddress => b"421 4.7.0 too many connections from your address\r\n",
+            Refused::PerNetwork => b"421 4.7.0 too many connections from your network\r\n",
+            Refused::RatePerAddress => {
+                b"421 4.7.0 too many connections at a time from your address\r\n"
+            }
         };
         debug!(listener = self.house.listener, %client, ?reason, "connection turned away");
         if !self.terms.implicit_tls

@@ -1,5 +1,6 @@
 //! Bounds for the process as a whole.
 
+use super::network::Network;
 use super::section::Section;
 
 /// Bounds for the process as a whole.
@@ -9,6 +10,14 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once from one address.
     pub connections_per_address: usize,
+    /// Connections at once from one network: a /24, or in IPv6 a /48.
+    pub connections_per_network: usize,
+    /// New connections a second.
+    pub connection_rate: u32,
+    /// New connections a second from one address.
+    pub connection_rate_per_address: u32,
+    /// Clients that count only for all: what is bounded for an address or a network is not for them.
+    pub exempt: Vec<Network>,
     /// Octets of message content in memory.
     pub content_memory_octets: u64,
     /// Octets of message content in temporary files.
@@ -25,6 +34,10 @@ impl Default for Limits {
         Self {
             connections: 1000,
             connections_per_address: 50,
+            connections_per_network: 250,
+            connection_rate: 10_000,
+            connection_rate_per_address: 5000,
+            exempt: Vec::new(),
             content_memory_octets: 256 << 20,
             content_disk_octets: 4 << 30,
             message_memory_octets: 256 << 10,
@@ -35,10 +48,14 @@ impl Default for Limits {
 
 impl Limits {
     pub(super) const KEYS: &'static [&'static str] = &[
+        "connection_rate",
+        "connection_rate_per_address",
         "connections",
         "connections_per_address",
+        "connections_per_network",
         "content_disk",
         "content_memory",
+        "exempt",
         "message_memory",
         "plugin_copies",
     ];
@@ -46,12 +63,23 @@ impl Limits {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let default = Self::default();
         let connections = |key, default| section.count(key, 1..=1_000_000, default) as usize;
+        let all = connections("connections", default.connections as u64);
+        let per_address =
+            connections("connections_per_address", default.connections_per_address as u64);
+        let rate = |key, default: u32| section.count(key, 1..=1_000_000, default.into()) as u32;
         let limits = Self {
-            connections: connections("connections", default.connections as u64),
-            connections_per_address: connections(
-                "connections_per_address",
-                default.connections_per_address as u64,
+            connections: all,
+            connections_per_address: per_address,
+            connections_per_network: connections(
+                "connections_per_network",
+                (all / 4).max(per_address) as u64,
             ),
+            connection_rate: rate("connection_rate", default.connection_rate),
+            connection_rate_per_address: rate(
+                "connection_rate_per_address",
+                default.connection_rate_per_address,
+            ),
+            exempt: section.networks("exempt"),
             content_memory_octets: section.size(
                 "content_memory",
                 1 << 20..=1 << 40,

@@ -80,6 +80,43 @@ labels! {
         Global = "global",
         /// As many connections as one address may have.
         PerAddress = "per-address",
+        /// As many connections as one network may have.
+        PerNetwork = "per-network",
+        /// As many new connections a second as the process takes.
+        Rate = "rate",
+        /// As many new connections a second as one address may make.
+        RatePerAddress = "rate-per-address",
+    }
+}
+
+labels! {
+    /// A limit that is kept around the session. Its label is its name in the configuration.
+    Bound {
+        /// As many new connections a second as the process takes.
+        ConnectionRate = "connection_rate",
+        /// As many new connections a second as one address may make.
+        ConnectionRatePerAddress = "connection_rate_per_address",
+        /// As many connections as the process may have.
+        Connections = "connections",
+        /// As many connections as one address may have.
+        ConnectionsPerAddress = "connections_per_address",
+        /// As many connections as one network may have.
+        ConnectionsPerNetwork = "connections_per_network",
+    }
+}
+
+impl Refused {
+    /// The limit that was reached, if it is one.
+    #[must_use]
+    pub fn bound(self) -> Option<Bound> {
+        match self {
+            Self::Draining => None,
+            Self::Global => Some(Bound::Connections),
+            Self::PerAddress => Some(Bound::ConnectionsPerAddress),
+            Self::PerNetwork => Some(Bound::ConnectionsPerNetwork),
+            Self::Rate => Some(Bound::ConnectionRate),
+            Self::RatePerAddress => Some(Bound::ConnectionRatePerAddress),
+        }
     }
 }
 
@@ -290,6 +327,7 @@ mod tests {
             }
         }
         check::<Outcome>();
+        check::<Bound>();
         check::<Refused>();
         check::<Stage>();
         check::<Connect>();

@@ -6,7 +6,7 @@ use prometheus::{
 };
 
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
-use super::label::{Codes, Each, Outcome, Refused};
+use super::label::{Bound, Codes, Each, Outcome, Refused};
 
 /// The codes that the gateway itself says; plugins and upstreams may add others.
 const USUAL_CODES: &[u16] =
@@ -107,6 +107,7 @@ impl ListenerFamilies {
             connections_refused: Each::new(&self.connections_refused, listener),
             handshakes_done: handshake("ok"),
             handshakes_failed: handshake("failed"),
+            bounds: Each::new(&self.limits, listener),
             limits: Each::new(&self.limits, listener),
             message_bytes: self.message_bytes.with_label_values(owner),
             outcomes: Each::new(&self.outcomes, listener),
@@ -120,6 +121,7 @@ impl ListenerFamilies {
 /// The metrics of one listener, resolved once: each call is an atomic addition or two.
 #[derive(Debug)]
 pub struct ListenerMetrics {
+    bounds: Each<Bound, IntCounter>,
     commands: Each<Verb, IntCounter>,
     connections: IntCounter,
     connections_open: IntGauge,
@@ -149,11 +151,19 @@ impl ListenerMetrics {
     /// A connection got no session.
     pub fn connection_refused(&self, reason: Refused) {
         self.connections_refused.inc(reason);
+        if let Some(bound) = reason.bound() {
+            self.bound_reached(bound);
+        }
     }
 
     /// A TLS handshake ended, well or not.
     pub fn tls_handshake(&self, ok: bool) {
         if ok { self.handshakes_done.inc() } else { self.handshakes_failed.inc() }
+    }
+
+    /// A client reached a limit that is kept around its session.
+    pub fn bound_reached(&self, bound: Bound) {
+        self.bounds.inc(bound);
     }
 
     /// A client reached a limit of its session.

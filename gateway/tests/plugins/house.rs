@@ -75,6 +75,7 @@ fn engine(cache: &Path, copies: u32, metrics: Arc<Metrics>) -> Engine {
         content_disk_octets: 1 << 20,
         message_memory_octets: 1 << 20,
         plugin_copies: copies,
+        ..Limits::default()
     };
     let budget = Budget::new(1 << 20, 1 << 20, 1 << 20, std::env::temp_dir());
     Engine::new(&limits, cache, budget, metrics).unwrap()
