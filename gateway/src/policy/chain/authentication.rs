@@ -1,6 +1,7 @@
 //! Who a client is: the one question to which silence is a no.
 
 use portcullis_smtp::sasl::Credentials;
+use tracing::debug;
 
 use super::*;
 
@@ -45,7 +46,10 @@ impl Chain {
             call.credentials = Some(credentials.clone());
             let ruling = match self.call(n, call, case, &mut Copies::default()).await {
                 Ok(answer) => {
-                    memory.take(n, link.plugin.name(), &answer);
+                    let (plugin, id) = (link.plugin.name(), &case.session.id);
+                    memory.take(n, plugin, &answer);
+                    let result = answer.opinion.label();
+                    debug!(target: "session", id, plugin, result, "asked who the client is");
                     AuthRuling::from(answer.opinion)
                 }
                 Err(failure) => {
