@@ -5,9 +5,9 @@
 
 use std::str;
 
-use crate::address::{self, PathError};
+use crate::address;
 use crate::parameter;
-use crate::{Domain, Grammar, Mailbox, Offers, Parameter, ReversePath};
+use crate::{Domain, Extension, Grammar, Mailbox, Offers, Parameter, ReversePath};
 
 /// How commands are read at this point of a conversation.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -114,6 +114,7 @@ impl Command {
             Verb::Unknown if announces_chunk(line) => return Err(CommandError::ChunkSize),
             Verb::Unknown if is_http(verb) => return Err(CommandError::Foreign),
             Verb::Unknown => return Err(CommandError::UnknownVerb),
+            Verb::Vrfy if !is_sayable(argument, dialect) => return Err(CommandError::NotAscii),
             Verb::Vrfy => some(Self::Vrfy, argument, "VRFY mailbox")?,
             Verb::Xclient => {
                 some(Self::Xclient(argument.to_owned()), argument, "XCLIENT attribute=value ...")?
@@ -249,28 +250,42 @@ fn mail(argument: &str, dialect: Dialect) -> Result<Command, CommandError> {
     let grammar = dialect.grammar;
     let argument = keyword(argument, "FROM:", grammar)
         .ok_or(CommandError::Argument("MAIL FROM:<path> [parameters]"))?;
-    let (path, rest) = address::split_path(argument, grammar).map_err(|error| match error {
-        PathError::NotAscii => CommandError::NotAscii,
-        PathError::Syntax => CommandError::ReversePath,
-    })?;
+    let (path, rest) = address::split_path(argument, grammar).ok_or(CommandError::ReversePath)?;
+    let parameters = parameter::read(Verb::Mail, rest, dialect)?;
+    let written = &argument[..argument.len() - rest.len()];
+    if !written.is_ascii() && !parameter::has(&parameters, "SMTPUTF8") {
+        return Err(CommandError::NotAscii);
+    }
     let reverse_path = if path.is_empty() {
         ReversePath::Null
     } else {
         ReversePath::Mailbox(Mailbox::read(path, grammar).ok_or(CommandError::ReversePath)?)
     };
-    Ok(Command::Mail { reverse_path, parameters: parameter::read(Verb::Mail, rest, dialect)? })
+    // RFC 5321 section 4.5.1: it stands for a recipient.
+    let nowhere = reverse_path.mailbox().is_some_and(|mailbox| mailbox.domain().is_none());
+    if nowhere && grammar == Grammar::Strict {
+        return Err(CommandError::ReversePath);
+    }
+    Ok(Command::Mail { reverse_path, parameters })
 }
 
 fn rcpt(argument: &str, dialect: Dialect) -> Result<Command, CommandError> {
     let grammar = dialect.grammar;
     let argument = keyword(argument, "TO:", grammar)
         .ok_or(CommandError::Argument("RCPT TO:<path> [parameters]"))?;
-    let (path, rest) = address::split_path(argument, grammar).map_err(|error| match error {
-        PathError::NotAscii => CommandError::NotAscii,
-        PathError::Syntax => CommandError::ForwardPath,
-    })?;
+    let (path, rest) = address::split_path(argument, grammar).ok_or(CommandError::ForwardPath)?;
+    let written = &argument[..argument.len() - rest.len()];
+    if !written.is_ascii() && !dialect.utf8 {
+        return Err(CommandError::NotAscii);
+    }
     let forward_path = Mailbox::read(path, grammar).ok_or(CommandError::ForwardPath)?;
     Ok(Command::Rcpt { forward_path, parameters: parameter::read(Verb::Rcpt, rest, dialect)? })
+}
+
+/// Whether VRFY may ask this: beyond ASCII only with a SMTPUTF8 behind it (RFC 6531 section 3.7.4.2).
+fn is_sayable(argument: &str, dialect: Dialect) -> bool {
+    let said = || argument.rsplit(' ').next().is_some_and(|w| w.eq_ignore_ascii_case("SMTPUTF8"));
+    argument.is_ascii() || dialect.offers.has(Extension::SmtpUtf8) && said()
 }
 
 /// `AUTH mechanism [initial-response]` (RFC 4954 section 4).

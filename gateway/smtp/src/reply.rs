@@ -62,9 +62,11 @@ impl Reply {
         Self { code, status: None, lines }
     }
 
-    /// The same reply, with the mailbox that it is about before its text.
+    /// The same reply, with the mailbox that it is about before its text. Replies are ASCII (RFC 6531
+    /// section 3.7.4.1): a mailbox that is not is left out.
     pub(crate) fn naming(mut self, mailbox: &Mailbox) -> Self {
-        if let Some(line) = self.lines.first_mut()
+        if mailbox.is_ascii()
+            && let Some(line) = self.lines.first_mut()
             && !line.contains(mailbox.as_str())
         {
             line.insert_str(0, &format!("<{mailbox}> "));

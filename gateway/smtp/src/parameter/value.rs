@@ -2,7 +2,7 @@
 
 use super::DateTime;
 use crate::command::Dialect;
-use crate::{Grammar, Mailbox, xtext};
+use crate::{Mailbox, xtext};
 
 /// A kind of value.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ fn one_of(text: &str, words: &[&str]) -> Option<String> {
 
 fn identity(text: &str) -> Option<String> {
     let decoded = printable(text)?;
-    let is_mailbox = Mailbox::read(&decoded, Grammar::Lenient).is_some();
+    let is_mailbox = Mailbox::parse(&decoded).is_some();
     (decoded == NOBODY || is_mailbox).then_some(decoded)
 }
 
