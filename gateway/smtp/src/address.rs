@@ -246,15 +246,16 @@ fn is_domain(text: &str, grammar: Grammar) -> bool {
     if let Some(literal) = text.strip_prefix('[') {
         return literal.strip_suffix(']').is_some_and(is_address_literal);
     }
-    let is_known = |label: &str| !label.is_ascii() || is_label(label, grammar);
     text.len() <= DOMAIN_OCTETS
-        && text.split('.').all(is_known)
+        && text.split('.').all(|label| is_label(label, grammar))
         && (text.is_ascii() || international::is_domain(text))
 }
 
+/// What is not ASCII in it is left to [`international::is_domain`], and so is its length then.
 fn is_label(label: &str, grammar: Grammar) -> bool {
-    let is_ldh = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
-    (1..=LABEL_OCTETS).contains(&label.len())
+    let is_ldh = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-' || !octet.is_ascii();
+    let longest = if label.is_ascii() { LABEL_OCTETS } else { DOMAIN_OCTETS };
+    (1..=longest).contains(&label.len())
         && match grammar {
             Grammar::Lenient => label.bytes().all(|octet| is_ldh(octet) || octet == b'_'),
             Grammar::Strict => {

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_smtp::server::{
-    Awaiting, BareNewlines, Channel, Event, Limits, Pipelining, Protocol, Question, Session,
-    Settings, Step, Verdict,
+    Awaiting, BareNewlines, Channel, Event, FutureRelease, Limits, Pipelining, Protocol, Question,
+    Session, Settings, Step, Verdict,
 };
-use portcullis_smtp::{EnhancedStatus, Extension, Grammar, Reply};
+use portcullis_smtp::{DateTime, EnhancedStatus, Extension, Grammar, Reply};
 
 #[test]
 fn dialogues_go_as_written() {
@@ -281,6 +281,7 @@ impl Player {
             "lmtp" => settings.protocol = Protocol::Lmtp,
             "strict" => settings.grammar = Grammar::Strict,
             "starttls" => settings.starttls = true,
+            "hold" => settings.future_release = Some(bounds()),
             "refuse" => settings.bare_newlines = BareNewlines::Refuse,
             "command_octets" => settings.limits.command_octets = number(),
             "message_octets" => settings.limits.message_octets = number() as u64,
@@ -325,6 +326,11 @@ fn settings() -> Settings {
         ..Limits::default()
     };
     Settings { limits, ..Settings::new("mx.example") }
+}
+
+fn bounds() -> FutureRelease {
+    let until = DateTime::parse("2040-01-01T00:00:00Z").expect("a date");
+    FutureRelease { seconds: 3600, until }
 }
 
 fn under_tls() -> Channel {
@@ -380,7 +386,10 @@ fn reply(text: &str) -> Reply {
 fn describe(question: &Question) -> String {
     let parameters = |list: &[portcullis_smtp::Parameter]| -> String {
         list.iter()
-            .map(|p| format!(" {}={}", p.keyword, p.value.as_deref().unwrap_or_default()))
+            .map(|p| match &p.value {
+                Some(value) => format!(" {}={value}", p.keyword),
+                None => format!(" {}", p.keyword),
+            })
             .collect()
     };
     match question {

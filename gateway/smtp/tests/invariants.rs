@@ -63,6 +63,13 @@ proptest! {
     }
 
     #[test]
+    fn an_address_is_safe_wherever_it_is_written(
+        text in "[a-z.\"\\\\ ]{0,6}@?[a-z.\\[\\]:0-9-]{0,9}|\\PC{1,6}@(\\PC|[a-z.]){1,8}|.{0,12}",
+    ) {
+        oracle::address(text.as_bytes());
+    }
+
+    #[test]
     fn a_reply_is_one_reply(
         code in 190_u16..610,
         status in (0_u8..7, 0_u16..1100, 0_u16..1100),
@@ -234,6 +241,9 @@ fn scripts() -> impl Strategy<Value = Script> {
         1 => Just("BDAT 60\r\n"),
         1 => Just("BDAT 6 FIRST\r\n"),
         1 => Just("BDAT x\r\n"),
+        2 => Just("MAIL FROM:<j\u{f6}rg@b\u{fc}cher.example> SMTPUTF8 RET=HDRS ENVID=a+2Bb\r\n"),
+        2 => Just("RCPT TO:<\u{7528}\u{6237}@b.example> NOTIFY=NEVER ORCPT=utf-8;\u{e9}@b\r\n"),
+        1 => Just("RCPT TO:<c@d.example> RRVS=2014-04-03T23:01:00Z;C\r\n"),
         1 => Just("RSET\r\n"),
         1 => Just("STARTTLS\r\n"),
         1 => Just("NOOP\r\n"),
@@ -272,6 +282,10 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
         Just("[IPv6:::1]".to_owned()),
         Just("postmaster".to_owned()),
         Just(" SIZE=10".to_owned()),
+        Just(" SMTPUTF8".to_owned()),
+        Just(" ORCPT=utf-8;".to_owned()),
+        Just(" ENVID=+3D".to_owned()),
+        Just("\\x{E9}".to_owned()),
         "[a-z.]{1,5}",
         "[ -~]{1,3}",
         "\\PC",
@@ -279,5 +293,25 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     let guided = vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes());
     let path =
         "(MAIL FROM|RCPT TO):<(\"[ -~]{0,4}\"|[a-z+.]{1,5})@[a-z.-]{1,8}>( SIZE=[0-9]{1,3})?";
-    prop_oneof![guided, path.prop_map(String::into_bytes), vec(any::<u8>(), 0..80)]
+    let beyond = "(MAIL FROM|RCPT TO):<(\"[ -~\u{f6}]{0,4}\"|[a-z\u{80}-\u{2fff}]{1,5})@[a-z.\u{e0}-\u{5ff}-]{1,8}>( SMTPUTF8)?";
+    prop_oneof![
+        guided,
+        path.prop_map(String::into_bytes),
+        beyond.prop_map(String::into_bytes),
+        parameters().prop_map(String::into_bytes),
+        vec(any::<u8>(), 0..80),
+    ]
+}
+
+/// Parameters, nearly right.
+fn parameters() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "MAIL FROM:<> (ENVID|AUTH)=([!-~]|\\+[0-9A-F]{2}){1,12}",
+        "MAIL FROM:<> (AUTH=<>|AUTH=[a-z]{1,3}(\\+3D)?@[a-z]{1,3})( RET=(FULL|hdrs))?",
+        "MAIL FROM:<> BY=[+-]?[0-9]{1,9};[NRnr]T?",
+        "MAIL FROM:<> (MT-PRIORITY|HOLDFOR|SIZE)=-?[0-9]{1,2}",
+        "RCPT TO:<postmaster> ORCPT=(rfc822|utf-8|x400);([!-~]|\\+[0-9A-F]{2}|\\\\x\\{[0-9A-F]{2,5}\\}|\u{e9}){1,12}",
+        "RCPT TO:<postmaster> NOTIFY=(NEVER|SUCCESS|FAILURE|DELAY)(,(NEVER|SUCCESS|FAILURE|DELAY)){0,2}",
+        "(RCPT TO:<postmaster> RRVS|MAIL FROM:<> HOLDUNTIL)=[12][0-9]{3}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-5][0-9]:[0-6][0-9](Z|\\+01:00)(;[CR])?",
+    ]
 }

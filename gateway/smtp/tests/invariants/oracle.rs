@@ -9,7 +9,9 @@ use portcullis_smtp::server::{
     Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step,
     Verdict,
 };
-use portcullis_smtp::{EnhancedStatus, Extension, Grammar, Mailbox, Reply, ReversePath};
+use portcullis_smtp::{
+    EnhancedStatus, Extension, Grammar, Mailbox, Offers, Parameter, Reply, ReversePath,
+};
 
 /// A conversation to be played.
 #[derive(Clone)]
@@ -65,7 +67,7 @@ impl Script {
                 header_fields: if self.has(SMALL) { 2 } else { 1000 },
                 received_hops: 2,
             },
-            offers: [Extension::Chunking, Extension::BinaryMime].into_iter().collect(),
+            offers: offers(self.has(EXTENDED)),
             ..Settings::new("mx.example")
         }
     }
@@ -83,6 +85,7 @@ pub(crate) const REFUSE: u8 = 8;
 pub(crate) const SHORT: u8 = 16;
 pub(crate) const SMALL: u8 = 32;
 pub(crate) const PATIENT: u8 = 64;
+pub(crate) const EXTENDED: u8 = 128;
 
 /// Plays a script twice, in pieces and as a whole, and checks every step.
 pub(crate) fn session(script: &Script) {
@@ -124,6 +127,8 @@ struct Play<'a> {
     binary: bool,
     /// The command that was read last.
     verb: Verb,
+    /// Whether MAIL said SMTPUTF8.
+    utf8: bool,
     asked: usize,
     content: Vec<u8>,
     /// What policy saw.
@@ -149,6 +154,7 @@ impl<'a> Play<'a> {
             recipients: 0,
             binary: false,
             verb: Verb::Unknown,
+            utf8: false,
             asked: 0,
             content: Vec::new(),
             asked_of: Vec::new(),
@@ -221,12 +227,17 @@ impl<'a> Play<'a> {
                 assert_eq!(self.place, Place::Ready);
                 let binary = |value: &String| value == "BINARYMIME";
                 self.binary = parameters.iter().any(|p| p.value.as_ref().is_some_and(binary));
-                assert!(is_printable(&reverse_path.to_string()));
+                self.utf8 = parameters.iter().any(|parameter| parameter.keyword == "SMTPUTF8");
+                assert!(self.is_sayable(&reverse_path.to_string()));
+                parameters.iter().for_each(|parameter| check_parameter("MAIL FROM:<>", parameter));
             }
-            Question::Rcpt { forward_path, .. } => {
+            Question::Rcpt { forward_path, parameters } => {
+                parameters
+                    .iter()
+                    .for_each(|parameter| check_parameter("RCPT TO:<postmaster>", parameter));
                 assert_eq!(self.place, Place::Envelope);
                 assert!(self.recipients < self.settings.limits.recipients);
-                assert!(is_printable(forward_path.as_str()));
+                assert!(self.is_sayable(forward_path.as_str()));
             }
             Question::Data => assert_eq!(self.place, Place::Envelope),
             Question::Message => self.message(),
@@ -241,6 +252,12 @@ impl<'a> Play<'a> {
         };
         self.session.decide(verdict);
         self.proceed(question, yes);
+    }
+
+    /// Beyond ASCII only where SMTPUTF8 was offered and said; and never what spoils a line.
+    fn is_sayable(&self, text: &str) -> bool {
+        assert!(!self.utf8 || self.script.has(EXTENDED));
+        text.is_ascii() && is_printable(text) || self.utf8 && is_plain(text)
     }
 
     fn proceed(&mut self, question: &Question, yes: bool) {
@@ -373,10 +390,14 @@ fn verdict(choice: u8) -> Verdict {
 
 /// Parses a line by both grammars.
 pub(crate) fn command(line: &[u8]) {
-    let lenient = Command::parse(line, Dialect::default());
-    let strict = Command::parse(line, Dialect { grammar: Grammar::Strict, ..Dialect::default() });
+    let lenient = Command::parse(line, all());
+    let strict = Command::parse(line, Dialect { grammar: Grammar::Strict, ..all() });
     if strict.is_ok() {
         assert_eq!(strict, lenient, "what the RFC allows means the same to both");
+    }
+    let plain = Command::parse(line, Dialect::default());
+    if plain.is_ok() {
+        assert_eq!(plain, lenient, "what is offered beyond changes nothing else");
     }
     let Ok(command) = lenient else { return };
     let verb = match command {
@@ -388,7 +409,8 @@ pub(crate) fn command(line: &[u8]) {
         Command::Helo(_) => Verb::Helo,
         Command::Help => Verb::Help,
         Command::Lhlo(_) => Verb::Lhlo,
-        Command::Mail { reverse_path, .. } => {
+        Command::Mail { reverse_path, parameters } => {
+            parameters.iter().for_each(|parameter| check_parameter("MAIL FROM:<>", parameter));
             if let ReversePath::Mailbox(mailbox) = reverse_path {
                 check_mailbox(&mailbox);
             }
@@ -396,7 +418,10 @@ pub(crate) fn command(line: &[u8]) {
         }
         Command::Noop => Verb::Noop,
         Command::Quit => Verb::Quit,
-        Command::Rcpt { forward_path, .. } => {
+        Command::Rcpt { forward_path, parameters } => {
+            parameters
+                .iter()
+                .for_each(|parameter| check_parameter("RCPT TO:<postmaster>", parameter));
             check_mailbox(&forward_path);
             Verb::Rcpt
         }
@@ -410,14 +435,50 @@ pub(crate) fn command(line: &[u8]) {
 }
 
 fn check_mailbox(mailbox: &Mailbox) {
-    assert!(is_printable(mailbox.as_str()));
+    assert!(is_plain(mailbox.as_str()));
+    assert!(mailbox.ascii_domain().is_none_or(|domain| is_printable(&domain)));
     assert_eq!(Mailbox::parse(mailbox.as_str()).as_ref(), Some(mailbox), "survives its own text");
     let domain = mailbox.domain().map_or_else(String::new, |domain| format!("@{domain}"));
     assert_eq!(format!("{}{domain}", mailbox.local_part()), mailbox.as_str());
     let wire = format!("RCPT TO:<{mailbox}>");
-    let read = Command::parse(wire.as_bytes(), Dialect::default());
+    let read = Command::parse(wire.as_bytes(), all());
     let want = Command::Rcpt { forward_path: mailbox.clone(), parameters: vec![] };
     assert_eq!(read, Ok(want), "means the same to the next server");
+}
+
+/// Reads an address, as a client says it and as a plugin does.
+pub(crate) fn address(octets: &[u8]) {
+    command(&[b"RCPT TO:<", octets, b">"].concat());
+    command(&[b"MAIL FROM:<", octets, b"> SMTPUTF8"].concat());
+    command(&[b"RCPT TO:", octets].concat());
+    if let Some(mailbox) = std::str::from_utf8(octets).ok().and_then(Mailbox::parse) {
+        check_mailbox(&mailbox);
+    }
+}
+
+/// Everything may be said.
+fn all() -> Dialect {
+    let offers = Extension::ALL.into_iter().collect();
+    Dialect { offers, auth: true, utf8: true, ..Dialect::default() }
+}
+
+/// Chunks always; what brings parameters only where the script wants it.
+fn offers(all: bool) -> Offers {
+    let chunks = [Extension::BinaryMime, Extension::Chunking];
+    let offered = |extension: &Extension| all || chunks.contains(extension);
+    Extension::ALL.into_iter().filter(|one| *one != Extension::Prdr).filter(offered).collect()
+}
+
+/// A decoded parameter is one word to the next server, and means the same.
+fn check_parameter(command: &str, parameter: &Parameter) {
+    assert!(parameter.value.as_deref().is_none_or(is_plain));
+    let word = parameter.word().expect("what was read can be written");
+    assert!(word.bytes().all(|octet| octet.is_ascii_graphic()), "{word:?}");
+    let read = Command::parse(format!("{command} {word}").as_bytes(), all());
+    let (Ok(Command::Mail { parameters, .. }) | Ok(Command::Rcpt { parameters, .. })) = read else {
+        panic!("{word:?} is refused by the next server: {read:?}");
+    };
+    assert_eq!(parameters, [parameter.clone()], "{word:?}");
 }
 
 /// Makes a reply from parts, and reads it from the wire.
@@ -432,6 +493,15 @@ pub(crate) fn reply(code: u16, status: (u8, u16, u16), text: &str) {
     let mut out = Vec::new();
     reply.encode(&mut out);
     assert_eq!(read_replies(&out), [code], "one reply");
+}
+
+/// Nothing that ends a line, hides in it or turns it round.
+fn is_plain(text: &str) -> bool {
+    const TURNS: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    text.chars().all(|c| {
+        matches!(c, ' '..='~')
+            || !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !TURNS.contains(c)
+    })
 }
 
 fn is_printable(text: &str) -> bool {
