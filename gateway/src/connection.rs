@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_smtp::Reply;
-use portcullis_smtp::server::{Awaiting, Channel, Event, Session, Settings, Step};
+use portcullis_smtp::sasl::ChannelBindings;
+use portcullis_smtp::server::{Awaiting, Channel, Event, NONCE_OCTETS, Session, Settings, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -87,7 +88,8 @@ pub async fn serve<P: Policy>(
     if terms.implicit_tls {
         socket = socket.handshake(terms, policy).await?;
     }
-    let channel = Channel { tls: terms.implicit_tls, ..Channel::default() };
+    let bindings = socket.bindings();
+    let channel = Channel { tls: terms.implicit_tls, bindings, ..Channel::default() };
     let mut session = Session::new(terms.settings.clone(), channel);
     let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
     policy.lost().await;
@@ -115,6 +117,13 @@ async fn converse<P: Policy>(
             }
             Step::Content(chunk) => policy.content(chunk).await,
             Step::Aborted => policy.aborted().await,
+            Step::Disproved { mechanism, user } => policy.disproved(mechanism, user).await,
+            Step::Nonce => draw_nonce(session),
+            Step::Verifier { mechanism, user } => {
+                let known = policy.verifier(mechanism, user).await;
+                session.verifier(known);
+                asked = Instant::now();
+            }
             Step::Refused(reply) => policy.refused(reply).await,
             Step::Read => {
                 let answered = socket.flush(session, terms).await?.is_some();
@@ -134,7 +143,7 @@ async fn converse<P: Policy>(
                 socket.flush(session, terms).await?;
                 let plain = std::mem::replace(socket, Socket::Gone);
                 *socket = plain.handshake(terms, policy).await?;
-                session.tls_established();
+                session.tls_established(socket.bindings());
                 since = Instant::now();
             }
             Step::Close => {
@@ -142,6 +151,18 @@ async fn converse<P: Policy>(
                 socket.close(terms.timeouts.write, last != Some(GOODBYE)).await;
                 return Ok(Ending::Closed);
             }
+        }
+    }
+}
+
+/// Gives the session octets that nobody can foresee; without them it cannot go on.
+fn draw_nonce(session: &mut Session) {
+    let mut octets = [0; NONCE_OCTETS];
+    match getrandom::fill(&mut octets) {
+        Ok(()) => session.nonce(octets),
+        Err(error) => {
+            tracing::error!(%error, "no random octets");
+            session.end(&Reply::fixed(421, (4, 3, 0), "cannot go on, try again later"));
         }
     }
 }
@@ -215,6 +236,14 @@ impl Socket {
         let stream = shaken.map_err(ConnectionError::Handshake)?;
         policy.tls_established(tls::facts(stream.get_ref().1));
         Ok(Self::Tls(Box::new(stream)))
+    }
+
+    /// What SASL can be bound to.
+    fn bindings(&self) -> Option<Box<ChannelBindings>> {
+        match self {
+            Self::Gone | Self::Plain(_) => None,
+            Self::Tls(stream) => tls::bindings(stream.get_ref().1).map(Box::new),
+        }
     }
 
     /// Reads what has come and hands it to the session. The count of octets; 0 is the end.

@@ -217,6 +217,7 @@ fn session_limits(limits: &SessionLimits) -> Limits {
         unknown_commands: limits.unknown_commands,
         idle_commands: limits.idle_commands,
         received_hops: limits.received_hops,
+        ..Limits::default()
     }
 }
 

@@ -16,6 +16,7 @@ mod transaction;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_smtp::sasl::{Mechanism, Verifier};
 use portcullis_smtp::server::{Protocol, Question, Verdict};
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
@@ -177,6 +178,13 @@ impl Policy for Pipeline {
             Question::Message => Box::pin(self.message()).await,
         }
     }
+
+    // No listener offers AUTH yet.
+    async fn verifier(&mut self, _: Mechanism, _: String) -> Result<Option<Verifier>, Reply> {
+        Ok(None)
+    }
+
+    async fn disproved(&mut self, _: Mechanism, _: String) {}
 
     async fn content(&mut self, chunk: Vec<u8>) {
         if let Some(transaction) = &mut self.transaction {

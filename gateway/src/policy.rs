@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use portcullis_smtp::Reply;
-use portcullis_smtp::sasl::Credentials;
+use portcullis_smtp::sasl::{Credentials, Mechanism, Verifier};
 use portcullis_smtp::server::{Question, Verdict};
 
 use crate::config::OnFailure;
@@ -24,6 +24,19 @@ pub use chain::{AuthRuling, Case, Chain, Cleared, Copies, Decision, Link, Memory
 pub trait Policy: Send {
     /// Answers one question.
     fn judge(&mut self, question: Question) -> impl Future<Output = Verdict> + Send;
+
+    /// What is known of a user, for a mechanism that does not reveal the password: `None` if nobody
+    /// has this name or nothing is known that the mechanism could use, an error if that cannot be
+    /// said now.
+    fn verifier(
+        &mut self,
+        mechanism: Mechanism,
+        user: String,
+    ) -> impl Future<Output = Result<Option<Verifier>, Reply>> + Send;
+
+    /// A client failed to prove that it is this user, whom perhaps nobody knows. It is told when
+    /// this returns.
+    fn disproved(&mut self, mechanism: Mechanism, user: String) -> impl Future<Output = ()> + Send;
 
     /// Takes content of the message; judged when [`Question::Message`] comes.
     fn content(&mut self, chunk: Vec<u8>) -> impl Future<Output = ()> + Send;

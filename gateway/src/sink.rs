@@ -164,6 +164,8 @@ async fn converse(mut socket: TcpStream, settings: Arc<Settings>, kept: &Kept) -
             }
             Step::Content(chunk) => mail.octets.extend_from_slice(&chunk),
             Step::Aborted | Step::Refused(_) => {}
+            // AUTH is not offered.
+            Step::Disproved { .. } | Step::Nonce | Step::Verifier { .. } => return Ok(()),
             Step::Read => {
                 socket.write_all(&session.take_output()).await?;
                 match socket.read(&mut octets).await? {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use portcullis_smtp::sasl::ChannelBindings;
 use rustls::crypto::aws_lc_rs;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
@@ -84,6 +85,19 @@ pub fn facts(connection: &ServerConnection) -> TlsFacts {
         server_name: connection.server_name().map(str::to_owned),
         ..TlsFacts::default()
     }
+}
+
+/// What SASL can bind to (RFC 5056), after the handshake; nothing under TLS 1.2.
+#[must_use]
+pub fn bindings(connection: &ServerConnection) -> Option<ChannelBindings> {
+    // RFC 9266 section 4.2: with TLS 1.2 only if the extended master secret was agreed on, which
+    // rustls does not tell.
+    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    let exporter =
+        connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).ok()?;
+    Some(ChannelBindings { exporter: Some(exporter), end_point: None })
 }
 
 /// A certificate that nobody vouches for, for tests and the demo.

@@ -107,6 +107,8 @@ fn converse(pieces: &[&[u8]]) -> usize {
                 Step::Content(content) => octets += content.len(),
                 Step::Aborted | Step::Refused(_) => {}
                 Step::Read | Step::StartTls | Step::Close => break,
+                // AUTH is not offered.
+                Step::Disproved { .. } | Step::Nonce | Step::Verifier { .. } => break,
             }
         }
         octets += session.take_output().len() + session.take_events().len();

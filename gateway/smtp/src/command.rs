@@ -7,6 +7,7 @@ use std::str;
 
 use crate::address;
 use crate::parameter;
+use crate::sasl::Armored;
 use crate::{Domain, Extension, Grammar, Mailbox, Offers, Parameter, ReversePath};
 
 /// How commands are read at this point of a conversation.
@@ -30,7 +31,7 @@ pub enum Command {
         /// As the client wrote it.
         mechanism: String,
         /// Base64 of the initial response, or `=` for an empty one.
-        initial: Option<String>,
+        initial: Option<Armored>,
     },
     /// A piece of the content follows (RFC 3030).
     Bdat {
@@ -295,7 +296,7 @@ fn auth(argument: &str) -> Result<Command, CommandError> {
     match (mechanism, words.next()) {
         (Some(mechanism), None) => Ok(Command::Auth {
             mechanism: mechanism.to_owned(),
-            initial: initial.map(str::to_owned),
+            initial: initial.map(Armored::new),
         }),
         _ => Err(CommandError::Argument("AUTH mechanism [initial-response]")),
     }

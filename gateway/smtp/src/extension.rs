@@ -4,6 +4,7 @@
 //! `parameter.rs`, its commands variants of [`Command`](crate::command::Command) and rows in the
 //! session's table of phases.
 
+use crate::sasl::Mechanism;
 use crate::server::{Channel, Protocol, Settings};
 
 /// What can stand in the answer to EHLO or LHLO.
@@ -15,6 +16,8 @@ pub enum Extension {
     Size,
     /// RFC 3207. Offered where there is a certificate, in clear text.
     Starttls,
+    /// RFC 4954. Offered where there are mechanisms, in clear text only if that is wanted.
+    Auth,
     /// RFC 2034. Always offered.
     EnhancedStatusCodes,
     /// RFC 6152. Always offered.
@@ -45,10 +48,11 @@ pub enum Extension {
 
 impl Extension {
     /// All of them, in the order of the answer.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Pipelining,
         Self::Size,
         Self::Starttls,
+        Self::Auth,
         Self::EnhancedStatusCodes,
         Self::EightBitMime,
         Self::Chunking,
@@ -68,6 +72,7 @@ impl Extension {
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
+            Self::Auth => "AUTH",
             Self::BinaryMime => "BINARYMIME",
             Self::Chunking => "CHUNKING",
             Self::DeliverBy => "DELIVERBY",
@@ -91,6 +96,7 @@ impl Extension {
     fn announce(self, settings: &Settings, channel: &Channel) -> Option<String> {
         let is_offered = match self {
             Self::EightBitMime | Self::EnhancedStatusCodes | Self::Pipelining | Self::Size => true,
+            Self::Auth => return mechanisms(settings, channel),
             Self::Starttls => settings.starttls && !channel.tls,
             _ => offered(settings, channel).has(self),
         };
@@ -109,6 +115,13 @@ impl Extension {
             _ => String::new(),
         })
     }
+}
+
+/// All in one line, the best first: clients take the first that they know.
+fn mechanisms(settings: &Settings, channel: &Channel) -> Option<String> {
+    let offered = Mechanism::ALL.into_iter().filter(|&one| settings.auth.offers(one, channel));
+    let names: String = offered.map(|mechanism| format!(" {mechanism}")).collect();
+    (!names.is_empty()).then_some(names)
 }
 
 /// A set of extensions: those that a listener offers beyond those that are always there.

@@ -5,12 +5,14 @@
 //! pass on two. What is kept is bounded by the limit that [`Lines::next`] is given, however long
 //! the peer goes on without a CRLF.
 
+use std::fmt;
+
 use memchr::{memchr_iter, memchr3};
 
 use crate::command::announces_chunk;
 
 /// Octets that came and were not used yet. Costs nothing while it is empty.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Lines {
     octets: Vec<u8>,
     /// What lies before this was given out already.
@@ -97,6 +99,13 @@ impl LineError {
     /// What it is on this line.
     fn of(self, line: &[u8]) -> Self {
         if announces_chunk(line) { Self::Chunk } else { self }
+    }
+}
+
+impl fmt::Debug for Lines {
+    /// Not what the peer said: it may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").field("octets", &self.rest().len()).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,16 @@
 //! SASL as SMTP uses it (RFC 4422, RFC 4954): who somebody says to be, and with what proof.
 
+mod armored;
+mod decoy;
+pub(crate) mod keys;
+
 use std::fmt;
+
+use zeroize::Zeroize;
+
+pub use self::armored::Armored;
+pub(crate) use self::armored::{close, open};
+pub use self::decoy::Decoy;
 
 /// The mechanisms, in the order in which they are announced: the best first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -33,6 +43,12 @@ impl Mechanism {
         Self::Login,
     ];
 
+    /// The mechanism of this name, in any case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
+    }
+
     /// The name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -59,7 +75,8 @@ impl fmt::Display for Mechanism {
 pub struct Credentials {
     /// How.
     pub mechanism: Mechanism,
-    /// Whose secret it is: the authentication identity. UTF-8, no control characters.
+    /// Whose secret it is: the authentication identity. At most 255 octets, no control characters;
+    /// empty where OAUTHBEARER names nobody, so that only the token tells.
     pub user: String,
     /// As whom the client wants to act, if that is somebody else (RFC 4422 section 3.4.1).
     pub authorization: Option<String>,
@@ -76,6 +93,15 @@ pub enum Secret {
     Proved,
     /// A bearer token, to be checked.
     Token(String),
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        match self {
+            Self::Password(text) | Self::Token(text) => text.zeroize(),
+            Self::Proved => {}
+        }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -107,6 +133,46 @@ pub enum Verifier {
     },
 }
 
+impl Verifier {
+    /// The SCRAM verifier of a password. Takes as long as `iterations` makes it.
+    ///
+    /// The password is taken as it is, without SASLprep (RFC 4013): for ASCII that is the same.
+    #[must_use]
+    pub fn scram(password: &str, salt: Vec<u8>, iterations: u32) -> Self {
+        let keys = keys::Scram::new(password, &salt, iterations);
+        Self::Scram {
+            salt,
+            iterations,
+            stored_key: keys.stored_key(),
+            server_key: keys.server_key(),
+        }
+    }
+}
+
+impl Verifier {
+    /// Whether this mechanism can use it.
+    pub(crate) fn suits(&self, mechanism: Mechanism) -> bool {
+        match self {
+            Self::Password(_) => mechanism == Mechanism::CramMd5,
+            Self::Scram { .. } => {
+                matches!(mechanism, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus)
+            }
+        }
+    }
+}
+
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        match self {
+            Self::Password(text) => text.zeroize(),
+            Self::Scram { stored_key, server_key, .. } => {
+                stored_key.zeroize();
+                server_key.zeroize();
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Verifier {
     /// Never the secret itself: what is debugged ends in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,5 +180,22 @@ impl fmt::Debug for Verifier {
             Self::Password(_) => "Password(..)",
             Self::Scram { .. } => "Scram(..)",
         })
+    }
+}
+
+/// What ties an exchange to the TLS connection under it (RFC 5056).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ChannelBindings {
+    /// `tls-exporter` (RFC 9266). Not under TLS 1.2, where it needs more than everybody has.
+    pub exporter: Option<[u8; 32]>,
+    /// `tls-server-end-point` (RFC 5929): the hash of the server's certificate.
+    pub end_point: Option<Vec<u8>>,
+}
+
+impl ChannelBindings {
+    /// Whether there is nothing to be bound to.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exporter.is_none() && self.end_point.is_none()
     }
 }

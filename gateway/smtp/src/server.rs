@@ -8,10 +8,12 @@
 //!  Start -> Greeted -> Ready -> Envelope -> Content -> Complete
 //!              ^         ^          |   '--> Chunks ------^
 //!              |         |          '----------'-> Failed -.
-//!              |         '-- message, RSET, EHLO, refusal -'
+//!              |         |-- message, RSET, EHLO, refusal -'
+//!              |         '-- AUTH: Auth, a dialogue of its own, and back
 //!              '-- STARTTLS: Handshake, and all is forgotten
 //! ```
 
+mod auth;
 mod channel;
 mod chunk;
 mod intake;
@@ -30,12 +32,14 @@ use std::sync::Arc;
 use self::chunk::Chunk;
 use self::intake::{Intake, Refusal};
 use self::limit::Counts;
-use self::phase::{Envelope, Move, Phase};
+use self::phase::{Envelope, Move, Phase, Standing};
 use self::verdict::Answer;
 use crate::command::{Command, CommandError, Dialect};
 use crate::lines::{LineError, Lines};
+use crate::sasl::{ChannelBindings, Mechanism};
 use crate::{Mailbox, Parameter, Reply, extension};
 
+pub use self::auth::NONCE_OCTETS;
 pub use self::channel::Channel;
 pub use self::limit::Limit;
 pub use self::settings::{
@@ -53,6 +57,7 @@ pub struct Session {
     settings: Arc<Settings>,
     channel: Channel,
     phase: Phase,
+    standing: Standing,
     /// A piece of content that was announced and has not come to its end.
     chunk: Option<Box<Chunk>>,
     counts: Counts,
@@ -65,6 +70,8 @@ pub struct Session {
     aborted: bool,
     /// The reply to a message that the session refused itself.
     refused: Option<Box<Reply>>,
+    /// A client failed to prove that it is this user.
+    disproved: Option<Box<(Mechanism, String)>>,
     /// Nothing is read any more.
     closing: bool,
     content: Vec<u8>,
@@ -80,6 +87,7 @@ impl Session {
             settings,
             channel,
             phase: Phase::Start,
+            standing: Standing::default(),
             chunk: None,
             counts: Counts::default(),
             may_pipeline: false,
@@ -87,6 +95,7 @@ impl Session {
             asked: None,
             aborted: false,
             refused: None,
+            disproved: None,
             closing: false,
             content: Vec::new(),
             output: Vec::new(),
@@ -121,6 +130,10 @@ impl Session {
             if let Some(reply) = self.refused.take() {
                 return Step::Refused(*reply);
             }
+            if let Some(disproved) = self.disproved.take() {
+                let (mechanism, user) = *disproved;
+                return Step::Disproved { mechanism, user };
+            }
             if self.closing {
                 return Step::Close;
             }
@@ -143,6 +156,11 @@ impl Session {
                 Phase::Start => self.asked = Some(Question::Connect),
                 Phase::Complete(_) => self.asked = Some(Question::Message),
                 Phase::Handshake => return Step::StartTls,
+                Phase::Auth(_) => {
+                    if let Some(step) = self.go_on() {
+                        return step;
+                    }
+                }
                 Phase::Content(..) if self.lines.is_empty() => return Step::Read,
                 Phase::Content(..) => self.take_waiting_content(),
                 Phase::Greeted
@@ -169,8 +187,7 @@ impl Session {
         match question {
             Question::Connect => self.greet(verdict.answer()),
             Question::Hello { esmtp, .. } => self.hello(verdict.answer(), esmtp),
-            // AUTH is not offered yet.
-            Question::Auth(_) => {}
+            Question::Auth(_) => self.admit(verdict.answer()),
             Question::Mail { parameters, .. } => self.begin(&parameters, verdict.answer()),
             Question::Rcpt { forward_path, .. } => self.add(forward_path, verdict.answer()),
             Question::Data if self.chunk.is_some() => self.start_chunks(verdict.answer()),
@@ -180,9 +197,13 @@ impl Session {
     }
 
     /// The handshake that [`Step::StartTls`] asked for is done; the conversation starts anew.
-    pub fn tls_established(&mut self) {
+    ///
+    /// `bindings` is what SASL can be bound to, if there is anything.
+    pub fn tls_established(&mut self, bindings: Option<Box<ChannelBindings>>) {
         if matches!(self.phase, Phase::Handshake) {
             self.channel.tls = true;
+            self.channel.bindings = bindings;
+            self.standing = Standing::default();
             self.phase = Phase::Greeted;
             self.may_pipeline = false;
         }
@@ -222,6 +243,7 @@ impl Session {
             | Phase::Chunks(..)
             | Phase::Failed(_)
             | Phase::Complete(_)
+            | Phase::Auth(_)
             | Phase::Handshake => Awaiting::Command,
         }
     }
@@ -233,9 +255,12 @@ impl Session {
             Phase::Envelope(_) | Phase::Chunks(..) | Phase::Complete(_) | Phase::Content(..) => {
                 true
             }
-            Phase::Start | Phase::Greeted | Phase::Ready | Phase::Failed(_) | Phase::Handshake => {
-                false
-            }
+            Phase::Start
+            | Phase::Greeted
+            | Phase::Ready
+            | Phase::Failed(_)
+            | Phase::Auth(_)
+            | Phase::Handshake => false,
         };
         open && !self.closing
     }
@@ -298,8 +323,11 @@ impl Session {
             }
         }
         let again = !matches!(self.phase, Phase::Greeted);
-        match self.phase.check(command, &self.settings, &self.channel) {
+        match self.phase.check(command, &self.settings, &self.channel, self.standing) {
             Ok(Move::Ask(question)) => self.asked = Some(question),
+            Ok(Move::Authenticate(mechanism, initial)) => {
+                self.open_exchange(mechanism, initial.as_ref());
+            }
             Ok(Move::Hello(question)) => {
                 if again && self.is_idle() {
                     return self.hang_up(Limit::IdleCommands);
@@ -353,6 +381,7 @@ impl Session {
             Answer::Yes(_) => {
                 self.phase = Phase::Ready;
                 self.may_pipeline = esmtp;
+                self.standing.esmtp = esmtp;
                 self.say(&replies::hello(&self.settings, &self.channel, esmtp));
             }
         }
@@ -474,6 +503,9 @@ impl Session {
         self.closing = true;
         self.asked = None;
         self.chunk = None;
+        if let Phase::Auth(_) = self.phase {
+            self.phase = Phase::Ready;
+        }
         self.content = Vec::new();
         self.lines = Lines::default();
     }

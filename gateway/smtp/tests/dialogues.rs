@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use portcullis_smtp::sasl::{ChannelBindings, Credentials, Mechanism, Secret, Verifier};
 use portcullis_smtp::server::{
     Awaiting, BareNewlines, Channel, Event, FutureRelease, Limits, Pipelining, Protocol, Question,
     Session, Settings, Step, Verdict,
@@ -77,6 +78,8 @@ struct Player {
     session: Option<Session>,
     /// What the client says, until something is expected.
     unsent: Vec<u8>,
+    /// What comes with TLS.
+    bindings: Option<Box<ChannelBindings>>,
     verdicts: VecDeque<Verdict>,
     replies: VecDeque<Vec<String>>,
     last: Vec<String>,
@@ -97,6 +100,7 @@ impl Player {
             settings: settings(),
             session: None,
             unsent: Vec::new(),
+            bindings: None,
             verdicts: VecDeque::new(),
             replies: VecDeque::new(),
             last: Vec::new(),
@@ -158,7 +162,8 @@ impl Player {
             "A" => assert!(std::mem::take(&mut self.aborted), "{place}: not aborted"),
             "T" => {
                 assert!(std::mem::take(&mut self.handshake), "{place}: no handshake");
-                self.session().tls_established();
+                let bindings = self.bindings.clone();
+                self.session().tls_established(bindings);
                 self.pump(place);
             }
             "X" => assert!(self.closed, "{place}: not closed"),
@@ -230,6 +235,14 @@ impl Player {
                     self.content.extend(octets);
                 }
                 Step::Aborted | Step::Refused(_) => self.aborted = true,
+                Step::Disproved { user, .. } => {
+                    self.questions.push_back(format!("DISPROVED {user}"))
+                }
+                Step::Nonce => self.session().nonce(*b"a nonce, not fresh"),
+                Step::Verifier { mechanism, user } => {
+                    self.questions.push_back(format!("VERIFIER {mechanism} {user}"));
+                    self.session().verifier(known(mechanism, &user));
+                }
                 Step::Read => break,
                 Step::StartTls => {
                     self.handshake = true;
@@ -290,6 +303,11 @@ impl Player {
             "header_fields" => settings.limits.header_fields = small(),
             "received_hops" => settings.limits.received_hops = number(),
             "recipients" => settings.limits.recipients = number(),
+            "auth" => settings.auth.mechanisms = mechanisms(word),
+            "auth_failures" => settings.limits.auth_failures = small(),
+            "in_clear" => settings.auth.in_clear = true,
+            "required" => settings.auth.required = true,
+            "bound" => self.bindings = Some(bindings()),
             "refused_recipients" => settings.limits.refused_recipients = small(),
             "transactions" => settings.limits.transactions = small(),
             "errors" => settings.limits.errors = small(),
@@ -303,7 +321,10 @@ impl Player {
                     _ => panic!("{place}: {word:?}"),
                 };
             }
-            "tls" => self.session = Some(Session::new(Arc::new(settings.clone()), under_tls())),
+            "tls" => {
+                self.session =
+                    Some(Session::new(Arc::new(settings.clone()), under_tls(self.bindings.clone())))
+            }
             _ => {
                 let known = Extension::ALL.into_iter().find(|known| known.keyword() == name);
                 let more = known.unwrap_or_else(|| panic!("{place}: unknown setting {name:?}"));
@@ -333,8 +354,17 @@ fn bounds() -> FutureRelease {
     FutureRelease { seconds: 3600, until }
 }
 
-fn under_tls() -> Channel {
-    Channel { tls: true, ..Channel::default() }
+fn under_tls(bindings: Option<Box<ChannelBindings>>) -> Channel {
+    Channel { tls: true, bindings, ..Channel::default() }
+}
+
+fn bindings() -> Box<ChannelBindings> {
+    Box::new(ChannelBindings { exporter: Some([7; 32]), end_point: None })
+}
+
+fn mechanisms(names: &str) -> Vec<Mechanism> {
+    let named = |name| Mechanism::from_name(name).expect("a mechanism");
+    names.split('/').map(named).collect()
 }
 
 fn macro_lines(name: &str) -> impl Iterator<Item = &'static str> {
@@ -402,9 +432,30 @@ fn describe(question: &Question) -> String {
         Question::Rcpt { forward_path, parameters: list } => {
             format!("RCPT <{forward_path}>{}", parameters(list))
         }
-        Question::Auth(credentials) => format!("AUTH {credentials:?}"),
+        Question::Auth(credentials) => describe_claim(credentials),
         Question::Data => "DATA".to_owned(),
         Question::Message => "MESSAGE".to_owned(),
+    }
+}
+
+fn describe_claim(credentials: &Credentials) -> String {
+    let Credentials { mechanism, user, authorization, secret } = credentials;
+    let other = authorization.iter().map(|name| format!(" as {name}")).collect::<String>();
+    let secret = match secret {
+        Secret::Password(password) => format!("password {password}"),
+        Secret::Proved => "proved".to_owned(),
+        Secret::Token(token) => format!("token {token}"),
+    };
+    format!("AUTH {mechanism} {user}{other}, {secret}")
+}
+
+/// Policy knows alice, and that her password is `secret`; at `later` it is busy.
+fn known(mechanism: Mechanism, user: &str) -> Result<Option<Verifier>, Reply> {
+    match (mechanism, user) {
+        (_, "later") => Err(Reply::fixed(454, (4, 7, 0), "ask later")),
+        (Mechanism::CramMd5, "alice") => Ok(Some(Verifier::Password("secret".to_owned()))),
+        (_, "alice") => Ok(Some(Verifier::scram("secret", b"salt of alice".to_vec(), 4096))),
+        _ => Ok(None),
     }
 }
 

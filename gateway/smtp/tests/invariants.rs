@@ -5,7 +5,7 @@ mod oracle;
 
 use std::sync::Arc;
 
-use portcullis_smtp::server::{Channel, Event, Question, Session, Step, Verdict};
+use portcullis_smtp::server::{Channel, Event, NONCE_OCTETS, Question, Session, Step, Verdict};
 use portcullis_smtp::stuffing::Stuffer;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -142,7 +142,10 @@ fn commands_read(script: &Script) -> usize {
         loop {
             match session.poll() {
                 Step::Ask(_) => session.decide(Verdict::Accept),
-                Step::StartTls => session.tls_established(),
+                Step::StartTls => session.tls_established(None),
+                Step::Nonce => session.nonce([0; NONCE_OCTETS]),
+                Step::Verifier { .. } => session.verifier(Ok(None)),
+                Step::Disproved { .. } => {}
                 Step::Read | Step::Close => break,
                 Step::Content(_) | Step::Aborted | Step::Refused(_) => {}
             }

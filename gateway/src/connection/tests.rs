@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use portcullis_smtp::sasl::{Mechanism, Verifier};
 use portcullis_smtp::server::{Limits, Question, Verdict};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -37,6 +38,15 @@ impl Policy for Heard {
             Question::Message => "message".into(),
         });
         Verdict::Accept
+    }
+
+    async fn verifier(&mut self, _: Mechanism, user: String) -> Result<Option<Verifier>, Reply> {
+        self.note(format!("verifier {user}"));
+        Ok((user == "alice").then(|| Verifier::Password("secret".into())))
+    }
+
+    async fn disproved(&mut self, _: Mechanism, user: String) {
+        self.note(format!("disproved {user}"));
     }
 
     async fn content(&mut self, chunk: Vec<u8>) {

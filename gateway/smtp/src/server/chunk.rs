@@ -48,7 +48,7 @@ impl Session {
     pub(super) fn begin_chunk(&mut self, octets: u64, last: bool) {
         let mut chunk = Chunk::new(octets, last);
         let command = Command::Bdat { octets, last };
-        match self.phase.check(command, &self.settings, &self.channel) {
+        match self.phase.check(command, &self.settings, &self.channel, self.standing) {
             Ok(Move::Ask(question)) => self.asked = Some(question),
             Ok(Move::Say(reply)) => chunk.refusal = Some(Unwanted::Refused(reply)),
             Ok(_) => self.expect_chunk(octets),

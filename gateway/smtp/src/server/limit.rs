@@ -8,6 +8,8 @@ use crate::command::Command;
 /// A bound of [`Limits`](super::Limits) (or the rule of turns) that a client reached.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Limit {
+    /// Too many attempts to authenticate that were refused.
+    AuthFailures,
     /// A command line was too long.
     CommandLine,
     /// Too many mistakes.
@@ -38,7 +40,8 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::AuthFailures,
         Self::CommandLine,
         Self::Errors,
         Self::Header,
@@ -58,6 +61,7 @@ impl Limit {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
+            Self::AuthFailures => "auth_failures",
             Self::CommandLine => "command_line",
             Self::Errors => "errors",
             Self::Header => "header",
@@ -78,6 +82,7 @@ impl Limit {
 /// What the client did so far that is bounded.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
+    pub(super) auth_failures: u32,
     pub(super) errors: u32,
     pub(super) idle_commands: u32,
     pub(super) refused_recipients: u32,

@@ -1,6 +1,7 @@
 //! Beat one: the order of commands (RFC 5321 section 4.1.4), on one page.
 
 use super::Channel;
+use super::auth::Exchange;
 use super::intake::Intake;
 use super::limit::Limit;
 use super::replies;
@@ -8,6 +9,7 @@ use super::settings::{Protocol, Settings};
 use super::verdict::Question;
 use crate::command::Command;
 use crate::parameter::{self, value_of};
+use crate::sasl::{Armored, Mechanism};
 use crate::{DateTime, Extension, Mailbox, Parameter, Reply};
 
 /// Where the conversation is.
@@ -30,8 +32,19 @@ pub(super) enum Phase {
     Failed(Box<Reply>),
     /// After the final dot or the last chunk.
     Complete(Envelope),
+    /// Between AUTH and its end.
+    Auth(Box<Exchange>),
     /// After the 220 to STARTTLS.
     Handshake,
+}
+
+/// What the client has said of itself, in this conversation.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Standing {
+    /// By AUTH, or by a proxy's word.
+    pub(super) authenticated: bool,
+    /// EHLO or LHLO was the last hello that was accepted.
+    pub(super) esmtp: bool,
 }
 
 /// The recipients of a transaction.
@@ -85,6 +98,8 @@ impl Envelope {
 pub(super) enum Move {
     /// Policy has the word; nothing changes yet.
     Ask(Question),
+    /// An exchange begins.
+    Authenticate(Mechanism, Option<Armored>),
     /// The octets of a chunk are taken.
     Chunk,
     /// Policy has the word; a transaction ends.
@@ -108,9 +123,20 @@ impl Phase {
         command: Command,
         settings: &Settings,
         channel: &Channel,
+        standing: Standing,
     ) -> Result<Move, Reply> {
         let lmtp = settings.protocol == Protocol::Lmtp;
+        let barred = settings.auth.required && !standing.authenticated;
         Ok(match (self, command) {
+            (
+                Self::Ready | Self::Failed(_) | Self::Envelope(_) | Self::Chunks(..),
+                Command::Mail { .. }
+                | Command::Rcpt { .. }
+                | Command::Data
+                | Command::Bdat { .. }
+                | Command::Vrfy,
+            ) if barred => return Err(replies::authentication_required()),
+
             (_, Command::Noop) => Move::Say(replies::ok()),
             (_, Command::Help) => Move::Say(replies::help()),
             (_, Command::Vrfy) => Move::Say(replies::cannot_verify()),
@@ -135,7 +161,17 @@ impl Phase {
             (_, Command::Starttls) if !settings.starttls => return Err(replies::not_implemented()),
             (Self::Ready | Self::Failed(_) | Self::Envelope(_), Command::Starttls) => Move::Upgrade,
 
-            (_, Command::Auth { .. }) => return Err(replies::not_implemented()),
+            (_, Command::Auth { .. }) if settings.auth.mechanisms.is_empty() => {
+                return Err(replies::not_implemented());
+            }
+            (Self::Ready, Command::Auth { mechanism, initial }) => {
+                let mechanism = may_authenticate(&mechanism, settings, channel, standing)?;
+                Move::Authenticate(mechanism, initial)
+            }
+            (Self::Envelope(_) | Self::Chunks(..) | Self::Failed(_), Command::Auth { .. }) => {
+                return Err(replies::bad_sequence("a transaction is open"));
+            }
+
             (_, Command::Xclient(_) | Command::Xforward(_)) => {
                 return Err(replies::not_implemented());
             }
@@ -216,8 +252,10 @@ impl Phase {
                 | Self::Greeted
                 | Self::Content(..)
                 | Self::Complete(_)
+                | Self::Auth(_)
                 | Self::Handshake,
-                Command::Bdat { .. }
+                Command::Auth { .. }
+                | Command::Bdat { .. }
                 | Command::Mail { .. }
                 | Command::Rcpt { .. }
                 | Command::Data
@@ -225,6 +263,29 @@ impl Phase {
             ) => return Err(replies::bad_sequence(if lmtp { "LHLO first" } else { "EHLO first" })),
         })
     }
+}
+
+/// Whether AUTH may begin, and which mechanism that is (RFC 4954 section 4).
+fn may_authenticate(
+    name: &str,
+    settings: &Settings,
+    channel: &Channel,
+    standing: Standing,
+) -> Result<Mechanism, Reply> {
+    if !standing.esmtp {
+        return Err(replies::bad_sequence("EHLO first"));
+    }
+    if standing.authenticated {
+        return Err(replies::bad_sequence("already authenticated"));
+    }
+    // Before the mechanism is looked at: whoever says a password in clear text must not hear that
+    // another mechanism would do.
+    if !settings.auth.is_open(channel) {
+        return Err(replies::encryption_required());
+    }
+    Mechanism::from_name(name)
+        .filter(|&mechanism| settings.auth.offers(mechanism, channel))
+        .ok_or_else(replies::unknown_mechanism)
 }
 
 /// RFC 1870 section 6.1; a number that does not fit is too large, too.

@@ -90,6 +90,7 @@ pub(super) fn too_many_recipients() -> Reply {
 /// A bound that ends the conversation.
 pub(super) fn enough(limit: Limit) -> Reply {
     let text = match limit {
+        Limit::AuthFailures => "too many failed authentications",
         Limit::IdleCommands => "too many commands without a message",
         Limit::Pipelining => "wait for the answer before you send more",
         Limit::RefusedRecipients => "too many recipients that cannot be",
@@ -148,6 +149,47 @@ pub(super) fn not_a_line(error: LineError) -> Reply {
         LineError::Chunk | LineError::Control => "CR, LF or NUL inside the line",
         LineError::TooLong => "line too long",
     })
+}
+
+pub(super) fn authenticated() -> Reply {
+    Reply::fixed(235, (2, 7, 0), "authenticated")
+}
+
+pub(super) fn authentication_required() -> Reply {
+    Reply::fixed(530, (5, 7, 0), "authenticate first")
+}
+
+pub(super) fn bad_base64() -> Reply {
+    Reply::fixed(501, (5, 5, 2), "not base64")
+}
+
+pub(super) fn cancelled() -> Reply {
+    Reply::fixed(501, (5, 7, 0), "authentication cancelled")
+}
+
+pub(super) fn encryption_required() -> Reply {
+    Reply::fixed(538, (5, 7, 11), "not in clear text")
+}
+
+pub(super) fn malformed_response() -> Reply {
+    Reply::fixed(501, (5, 5, 2), "not a message of this mechanism")
+}
+
+pub(super) fn no_initial_response() -> Reply {
+    Reply::fixed(501, (5, 5, 4), "this mechanism takes no initial response")
+}
+
+pub(super) fn response_too_long() -> Reply {
+    Reply::fixed(500, (5, 5, 6), "response too long")
+}
+
+pub(super) fn unknown_mechanism() -> Reply {
+    Reply::fixed(504, (5, 5, 4), "unknown mechanism")
+}
+
+/// For whoever there is and is not.
+pub(super) fn wrong_credentials() -> Reply {
+    Reply::fixed(535, (5, 7, 8), "authentication failed")
 }
 
 pub(super) fn not_a_command(error: CommandError) -> Reply {

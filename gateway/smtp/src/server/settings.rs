@@ -1,6 +1,7 @@
 //! How a listener speaks.
 
-use crate::sasl::Mechanism;
+use super::Channel;
+use crate::sasl::{Decoy, Mechanism};
 use crate::{DateTime, Grammar, Offers};
 
 /// SMTP or LMTP (RFC 2033).
@@ -96,12 +97,27 @@ pub struct FutureRelease {
 /// How clients authenticate (RFC 4954).
 #[derive(Clone, Debug, Default)]
 pub struct Auth {
-    /// What is offered, the best first; empty is no AUTH at all.
+    /// What is offered, in any order; empty is no AUTH at all.
     pub mechanisms: Vec<Mechanism>,
     /// Whether it is offered in clear text, too.
     pub in_clear: bool,
     /// Whether nobody else may send: MAIL gets 530.
     pub required: bool,
+    /// What is shown to those who ask who is there.
+    pub decoy: Decoy,
+}
+
+impl Auth {
+    /// Whether clients may authenticate at all, over this channel.
+    pub(crate) fn is_open(&self, channel: &Channel) -> bool {
+        !self.mechanisms.is_empty() && (channel.tls || self.in_clear)
+    }
+
+    /// Whether this mechanism is offered over this channel.
+    pub(crate) fn offers(&self, mechanism: Mechanism, channel: &Channel) -> bool {
+        let bound = mechanism != Mechanism::ScramSha256Plus || channel.bindings.is_some();
+        self.is_open(channel) && bound && self.mechanisms.contains(&mechanism)
+    }
 }
 
 /// Bounds of one session. Each has its reply.
@@ -126,6 +142,9 @@ pub struct Limits {
     /// Mistakes (bad syntax, bad sequence, unknown commands) that are answered with 5xx by the
     /// session itself; the next one gets 421 4.7.0, and that is the end.
     pub errors: u32,
+    /// Attempts to authenticate that are refused with their own reply; the next one gets 421
+    /// 4.7.0, and that is the end.
+    pub auth_failures: u32,
     /// Commands that do not exist; the next one gets 421 4.7.0. They are mistakes, too.
     pub unknown_commands: u32,
     /// Commands since the last message (or since the beginning) that bring none nearer: NOOP, RSET,
@@ -148,6 +167,7 @@ impl Default for Limits {
             refused_recipients: 50,
             transactions: 10_000,
             errors: 20,
+            auth_failures: 4,
             unknown_commands: 10,
             idle_commands: 100,
             received_hops: 100,

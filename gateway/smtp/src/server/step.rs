@@ -2,6 +2,7 @@
 
 use super::{Limit, Question, Verb};
 use crate::Reply;
+use crate::sasl::Mechanism;
 
 /// What the session wants next. See [`Session::poll`](super::Session::poll).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -13,6 +14,16 @@ pub enum Step {
     /// The transaction ended without a message: RSET, a new EHLO, QUIT, STARTTLS, too many errors.
     /// Nothing to answer.
     Aborted,
+    /// A client failed to prove that it is this user. The reply is queued; nothing to answer.
+    Disproved {
+        /// How it tried.
+        mechanism: Mechanism,
+        /// The name that it used; nobody may have it.
+        user: String,
+    },
+    /// Draw [`NONCE_OCTETS`](super::NONCE_OCTETS) random octets, as for a key, then call
+    /// [`Session::nonce`](super::Session::nonce).
+    Nonce,
     /// The transaction ended with a message that the session itself refused, with this reply: too
     /// large, in a loop, with bare newlines. Nothing to answer.
     Refused(Reply),
@@ -20,6 +31,13 @@ pub enum Step {
     Read,
     /// Write the output, do the TLS handshake, then call [`Session::tls_established`](super::Session::tls_established).
     StartTls,
+    /// Ask policy what it knows of a user, then call [`Session::verifier`](super::Session::verifier).
+    Verifier {
+        /// What the user tries: the kind of verifier follows from it.
+        mechanism: Mechanism,
+        /// As the client wrote it.
+        user: String,
+    },
     /// Write the output, then close. A transaction that policy itself or [`Session::end`](super::Session::end) broke off
     /// is over without a [`Step::Aborted`].
     Close,

@@ -66,6 +66,7 @@ impl Script {
                 header_octets: if self.has(SMALL) { 30 } else { 100_000 },
                 header_fields: if self.has(SMALL) { 2 } else { 1000 },
                 received_hops: 2,
+                ..Limits::default()
             },
             offers: offers(self.has(EXTENDED)),
             ..Settings::new("mx.example")
@@ -199,10 +200,13 @@ impl<'a> Play<'a> {
                 }
                 Step::Aborted => self.abort(),
                 Step::Refused(_) => self.refuse(),
+                Step::Disproved { .. } | Step::Nonce | Step::Verifier { .. } => {
+                    panic!("AUTH is not offered")
+                }
                 Step::Read => break true,
                 Step::StartTls => {
                     self.collect();
-                    self.session.tls_established();
+                    self.session.tls_established(None);
                     self.place = Place::Greeted;
                 }
                 Step::Close => break false,

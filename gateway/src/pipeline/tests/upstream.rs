@@ -65,6 +65,8 @@ async fn converse(mut socket: TcpStream, protocol: Protocol, kept: Kept) {
             }
             Step::Content(chunk) => mail.2.push_str(&String::from_utf8_lossy(&chunk)),
             Step::Aborted | Step::Refused(_) => {}
+            // AUTH is not offered.
+            Step::Disproved { .. } | Step::Nonce | Step::Verifier { .. } => return,
             Step::Read => {
                 let output = session.take_output();
                 if socket.write_all(&output).await.is_err() {
