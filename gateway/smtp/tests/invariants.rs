@@ -58,6 +58,11 @@ proptest! {
     }
 
     #[test]
+    fn an_exchange_keeps_its_promises(octets in exchanges()) {
+        oracle::sasl::exchange(&octets);
+    }
+
+    #[test]
     fn a_command_means_one_thing(line in lines()) {
         oracle::command(&line);
     }
@@ -259,6 +264,7 @@ fn scripts() -> impl Strategy<Value = Script> {
         2 => Just("\r"),
         2 => Just("\n"),
         1 => Just("\0"),
+        12 => auth_words(),
     ];
     let choices = vec(prop_oneof![4 => 0_u8..160, 1 => any::<u8>()], 16);
     (any::<u8>(), choices, any::<bool>(), vec(word, 0..40)).prop_map(
@@ -271,6 +277,70 @@ fn scripts() -> impl Strategy<Value = Script> {
         },
     )
 }
+
+/// Words of AUTH: alice and her password `secret`, with the oracle's nonce.
+fn auth_words() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        2 => Just("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"),
+        2 => Just("AUTH PLAIN\r\nAGFsaWNlAHNlY3JldA==\r\n"),
+        1 => Just("AUTH LOGIN\r\n"),
+        1 => Just("YWxpY2U=\r\n"),
+        2 => Just("AUTH CRAM-MD5\r\n"),
+        2 => Just("YWxpY2UgMjhjNjYzZjhlNDUzZTNkZTFhYTY2MjA3MzJjYTljNzM=\r\n"),
+        1 => Just("bWFsbG9yeSAyOGM2NjNmOGU0NTNlM2RlMWFhNjYyMDczMmNhOWM3Mw==\r\n"),
+        2 => Just("AUTH SCRAM-SHA-256 biwsbj1hbGljZSxyPWNsaWVudG5vbmNl\r\n"),
+        1 => Just("AUTH SCRAM-SHA-256-PLUS cD10bHMtZXhwb3J0ZXIsLG49YWxpY2Uscj1jbGllbnRub25jZQ==\r\n"),
+        2 => Just(concat!("Yz1iaXdzLHI9Y2xpZW50bm9uY2VZU0J1YjI1alpTd2dibTkwSUdaeVpYTm8scD1YUUkxblAxTU1nVTQ3",
+            "OFM4bnVIR0ZsdUQvWWZkSXhhK2JuMnVwN3ppVkRVPQ==\r\n")),
+        1 => Just(concat!("Yz1jRDEwYkhNdFpYaHdiM0owWlhJc0xBY0hCd2NIQndjSEJ3Y0hCd2NIQndjSEJ3Y0hCd2NIQndjSEJ3",
+            "Y0hCd2NILHI9Y2xpZW50bm9uY2VZU0J1YjI1alpTd2dibTkwSUdaeVpYTm8scD1Cb2VTeFBzaWJrYmVHNG4vOXg3bXdNbUJ1OWtDaHduZEE1YVFNd2RkYyt3PQ==\r\n")),
+        1 => Just("AUTH XOAUTH2 dXNlcj1hAWF1dGg9QmVhcmVyIHQBAQ==\r\n"),
+        1 => Just("AUTH OAUTHBEARER biwsAWF1dGg9QmVhcmVyIHQBAQ==\r\n"),
+        1 => Just("AUTH RABBIT\r\n"),
+        2 => Just("*\r\n"),
+        2 => Just("=\r\n"),
+        2 => Just("\r\n"),
+        1 => Just("VRFY a\r\n"),
+    ]
+}
+
+/// A mechanism, and messages that are nearly its own.
+fn exchanges() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        8 => proptest::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..8),
+        2 => Just(vec![0xff]),
+    ];
+    (0_u8..7, vec(piece, 0..12))
+        .prop_map(|(mechanism, pieces)| [vec![mechanism], pieces.concat()].concat())
+}
+
+const PIECES: &[&str] = &[
+    "\0",
+    "alice",
+    "bob",
+    "secret",
+    "n,,",
+    "y,,",
+    "p=tls-exporter,,",
+    "n,a=bob,",
+    "n=alice",
+    ",r=nonce",
+    ",",
+    "m=x,",
+    "=2C",
+    "=3D",
+    "c=biws",
+    ",p=",
+    ",t=x",
+    "\u{1}",
+    "auth=Bearer token",
+    "user=alice",
+    "\u{1}\u{1}",
+    " ",
+    "host=mx.example",
+    "",
+];
 
 fn lines() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![

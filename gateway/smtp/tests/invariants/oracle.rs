@@ -1,13 +1,17 @@
 //! What must hold whatever a peer and policy say. Driven by proptest here and by the fuzzer in
 //! `fuzz/`.
 
+#[path = "oracle/sasl.rs"]
+pub(crate) mod sasl;
+
 use std::fmt;
 use std::sync::Arc;
 
 use portcullis_smtp::command::{Command, Dialect, Verb};
+use portcullis_smtp::sasl::Mechanism;
 use portcullis_smtp::server::{
-    Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings, Step,
-    Verdict,
+    Auth, Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings,
+    Step, Verdict,
 };
 use portcullis_smtp::{
     EnhancedStatus, Extension, Grammar, Mailbox, Offers, Parameter, Reply, ReversePath,
@@ -69,8 +73,14 @@ impl Script {
                 ..Limits::default()
             },
             offers: offers(self.has(EXTENDED)),
+            auth: if self.has(EXTENDED) { sasl::offered(self.required()) } else { Auth::default() },
             ..Settings::new("mx.example")
         }
+    }
+
+    /// Whether only who has authenticated may send.
+    fn required(&self) -> bool {
+        self.has(EXTENDED) && self.choice(15) >= 200
     }
 
     fn choice(&self, n: usize) -> u8 {
@@ -130,6 +140,7 @@ struct Play<'a> {
     verb: Verb,
     /// Whether MAIL said SMTPUTF8.
     utf8: bool,
+    authenticated: bool,
     asked: usize,
     content: Vec<u8>,
     /// What policy saw.
@@ -156,6 +167,7 @@ impl<'a> Play<'a> {
             binary: false,
             verb: Verb::Unknown,
             utf8: false,
+            authenticated: false,
             asked: 0,
             content: Vec::new(),
             asked_of: Vec::new(),
@@ -200,14 +212,22 @@ impl<'a> Play<'a> {
                 }
                 Step::Aborted => self.abort(),
                 Step::Refused(_) => self.refuse(),
-                Step::Disproved { .. } | Step::Nonce | Step::Verifier { .. } => {
-                    panic!("AUTH is not offered")
+                Step::Disproved { user, .. } => {
+                    sasl::check_name(&user);
+                    self.asked_of.push(format!("disproved {user}"));
                 }
+                Step::Nonce => {
+                    self.check_exchange();
+                    assert_eq!(self.session.poll(), Step::Nonce, "until it is drawn");
+                    self.session.nonce(sasl::NONCE);
+                }
+                Step::Verifier { mechanism, user } => self.look_up(mechanism, &user),
                 Step::Read => break true,
                 Step::StartTls => {
                     self.collect();
-                    self.session.tls_established(None);
+                    self.session.tls_established(sasl::channel().bindings);
                     self.place = Place::Greeted;
+                    self.authenticated = false;
                 }
                 Step::Close => break false,
             }
@@ -222,13 +242,17 @@ impl<'a> Play<'a> {
         self.asked_of.push(format!("{question:?}"));
         match question {
             Question::Connect => assert_eq!(self.place, Place::Start),
-            Question::Auth(_) => panic!("AUTH is not offered"),
+            Question::Auth(credentials) => {
+                self.check_exchange();
+                sasl::check(credentials);
+            }
             Question::Hello { name, .. } => {
                 assert!(matches!(self.place, Place::Greeted | Place::Ready));
                 assert!(!name.is_empty() && is_printable(name));
             }
             Question::Mail { reverse_path, parameters } => {
                 assert_eq!(self.place, Place::Ready);
+                assert!(self.authenticated || !self.script.required(), "nobody else may send");
                 let binary = |value: &String| value == "BINARYMIME";
                 self.binary = parameters.iter().any(|p| p.value.as_ref().is_some_and(binary));
                 self.utf8 = parameters.iter().any(|parameter| parameter.keyword == "SMTPUTF8");
@@ -258,6 +282,25 @@ impl<'a> Play<'a> {
         self.proceed(question, yes);
     }
 
+    /// Policy has a part in an exchange.
+    fn check_exchange(&mut self) {
+        self.collect();
+        assert!(self.script.has(EXTENDED), "AUTH is not offered");
+        assert_eq!(self.place, Place::Ready);
+        assert_eq!(self.verb, Verb::Auth);
+        assert!(!self.authenticated, "once in a session");
+    }
+
+    fn look_up(&mut self, mechanism: Mechanism, user: &str) {
+        self.check_exchange();
+        sasl::check_name(user);
+        let step = Step::Verifier { mechanism, user: user.to_owned() };
+        assert_eq!(self.session.poll(), step, "until it is answered");
+        self.asked_of.push(format!("{step:?}"));
+        self.session.verifier(sasl::known(mechanism, user, self.script.choice(self.asked)));
+        self.asked += 1;
+    }
+
     /// Beyond ASCII only where SMTPUTF8 was offered and said; and never what spoils a line.
     fn is_sayable(&self, text: &str) -> bool {
         assert!(!self.utf8 || self.script.has(EXTENDED));
@@ -265,6 +308,7 @@ impl<'a> Play<'a> {
     }
 
     fn proceed(&mut self, question: &Question, yes: bool) {
+        self.authenticated |= yes && matches!(question, Question::Auth(_));
         self.place = match question {
             Question::Connect if yes => Place::Greeted,
             Question::Hello { .. } if yes => Place::Ready,
@@ -336,6 +380,8 @@ impl<'a> Play<'a> {
             })
             .collect();
         assert_eq!(replies, codes);
+        // Each challenge has a response, and each response a reply.
+        self.may_come += codes.iter().filter(|&&code| code == 334).count();
         for event in &events {
             if let Event::Command(verb) = event {
                 self.verb = *verb;
