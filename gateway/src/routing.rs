@@ -43,7 +43,7 @@ impl Routes {
         recipient: &'a Recipient,
         listener_upstream: Option<&'a str>,
     ) -> Option<&'a str> {
-        let domain = recipient.address.domain().map(str::to_ascii_lowercase);
+        let domain = recipient.address.ascii_domain();
         recipient
             .route
             .as_deref()
@@ -91,6 +91,7 @@ mod tests {
     fn the_first_rule_that_fits_counts() {
         let routes = routes(&[
             (&["a.example", "gw.example"], "one"),
+            (&["xn--bcher-kva.example"], "five"),
             (&[".example"], "two"),
             (&["c.example", "c.test"], "three"),
             (&[".sub.test"], "four"),
@@ -107,6 +108,8 @@ mod tests {
             ("x@notsub.test", "default", "a suffix begins at a label"),
             ("postmaster", "one", "the gateway's own postmaster"),
             ("x@[192.0.2.1]", "default", "an address literal"),
+            ("x@B\u{fc}cher.example", "five", "a domain beyond ASCII, whatever its capitals"),
+            ("x@XN--bcher-kva.example", "five", "the same as DNS has it"),
         ] {
             assert_eq!(routes.upstream(&to(address, None), None), Some(want), "{why}");
         }

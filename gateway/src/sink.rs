@@ -8,21 +8,24 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_smtp::Reply;
 use portcullis_smtp::server::{
-    BareNewlines, Channel, Limits, Protocol, Question, Session, Settings, Step, Verdict,
+    BareNewlines, Channel, FutureRelease, Limits, Protocol, Question, Session, Settings, Step,
+    Verdict,
 };
+use portcullis_smtp::{DateTime, Extension, Parameter, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
 
 /// A message that arrived.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mail {
     /// The reverse-path; empty for `<>`.
     pub sender: String,
     /// The recipients that were not refused.
     pub recipients: Vec<String>,
+    /// What stood behind the paths of MAIL and of RCPT, in their order.
+    pub parameters: Vec<String>,
     /// The message, dots unstuffed.
     pub octets: Vec<u8>,
 }
@@ -118,6 +121,9 @@ fn settings(protocol: Protocol) -> Arc<Settings> {
         protocol,
         // It must tell whoever lets a bare newline through.
         bare_newlines: BareNewlines::Refuse,
+        offers: OFFERS.into_iter().collect(),
+        future_release: DateTime::parse("2040-01-01T00:00:00Z")
+            .map(|until| FutureRelease { seconds: 999_999_999, until }),
         limits: Limits {
             message_octets: MESSAGE_OCTETS,
             recipients: 10_000,
@@ -154,7 +160,7 @@ async fn converse(mut socket: TcpStream, settings: Arc<Settings>, kept: &Kept) -
     socket.set_nodelay(true)?;
     let lmtp = settings.protocol == Protocol::Lmtp;
     let mut session = Session::new(settings, Channel::default());
-    let mut mail = Mail { sender: String::new(), recipients: Vec::new(), octets: Vec::new() };
+    let mut mail = Mail::default();
     let mut octets = vec![0; 64 * 1024];
     loop {
         match session.poll() {
@@ -181,16 +187,17 @@ async fn converse(mut socket: TcpStream, settings: Arc<Settings>, kept: &Kept) -
 fn judge(question: Question, mail: &mut Mail, kept: &Kept, lmtp: bool) -> Verdict {
     let refusal = || Reply::fixed(550, (5, 1, 1), "no such recipient");
     match question {
-        Question::Mail { reverse_path, .. } => {
-            let sender = reverse_path.to_string();
-            *mail = Mail { sender, recipients: Vec::new(), octets: Vec::new() };
+        Question::Mail { reverse_path, parameters } => {
+            let parameters = parameters.iter().filter_map(Parameter::word).collect();
+            *mail = Mail { sender: reverse_path.to_string(), parameters, ..Mail::default() };
         }
-        Question::Rcpt { forward_path, .. } => {
+        Question::Rcpt { forward_path, parameters } => {
             let recipient = forward_path.to_string();
             if kept.refuses(&recipient) && !lmtp {
                 return Verdict::Reply(refusal());
             }
             mail.recipients.push(recipient);
+            mail.parameters.extend(parameters.iter().filter_map(Parameter::word));
         }
         Question::Message => {
             let ok = || Reply::fixed(250, (2, 0, 0), "kept");
@@ -210,6 +217,15 @@ fn judge(question: Question, mail: &mut Mail, kept: &Kept, lmtp: bool) -> Verdic
     Verdict::Accept
 }
 
+/// Whatever a gateway may want to pass on.
+const OFFERS: [Extension; 6] = [
+    Extension::SmtpUtf8,
+    Extension::Dsn,
+    Extension::MtPriority,
+    Extension::DeliverBy,
+    Extension::Rrvs,
+    Extension::FutureRelease,
+];
 /// Out of descriptors, most likely: they become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Messages that are kept to be looked at; older ones are only counted.
@@ -244,6 +260,21 @@ mod tests {
         let mail = sink.last().unwrap();
         assert_eq!((sink.count(), mail.recipients), (1, vec!["c@d.example".to_owned()]));
         assert_eq!(mail.octets, b"Subject: x\r\n\r\n.y\r\n");
+    }
+
+    #[tokio::test]
+    async fn it_keeps_parameters() {
+        let sink = Sink::smtp("127.0.0.1:0", Vec::new()).await.unwrap();
+        let heard = talk(
+            sink.address(),
+            "EHLO c.example\r\nMAIL FROM:<j\u{f6}rg@b.example> SMTPUTF8 envid=a+2Bb\r\n\
+             RCPT TO:<c@d.example> NOTIFY=NEVER\r\nDATA\r\nx\r\n.\r\nQUIT\r\n",
+        )
+        .await;
+        assert!(heard.contains("250 2.0.0 kept"), "{heard}");
+        let mail = sink.last().unwrap();
+        assert_eq!(mail.sender, "j\u{f6}rg@b.example");
+        assert_eq!(mail.parameters, ["SMTPUTF8", "ENVID=a+2Bb", "NOTIFY=NEVER"]);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use jiff::fmt::rfc2822;
+use portcullis_smtp::parameter::has;
 use portcullis_smtp::server::Protocol;
 
 use crate::message::{Envelope, SessionFacts};
@@ -24,6 +25,11 @@ pub(super) fn field(
         None => "local socket".to_owned(),
     };
     let with = with(session, protocol);
+    let with = match has(&envelope.parameters, "SMTPUTF8") {
+        // RFC 6531 section 4.3: UTF8SMTP, UTF8SMTPS, UTF8LMTP ...
+        true => format!("UTF8{}", with.trim_start_matches('E')),
+        false => with.to_owned(),
+    };
     let id = &envelope.id;
     let mut field = format!(
         "Received: from {helo} ({client})\r\n\tby {hostname} (Portcullis) with {with} id {id}"
@@ -62,7 +68,7 @@ fn date() -> String {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_smtp::{Mailbox, ReversePath};
+    use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 
     use super::*;
     use crate::message::{ClientAddress, Recipient, TlsFacts};
@@ -136,6 +142,21 @@ mod tests {
             let session = SessionFacts { esmtp, tls, ..session("c.example") };
             let heard = clauses(&session, &[], protocol);
             assert!(heard.contains(&format!(" with {want} id ")), "{heard}");
+        }
+    }
+
+    #[test]
+    fn it_says_where_smtputf8_was_used() {
+        for (protocol, esmtp, want) in
+            [(Protocol::Smtp, true, "UTF8SMTP"), (Protocol::Lmtp, true, "UTF8LMTP")]
+        {
+            let session = SessionFacts { esmtp, ..session("c.example") };
+            let keyword = Parameter { keyword: "SMTPUTF8".into(), value: None };
+            let envelope =
+                Envelope { parameters: vec![keyword], ..envelope(&["j\u{f6}rg@d.example"]) };
+            let field = field(&session, &envelope, protocol, "mx.example");
+            assert!(field.contains(&format!(" with {want} id ")), "{field}");
+            assert!(field.contains("\tfor <j\u{f6}rg@d.example>;"), "{field}");
         }
     }
 

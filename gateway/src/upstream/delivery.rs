@@ -1,6 +1,7 @@
 //! One mail transaction at one upstream.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use portcullis_smtp::client::{Stage, Step};
 use portcullis_smtp::server::Protocol;
@@ -10,6 +11,7 @@ use crate::message::{Outbound, Recipient};
 
 use super::content::{self, Progress};
 use super::failure::{Failure, passed_on};
+use super::parameters::is_international;
 use super::pool::{Lease, Pool};
 
 /// One mail transaction at one upstream. Dropped, it closes its connection, and the upstream
@@ -25,6 +27,7 @@ pub struct Delivery {
     /// Whether a connection was lost already: a second loss is an answer.
     renewed: bool,
     progress: Progress,
+    begun: Instant,
 }
 
 /// A transaction that the upstream has open.
@@ -40,7 +43,8 @@ type Fates = [Option<Reply>];
 impl Delivery {
     pub(super) fn new(pool: Arc<Pool>) -> Self {
         let (lease, offered, refusal) = (None, None, None);
-        Self { pool, lease, offered, refusal, renewed: false, progress: Progress::Envelope }
+        let (progress, begun) = (Progress::Envelope, Instant::now());
+        Self { pool, lease, offered, refusal, renewed: false, progress, begun }
     }
 
     /// The upstream's name in the configuration.
@@ -141,18 +145,33 @@ impl Delivery {
         parameters: &[Parameter],
         recipient: &Recipient,
     ) -> Result<Reply, Failure> {
-        let limit = self.pool.target.upstream.command_timeout;
+        let (pool, begun) = (self.pool.clone(), self.begun);
+        let limit = pool.target.upstream.command_timeout;
         let first = self.offered.is_none();
         let connection = &mut self.lease().await?.connection;
+        let promises = pool.promises(connection.session.extensions());
+        let rcpt = match promises.rcpt(recipient) {
+            Ok(carried) => carried,
+            Err(refusal) => return Ok(refusal),
+        };
         if first {
             // The announced size is all that is known yet; the gateway adds its own fields.
             let size = announced_size(parameters).map(|size| {
                 let most = connection.session.extensions().size_limit().unwrap_or(u64::MAX);
                 size.saturating_add(ADDED_OCTETS).min(most.max(size))
             });
-            connection.session.mail(sender, &mail_parameters(parameters, size));
+            let international = is_international(sender, parameters, std::iter::once(recipient));
+            let given = mail_parameters(parameters, size);
+            let mail = match promises.mail(sender, &given, international, begun.elapsed()) {
+                Ok(carried) => carried,
+                Err(refusal) => {
+                    self.refusal = Some(refusal.clone());
+                    return Ok(refusal);
+                }
+            };
+            connection.session.mail(sender, &mail);
         }
-        connection.session.rcpt(&recipient.address, &recipient.parameters);
+        connection.session.rcpt(&recipient.address, &rcpt);
         if first {
             let reply = connection.answer(Stage::Mail, limit).await?;
             if !reply.is_positive() {
@@ -247,22 +266,40 @@ impl Delivery {
         fates: &mut Fates,
     ) -> Result<(), Failure> {
         self.offered = None;
-        let limit = self.pool.target.upstream.command_timeout;
+        let (pool, begun) = (self.pool.clone(), self.begun);
+        let limit = pool.target.upstream.command_timeout;
         let connection = &mut self.lease().await?.connection;
+        let promises = pool.promises(connection.session.extensions());
+        let international = is_international(sender, parameters, recipients.iter());
+        let mail = promises.mail(sender, parameters, international, begun.elapsed());
+        let rcpts: Vec<_> = recipients.iter().map(|recipient| promises.rcpt(recipient)).collect();
+        let mail = match mail {
+            Ok(carried) => carried,
+            Err(refusal) => {
+                fill(fates, &refusal);
+                return Ok(());
+            }
+        };
         let reset = connection.session.in_transaction();
         if reset {
             connection.session.rset();
         }
-        connection.session.mail(sender, parameters);
-        for recipient in recipients {
-            connection.session.rcpt(&recipient.address, &recipient.parameters);
+        connection.session.mail(sender, &mail);
+        for (recipient, carried) in recipients.iter().zip(&rcpts) {
+            if let Ok(carried) = carried {
+                connection.session.rcpt(&recipient.address, carried);
+            }
         }
         if reset {
             connection.answer(Stage::Rset, limit).await?;
         }
         connection.answer(Stage::Mail, limit).await?;
         let mut offered = Offered::nobody(sender);
-        for (recipient, fate) in recipients.iter().zip(fates) {
+        for ((recipient, fate), carried) in recipients.iter().zip(fates).zip(rcpts) {
+            if let Err(refusal) = carried {
+                *fate = Some(refusal);
+                continue;
+            }
             let reply = connection.answer(Stage::Rcpt, limit).await?;
             if reply.is_positive() {
                 offered.recipients.push(recipient.address.clone());
@@ -294,7 +331,7 @@ impl Delivery {
             let text = format!("upstream {} takes no 8-bit content", self.pool.name);
             return Ok(Some(Reply::fixed(554, (5, 6, 3), &text)));
         }
-        Ok(None)
+        Ok(self.pool.promises(extensions).header(parameters, message))
     }
 
     fn has_offered(&self, sender: &ReversePath, recipients: &[Recipient]) -> bool {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
-use portcullis_smtp::client::Stage;
+use portcullis_smtp::client::{Extensions, Stage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use crate::metrics::UpstreamMetrics;
 use super::UpstreamError;
 use super::connection::{Connection, Target};
 use super::failure::Failure;
+use super::parameters::{Cautions, Promises};
 use super::tls::Tls;
 
 /// One upstream and its connections.
@@ -23,6 +24,7 @@ use super::tls::Tls;
 pub(super) struct Pool {
     pub(super) name: String,
     pub(super) target: Target,
+    cautions: Arc<Cautions>,
     permits: Arc<Semaphore>,
     idle: Mutex<Idle>,
 }
@@ -60,6 +62,7 @@ impl Pool {
                 tls: Tls::new(name, upstream)?,
                 metrics,
             },
+            cautions: Arc::default(),
             permits: Arc::new(Semaphore::new(upstream.connections)),
             idle: Mutex::default(),
         })
@@ -71,7 +74,13 @@ impl Pool {
         let mut target = self.target.clone();
         target.upstream.idle_connections = target.upstream.idle_connections.div_ceil(among);
         let (name, permits) = (self.name.clone(), self.permits.clone());
-        Self { name, target, permits, idle: Mutex::default() }
+        Self { name, target, cautions: self.cautions.clone(), permits, idle: Mutex::default() }
+    }
+
+    /// What this upstream can be asked to keep, by what it offers on a connection.
+    pub(super) fn promises<'a>(&'a self, extensions: &'a Extensions) -> Promises<'a> {
+        let (upstream, tls) = (&self.name, &self.target.upstream.tls);
+        Promises { upstream, extensions, tls, cautions: &self.cautions }
     }
 
     /// An idle connection or, where there is none or `fresh` is asked for, a new one.

@@ -5,6 +5,7 @@ mod connecting;
 mod delivering;
 mod offering;
 mod pooling;
+mod promises;
 mod script;
 
 use std::net::SocketAddr;

@@ -12,7 +12,8 @@ pub struct Extensions {
 
 impl Extensions {
     /// Reads the answer to EHLO: a greeting, then one extension a line.
-    pub(super) fn parse(reply: &Reply) -> Self {
+    #[must_use]
+    pub fn parse(reply: &Reply) -> Self {
         let offered: Vec<_> = reply
             .lines()
             .iter()
