@@ -84,7 +84,7 @@ impl Lines {
     /// Keeps the beginning of a line for later, or only the fact that it is too long.
     fn keep(&mut self, limit: usize) {
         if self.rest().len() >= limit {
-            self.overlong.get_or_insert(LineError::TooLong.of(&self.octets[self.start..]));
+            self.overlong.get_or_insert_with(|| LineError::TooLong.of(&self.octets[self.start..]));
             // The CR may be the first half of the CRLF that ends the line.
             self.start = self.octets.len() - usize::from(self.octets.ends_with(b"\r"));
         }

@@ -164,18 +164,45 @@ impl Phase {
             (_, Command::Auth { .. }) if settings.auth.mechanisms.is_empty() => {
                 return Err(replies::not_implemented());
             }
-            (Self::Ready, Command::Auth { mechanism, initial }) => {
+            (Self::Ready | Self::Failed(_), Command::Auth { mechanism, initial }) => {
                 let mechanism = may_authenticate(&mechanism, settings, channel, standing)?;
                 Move::Authenticate(mechanism, initial)
-            }
-            (Self::Envelope(_) | Self::Chunks(..) | Self::Failed(_), Command::Auth { .. }) => {
-                return Err(replies::bad_sequence("a transaction is open"));
             }
 
             (_, Command::Xclient(_) | Command::Xforward(_)) => {
                 return Err(replies::not_implemented());
             }
 
+            (_, Command::Bdat { .. }) if !settings.offers.has(Extension::Chunking) => {
+                return Err(replies::not_implemented());
+            }
+            (Self::Envelope(_) | Self::Chunks(..), Command::Auth { .. })
+            | (Self::Chunks(..), Command::Starttls) => {
+                return Err(replies::bad_sequence("a transaction is open"));
+            }
+            // In the other phases no command is read.
+            (
+                Self::Start
+                | Self::Greeted
+                | Self::Content(..)
+                | Self::Complete(_)
+                | Self::Auth(_)
+                | Self::Handshake,
+                Command::Auth { .. }
+                | Command::Bdat { .. }
+                | Command::Mail { .. }
+                | Command::Rcpt { .. }
+                | Command::Data
+                | Command::Starttls,
+            ) => return Err(replies::bad_sequence(if lmtp { "LHLO first" } else { "EHLO first" })),
+            (_, Command::Bdat { octets, .. }) => return self.check_chunk(octets, settings),
+            (_, command) => return self.check_mail(command, settings),
+        })
+    }
+
+    /// The same, for the commands of a transaction: after a hello, and if the client may send.
+    fn check_mail(&self, command: Command, settings: &Settings) -> Result<Move, Reply> {
+        Ok(match (self, command) {
             (Self::Ready | Self::Failed(_), Command::Mail { parameters, .. })
                 if too_large(&parameters, settings) =>
             {
@@ -190,10 +217,7 @@ impl Phase {
                 Move::Ask(Question::Mail { reverse_path, parameters })
             }
             (Self::Envelope(_), Command::Mail { .. })
-            | (
-                Self::Chunks(..),
-                Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Starttls,
-            ) => {
+            | (Self::Chunks(..), Command::Mail { .. } | Command::Rcpt { .. } | Command::Data) => {
                 return Err(replies::bad_sequence("a transaction is open"));
             }
 
@@ -218,49 +242,30 @@ impl Phase {
             }
             (Self::Envelope(_), Command::Data) => return Err(replies::bad_sequence("RCPT first")),
 
-            (_, Command::Bdat { .. }) if !settings.offers.has(Extension::Chunking) => {
-                return Err(replies::not_implemented());
-            }
+            _ => return Err(replies::bad_sequence("MAIL first")),
+        })
+    }
+
+    /// The same, for BDAT with so many octets.
+    fn check_chunk(&self, octets: u64, settings: &Settings) -> Result<Move, Reply> {
+        Ok(match self {
             // One that is too large all by itself is nothing to ask about.
-            (Self::Envelope(Envelope { accepted: 1.., .. }), Command::Bdat { octets, .. })
+            Self::Envelope(Envelope { accepted: 1.., .. })
                 if octets > settings.limits.message_octets =>
             {
                 Move::Chunk
             }
-            (Self::Envelope(Envelope { accepted: 1.., .. }), Command::Bdat { .. }) => {
-                Move::Ask(Question::Data)
-            }
-            (Self::Envelope(Envelope { refused: true, .. }), Command::Bdat { .. }) => {
+            Self::Envelope(Envelope { accepted: 1.., .. }) => Move::Ask(Question::Data),
+            Self::Envelope(Envelope { refused: true, .. }) => {
                 Move::Say(replies::no_valid_recipients())
             }
-            (Self::Envelope(_), Command::Bdat { .. }) => {
+            Self::Envelope(_) => {
                 return Err(replies::bad_sequence("RCPT first"));
             }
-            (Self::Chunks(..), Command::Bdat { .. }) => Move::Chunk,
+            Self::Chunks(..) => Move::Chunk,
             // Pipelined, before its sender knew: no mistake.
-            (Self::Failed(reply), Command::Bdat { .. }) => Move::Say(Reply::clone(reply)),
-
-            (
-                Self::Ready | Self::Failed(_),
-                Command::Rcpt { .. } | Command::Data | Command::Bdat { .. },
-            ) => {
-                return Err(replies::bad_sequence("MAIL first"));
-            }
-            // In the other phases no command is read.
-            (
-                Self::Start
-                | Self::Greeted
-                | Self::Content(..)
-                | Self::Complete(_)
-                | Self::Auth(_)
-                | Self::Handshake,
-                Command::Auth { .. }
-                | Command::Bdat { .. }
-                | Command::Mail { .. }
-                | Command::Rcpt { .. }
-                | Command::Data
-                | Command::Starttls,
-            ) => return Err(replies::bad_sequence(if lmtp { "LHLO first" } else { "EHLO first" })),
+            Self::Failed(reply) => Move::Say(Reply::clone(reply)),
+            _ => return Err(replies::bad_sequence("MAIL first")),
         })
     }
 }

@@ -528,7 +528,7 @@ fn check_parameter(command: &str, parameter: &Parameter) {
     let (Ok(Command::Mail { parameters, .. }) | Ok(Command::Rcpt { parameters, .. })) = read else {
         panic!("{word:?} is refused by the next server: {read:?}");
     };
-    assert_eq!(parameters, [parameter.clone()], "{word:?}");
+    assert_eq!(parameters, std::slice::from_ref(parameter), "{word:?}");
 }
 
 /// Makes a reply from parts, and reads it from the wire.
