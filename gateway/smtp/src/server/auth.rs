@@ -195,7 +195,7 @@ impl Session {
 
     /// Goes on with the exchange; a step if it is not the session's turn.
     pub(super) fn go_on(&mut self) -> Option<Step> {
-        let Some(Exchange { mechanism, waits, .. }) = self.exchange() else { return None };
+        let Exchange { mechanism, waits, .. } = self.exchange()?;
         match waits {
             Waits::Nonce => return Some(Step::Nonce),
             Waits::Verifier(user) => {

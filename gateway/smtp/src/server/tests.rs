@@ -21,3 +21,26 @@ fn settings() -> Settings {
     let limits = Limits { command_octets: 2048, message_octets: 1000, ..Limits::default() };
     Settings { limits, ..Settings::new("mx.example") }
 }
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let auth = Auth { mechanisms: vec![Mechanism::Plain], in_clear: true, ..Auth::default() };
+    let mut session = Session::new(Arc::new(Settings { auth, ..settings() }), Channel::default());
+    let mut shown = String::new();
+    for octets in [&b"EHLO a\r\nAUTH PLAIN\r\n"[..], b"AGEAaHVudGVy", b"Mg==\r\n"] {
+        session.receive(octets);
+        shown += &format!("{session:?}");
+        while let step @ Step::Ask(_) = session.poll() {
+            shown += &format!("{step:?} {session:?}");
+            session.decide(Verdict::Accept);
+        }
+        shown += &format!("{:?} {session:?}", session.take_events());
+    }
+    assert!(String::from_utf8_lossy(&session.take_output()).contains("235 2.7.0"));
+    let octets = format!("{:?}", b"AGEAaHVudGVy").replace(['[', ']'], "");
+    for secret in ["hunter2", "AGEAaHVudGVy", &octets] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+    let command = Command::parse(b"AUTH PLAIN AGEAaHVudGVyMg==", Dialect::default());
+    assert!(!format!("{command:?}").contains("AGEA"));
+}

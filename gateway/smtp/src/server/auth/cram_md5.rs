@@ -54,3 +54,35 @@ fn read(message: &[u8]) -> Option<(&str, &[u8])> {
     let at = message.iter().rposition(|&octet| octet == b' ')?;
     Some((identity::name(&message[..at])?, &message[at + 1..]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        let message = b"tim b913a602c7eda7a495b4e6e7334d3890";
+        let (user, digest) = read(message).expect("RFC 2195 section 2");
+        let said = |digest: &[u8], password: &str| {
+            let challenge = b"<1896.697170952@postoffice.reston.mci.net>".to_vec();
+            let mut exchange =
+                CramMd5 { challenge, user: user.to_owned(), digest: digest.to_owned() };
+            match exchange.judge(&Verifier::Password(password.to_owned())) {
+                Next::Decide(claim) => claim.secret == Secret::Proved && claim.user == "tim",
+                _ => false,
+            }
+        };
+        assert!(said(digest, "tanstaaftanstaaf"));
+        assert!(!said(digest, "tanstaaftanstaa"));
+        assert!(!said(&digest[1..], "tanstaaftanstaaf"));
+        assert!(!said(b"", "tanstaaftanstaaf"));
+    }
+
+    #[test]
+    fn a_name_may_hold_spaces() {
+        assert_eq!(read(b"Tim Tester 0123"), Some(("Tim Tester", &b"0123"[..])));
+        for message in [&b""[..], b"tim", b" 0123", b"\xff 0123", b"t\0im 0123"] {
+            assert_eq!(read(message), None, "{}", message.escape_ascii());
+        }
+    }
+}

@@ -53,3 +53,26 @@ fn is_binding_name(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        for (text, flag, name, head) in [
+            ("n,,n=user", Flag::No, None, "n,,"),
+            ("y,a=b,", Flag::NotOffered, Some("b"), "y,a=b,"),
+            ("p=tls-exporter,,x,y", Flag::Bound("tls-exporter"), None, "p=tls-exporter,,"),
+            ("n,a==2C=3D=3D,", Flag::No, Some(",=="), "n,a==2C=3D=3D,"),
+        ] {
+            assert_eq!(header(text), Some((flag, name.map(str::to_owned), head)), "{text}");
+        }
+        for text in ["", "n", "n,", "x,,", "n,b=x,", "n,a=,", "p,,", "p=,,", "p=a b,,", "N,,"] {
+            assert_eq!(header(text), None, "{text}");
+        }
+        for text in ["=", "a=", "a=2", "a=2c", "a=20", "=2D", "a\u{1}", "a=3D=", ""] {
+            assert_eq!(sasl_name(text), None, "{text}");
+        }
+    }
+}

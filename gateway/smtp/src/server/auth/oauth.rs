@@ -70,3 +70,57 @@ fn read_token(pairs: &str) -> Option<Secret> {
 
 /// `kvsep`.
 const SEPARATOR: char = '\u{1}';
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// User and token.
+    fn told(claim: Option<Claim>) -> Option<(String, String)> {
+        let claim = claim?;
+        let Secret::Token(token) = &claim.secret else { return None };
+        Some((claim.user.clone(), token.clone()))
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        let token = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==";
+        let message = format!(
+            "n,a=user@example.com,\u{1}host=server.example.com\u{1}port=143\u{1}auth=Bearer {token}\u{1}\u{1}"
+        );
+        let want = Some(("user@example.com".to_owned(), token.to_owned()));
+        assert_eq!(told(read_bearer(message.as_bytes())), want, "RFC 7628 section 4.1");
+        let message = format!("n,,\u{1}auth=bearer {token}\u{1}\u{1}");
+        let want = Some((String::new(), token.to_owned()));
+        assert_eq!(told(read_bearer(message.as_bytes())), want, "nobody is named");
+    }
+
+    #[test]
+    fn the_example_of_its_forerunner() {
+        let message = b"user=someuser@example.com\x01auth=Bearer ya29.vF9dft4qmTc2Nvb3\x01\x01";
+        let want = Some(("someuser@example.com".to_owned(), "ya29.vF9dft4qmTc2Nvb3".to_owned()));
+        assert_eq!(told(read_xoauth2(message)), want);
+    }
+
+    #[test]
+    fn messages_that_bring_no_token() {
+        for pairs in [
+            "",
+            "\u{1}\u{1}",
+            "auth=\u{1}\u{1}",
+            "auth=Bearer\u{1}\u{1}",
+            "auth=Bearer \u{1}\u{1}",
+            "auth=Bearer a b\u{1}\u{1}",
+            "auth=Bearer a\n\u{1}\u{1}",
+            "auth=Bearer a\u{1}",
+            "auth=Bearer a\u{1}\u{1}\u{1}",
+            "auth=Bearer a\u{1}host\u{1}\u{1}",
+            "auth=Bearer a\u{1}=x\u{1}\u{1}",
+            "auth=Bearer a\u{1}auth=Bearer a\u{1}\u{1}",
+            "Auth=Bearer a\u{1}\u{1}",
+            "auth=MAC a\u{1}\u{1}",
+        ] {
+            assert!(read_token(pairs).is_none(), "{pairs:?}");
+        }
+    }
+}

@@ -27,3 +27,19 @@ fn read(message: &[u8]) -> Option<Claim> {
         secret: Secret::Password(password.to_owned()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        let read = |message: &[u8]| read(message).map(|claim| (claim.user.clone(), claim));
+        let (user, claim) = read(b"\0tim\0tanstaaftanstaaf").expect("RFC 4616 section 4");
+        assert_eq!((&*user, claim.authorization), ("tim", None));
+        assert!(claim.secret == Secret::Password("tanstaaftanstaaf".into()));
+        let (user, claim) = read(b"Ursel\0Kurt\0xipj3plmq").expect("RFC 4616 section 4");
+        assert_eq!((&*user, claim.authorization.as_deref()), ("Kurt", Some("Ursel")));
+        assert!(claim.secret == Secret::Password("xipj3plmq".into()));
+    }
+}

@@ -179,3 +179,6 @@ fn named<'a>(name: &str, bindings: Option<&'a ChannelBindings>) -> Option<&'a [u
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
