@@ -11,7 +11,7 @@
 //! 5  connection                                        knows policy as a trait
 //! 4  pipeline                                          plugins + routing + upstream
 //! 3  plugins, routing, upstream                        blind to each other
-//! 2  policy, tls                                       seams
+//! 2  policy, tls, users                                seams; who may log in
 //! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
 //! 0  portcullis-smtp
 //! ```
@@ -34,4 +34,5 @@ pub mod sink;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod users;
 pub mod worker;

@@ -17,6 +17,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),
     ("telemetry", &["tracing_subscriber"]),
     ("tls", &["rcgen"]),
+    ("users", &["argon2"]),
 ];
 
 #[test]
