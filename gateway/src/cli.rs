@@ -1,5 +1,7 @@
 //! The command line.
 
+mod user;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +16,7 @@ use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format};
+use user::User;
 
 /// A plugin-driven, programmable SMTP gateway.
 #[derive(Debug, Parser)]
@@ -53,6 +56,9 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
         plugins: PathBuf,
     },
+    /// Who may log in: add, remove, list and check the users of a users file.
+    #[command(subcommand)]
+    User(User),
 }
 
 /// `smtp=127.0.0.1:2526`.
@@ -86,6 +92,7 @@ impl Arguments {
                 run(config, passed, sink, sink_refuse).await
             }
             Command::Check { config } => check(config).await,
+            Command::User(user) => user.execute(),
             Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
         }
     }
