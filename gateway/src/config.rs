@@ -4,6 +4,7 @@
 
 mod address;
 mod admin;
+mod auth;
 mod check;
 mod extensions;
 mod host;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 pub use address::{ListenerAddress, UnixSocket};
 pub use admin::Admin;
+pub use auth::Auth;
 pub use limits::Limits;
 pub use listener::{Listener, ListenerTls, TlsMode};
 pub use log::{Log, LogFormat};
@@ -123,6 +125,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("admin", Admin::KEYS),
     ("limits", Limits::KEYS),
     ("listeners[]", Listener::KEYS),
+    ("listeners[].auth", Auth::KEYS),
     ("listeners[].future_release", Listener::FUTURE_RELEASE_KEYS),
     ("listeners[].limits", SessionLimits::KEYS),
     ("listeners[].timeouts", SessionTimeouts::KEYS),

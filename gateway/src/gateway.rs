@@ -1,5 +1,6 @@
 //! Builds every part from a configuration, starts them, and stops them in order.
 
+mod logins;
 mod supervisor;
 
 use std::io;
@@ -29,6 +30,7 @@ use crate::shutdown::Shutdown;
 use crate::tls;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
+use logins::Admission;
 
 /// Everything that a configuration needs before a socket is opened. `check` ends here.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Parts {
     plugins: Vec<Arc<dyn Plugin>>,
     /// For each listener, in their order.
     certificates: Vec<Option<Arc<ServerConfig>>>,
+    /// For each listener, in their order.
+    admissions: Vec<Option<Admission>>,
 }
 
 /// A running gateway.
@@ -100,7 +104,7 @@ impl Parts {
     /// # Errors
     ///
     /// All mistakes that were found.
-    pub async fn prepare(config: Config) -> Result<Self, StartError> {
+    pub async fn prepare(mut config: Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(&Names {
             listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
             plugins: Vec::new(),
@@ -138,13 +142,24 @@ impl Parts {
             std::env::temp_dir(),
         );
         let plugins = load(&config, &metrics, &budget, &mut mistakes).await?;
+        let mut warnings = Mistakes::default();
+        let admissions = logins::prepare(&config, &plugins, &mut mistakes, &mut warnings);
+        for warning in &warnings {
+            warn!(place = %warning.place, "{}", warning.text);
+            config.warnings.push(warning.clone());
+        }
+        for (listener, admission) in config.listeners.iter().zip(&admissions) {
+            if let Some(Admission { offer, .. }) = admission {
+                metrics.listener(&listener.name).auth_offered(&offer.mechanisms);
+            }
+        }
         let (Some(upstreams), true) = (upstreams, mistakes.is_empty()) else {
             return Err(mistakes.into());
         };
         let used = budget.clone();
         metrics.watch_content(move || used.used());
         let routes = Arc::new(Routes::new(&config));
-        Ok(Self { config, metrics, budget, routes, upstreams, plugins, certificates })
+        Ok(Self { config, metrics, budget, routes, upstreams, plugins, certificates, admissions })
     }
 
     /// What is legal but dangerous.
@@ -163,12 +178,19 @@ impl Parts {
         Chain::new(named.collect(), listener.quarantine.is_some())
     }
 
+    /// What is made of a listener's `auth`.
+    fn admission(&self, listener: &config::Listener) -> Option<&Admission> {
+        let own = self.config.listeners.iter().position(|other| other.name == listener.name)?;
+        self.admissions.get(own)?.as_ref()
+    }
+
     fn house(&self, listener: &config::Listener, upstreams: &Arc<Upstreams>) -> House {
         House {
             listener: listener.name.clone(),
             hostname: self.config.hostname.clone(),
             protocol: listener.protocol,
             chain: self.chain(listener),
+            login: self.admission(listener).map(|admission| admission.login.clone()),
             routes: self.routes.clone(),
             upstreams: upstreams.clone(),
             upstream: listener.upstream.clone(),
@@ -188,10 +210,14 @@ impl Parts {
                 starttls: mode == Some(TlsMode::Starttls),
                 grammar: listener.address_syntax,
                 bare_newlines: listener.bare_newlines,
+                auth: self.admission(listener).map(|it| it.offer.clone()).unwrap_or_default(),
                 offers: listener.extensions,
                 future_release: listener.future_release.clone(),
                 pipelining: listener.pipelining,
-                limits: session_limits(&listener.limits),
+                limits: Limits {
+                    auth_failures: failures(listener),
+                    ..session_limits(&listener.limits)
+                },
                 ..Settings::new(&self.config.hostname)
             }),
             timeouts: listener.timeouts.clone(),
@@ -331,6 +357,12 @@ impl Gateway {
         self.upstreams.iter().for_each(|upstreams| upstreams.close());
         serving.shutdown().await;
     }
+}
+
+/// How often a session of a listener may fail to log in.
+fn failures(listener: &config::Listener) -> u32 {
+    let auth = listener.auth.as_ref();
+    auth.map_or_else(|| Limits::default().auth_failures, |auth| auth.failures_per_session)
 }
 
 async fn load(

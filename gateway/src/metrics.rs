@@ -22,7 +22,7 @@ use plugin::PluginFamilies;
 use process::ProcessorSeconds;
 use upstream::UpstreamFamilies;
 
-pub use label::{Bound, Connect, Outcome, Refused, Stage};
+pub use label::{AuthResult, Bound, Connect, Outcome, Refused, Stage};
 pub use listener::ListenerMetrics;
 pub use plugin::{PluginMetrics, REASONS, RESULTS};
 pub use upstream::UpstreamMetrics;

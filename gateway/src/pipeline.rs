@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Connect, Hello          chain
+//!   Auth                    chain -> users file         a failure takes its time
 //!   Mail                    chain                       a transaction begins
 //!   Rcpt                    chain -> route -> upstream  the upstream's refusal is the client's
 //!   Data, headers           chain
@@ -9,6 +10,7 @@
 //! ```
 
 mod fold;
+mod login;
 mod received;
 mod record;
 mod transaction;
@@ -27,6 +29,8 @@ use crate::routing::Routes;
 use crate::upstream::Upstreams;
 use transaction::Transaction;
 
+pub use login::Login;
+
 /// What all sessions of one listener share.
 #[derive(Debug)]
 pub struct House {
@@ -38,6 +42,8 @@ pub struct House {
     pub protocol: Protocol,
     /// Who judges.
     pub chain: Chain,
+    /// Who may log in.
+    pub login: Option<Arc<Login>>,
     /// Where recipients go.
     pub routes: Arc<Routes>,
     /// How they get there.
@@ -163,8 +169,7 @@ impl Policy for Pipeline {
         match question {
             Question::Connect => Box::pin(self.connect()).await,
             Question::Hello { name, esmtp } => Box::pin(self.hello(name, esmtp)).await,
-            // No listener offers AUTH yet.
-            Question::Auth(_) => out_of_step(),
+            Question::Auth(credentials) => Box::pin(self.auth(&credentials)).await,
             Question::Mail { reverse_path, parameters } => {
                 Box::pin(self.mail(reverse_path, parameters)).await
             }
@@ -179,12 +184,17 @@ impl Policy for Pipeline {
         }
     }
 
-    // No listener offers AUTH yet.
-    async fn verifier(&mut self, _: Mechanism, _: String) -> Result<Option<Verifier>, Reply> {
-        Ok(None)
+    async fn verifier(
+        &mut self,
+        mechanism: Mechanism,
+        user: String,
+    ) -> Result<Option<Verifier>, Reply> {
+        Box::pin(self.known(mechanism, &user)).await
     }
 
-    async fn disproved(&mut self, _: Mechanism, _: String) {}
+    async fn disproved(&mut self, mechanism: Mechanism, user: String) {
+        Box::pin(self.unproved(mechanism, &user)).await;
+    }
 
     async fn content(&mut self, chunk: Vec<u8>) {
         if let Some(transaction) = &mut self.transaction {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use portcullis::config::{
     self, Config, KEYS, ListenerAddress, Mistake, Mistakes, OnFailure, Severity,
 };
+use portcullis_smtp::sasl::Mechanism;
 
 /// The root of the repository.
 fn root() -> PathBuf {
@@ -28,12 +29,16 @@ fn checkout() -> tempfile::TempDir {
         "config/portcullis.yaml",
         "config/examples/before-postfix.yaml",
         "config/examples/inbound-mx-lmtp.yaml",
+        "config/examples/submission.yaml",
         "tests/conformance/portcullis.yaml",
         "tests/conformance/upstream.yaml",
         "tests/conformance/tls/certificate.pem",
         "tests/conformance/tls/key.pem",
     ] {
         fs::copy(root().join(file), at(file)).unwrap();
+    }
+    for file in ["config/users", "config/examples/users", "tests/conformance/users"] {
+        fs::write(at(file), "").unwrap();
     }
     for file in ["certificate.pem", "key.pem"] {
         fs::copy(root().join("tests/conformance/tls").join(file), at("config/tls").join(file))
@@ -186,7 +191,7 @@ fn the_default_file_names_every_key() {
         .replace("quarantine: quarantine", "quarantine: next");
     let config =
         config::parse(&path, text.as_str()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    assert!(config.listeners[0].tls.is_some());
+    assert!(config.listeners[0].tls.is_some() && config.listeners[0].auth.is_some());
     let tree: serde_json::Value = serde_yaml::from_str(&text).unwrap();
     for (section, keys) in KEYS {
         let mut places = vec![&tree];
@@ -266,11 +271,12 @@ fn relative_paths_are_relative_to_the_file() {
 #[test]
 fn the_examples_load_where_their_files_are() {
     let checkout = checkout();
-    for example in ["inbound-mx-lmtp", "before-postfix"] {
+    for example in ["inbound-mx-lmtp", "before-postfix", "submission"] {
         let path = checkout.path().join(format!("config/examples/{example}.yaml"));
         let text = fs::read_to_string(&path)
             .unwrap()
             .replace("/usr/lib/portcullis/plugins", "../../target/plugins")
+            .replace("/etc/portcullis/users", "users")
             .replace("/etc/portcullis/tls/fullchain.pem", "../tls/certificate.pem")
             .replace("/etc/portcullis/tls/privkey.pem", "../tls/key.pem");
         let config = config::parse(&path, text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
@@ -292,10 +298,12 @@ fn the_conformance_configuration_serves_every_profile() {
     let expected = [
         ("plain", 12025),
         ("tls", 12026),
+        ("auth", 12027),
         ("limits", 12028),
         ("smtps", 12029),
         ("lmtp", 12030),
         ("strict", 12032),
+        ("submission", 12033),
         ("idle", 12034),
     ];
     assert_eq!(listeners, expected);
@@ -371,6 +379,42 @@ plugins: [{name: filter, file: files/filter.wasm}]
     let ListenerAddress::Unix(socket) = &config.listeners[1].address else { panic!("a socket") };
     assert_eq!(socket.path, root().join("gateway/tests/bad_configs/lmtp.sock"));
     assert_eq!((socket.mode, socket.group), (0o666, Some(0)));
+}
+
+#[test]
+fn who_may_log_in_has_its_defaults_and_warnings() {
+    let text = "\
+hostname: mx.example.org
+listeners:
+  - name: here
+    address: 127.0.0.1:2525
+    auth: {allow_insecure: true}
+  - name: there
+    address: 0.0.0.0:2587
+    auth:
+      mechanisms: [plain, xoauth2]
+      allow_insecure: true
+      required: true
+      failure_delay: 0s
+  - {name: nobody, address: \"127.0.0.1:2526\"}
+upstreams:
+  next: {address: \"127.0.0.1:26\"}
+default_upstream: next
+plugins: [{name: filter, file: files/filter.wasm}]
+";
+    let path = root().join("gateway/tests/bad_configs/auth.yaml");
+    let config = config::parse(&path, text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let warnings: Vec<_> = config.warnings.iter().map(summary).collect();
+    let expected = "8:5: passwords for \"there\" may cross the network in clear text";
+    assert_eq!(warnings, [expected]);
+    let auth = config.listeners[0].auth.as_ref().unwrap();
+    assert_eq!((&auth.mechanisms, &auth.users, auth.required), (&None, &None, false));
+    assert_eq!((auth.failure_delay.as_secs(), auth.failure_window.as_secs()), (2, 600));
+    assert_eq!((auth.failures_per_session, auth.failures_per_address), (4, 20));
+    let auth = config.listeners[1].auth.as_ref().unwrap();
+    assert_eq!(auth.mechanisms.as_deref(), Some(&[Mechanism::Plain, Mechanism::Xoauth2][..]));
+    assert!(auth.required && auth.failure_delay.is_zero());
+    assert!(config.listeners[2].auth.is_none());
 }
 
 #[test]

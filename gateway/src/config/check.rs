@@ -13,6 +13,7 @@ pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'
     for listener in &config.listeners {
         destination(config, section, listener);
         storage(config, section, listener);
+        passwords(section, listener);
     }
     unused(config, section, upstreams);
     loops(config, section, upstreams);
@@ -114,6 +115,20 @@ fn storage(config: &Config, section: &Section<'_>, listener: &Listener) {
         );
         let help = "\"content_disk\" in \"limits\" must hold at least one message";
         section.reader.error_at(&listener.place, text, Some(help));
+    }
+}
+
+/// Passwords in clear text stay on this machine, or else somebody reads them.
+fn passwords(section: &Section<'_>, listener: &Listener) {
+    let insecure = listener.auth.as_ref().filter(|auth| auth.allow_insecure);
+    if let Some(auth) = insecure
+        && !matches!(listener.address, ListenerAddress::Unix(_))
+        && !listener.address.ip().is_some_and(|address| address.ip().is_loopback())
+    {
+        let text =
+            format!("passwords for \"{}\" may cross the network in clear text", listener.name);
+        let help = "leave \"allow_insecure\" out, and clients log in under TLS only";
+        section.reader.warn_at(&auth.place, text, Some(help));
     }
 }
 

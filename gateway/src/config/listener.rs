@@ -6,6 +6,7 @@ use portcullis_smtp::server::{BareNewlines, FutureRelease, Pipelining, Protocol}
 use portcullis_smtp::{Grammar, Offers};
 
 use super::address::ListenerAddress;
+use super::auth::Auth;
 use super::mistake::Place;
 use super::section::{Reader, Section};
 use super::session::{SessionLimits, SessionTimeouts};
@@ -24,6 +25,8 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Certificate and when TLS starts; none is clear text only.
     pub tls: Option<ListenerTls>,
+    /// Who may log in; none is nobody.
+    pub auth: Option<Auth>,
     /// Names of the plugins that judge here, in this order; all of them by default.
     pub plugins: Vec<String>,
     /// Goes before `default_upstream`.
@@ -82,6 +85,7 @@ impl Listener {
     pub(super) const KEYS: &'static [&'static str] = &[
         "address",
         "address_syntax",
+        "auth",
         "bare_newlines",
         "extensions",
         "future_release",
@@ -127,6 +131,7 @@ impl Listener {
         }
         Some(Self {
             tls,
+            auth: Auth::read(&section),
             plugins: plugins(&section, known.plugins),
             upstream: upstream("upstream"),
             quarantine: upstream("quarantine"),

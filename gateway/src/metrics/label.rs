@@ -72,6 +72,20 @@ labels! {
 }
 
 labels! {
+    /// How an attempt to log in ended.
+    AuthResult {
+        /// Refused: wrong, or a plugin's no.
+        Failure = "failure",
+        /// The client is who it says to be.
+        Success = "success",
+        /// Not tried: too many failures at this address.
+        Throttled = "throttled",
+        /// Nobody could tell.
+        Unavailable = "unavailable",
+    }
+}
+
+labels! {
     /// Why a connection was turned away before its session began.
     Refused {
         /// The gateway is shutting down.
@@ -102,6 +116,8 @@ labels! {
         ConnectionsPerAddress = "connections_per_address",
         /// As many connections as one network may have.
         ConnectionsPerNetwork = "connections_per_network",
+        /// As many failed logins as one address may have.
+        FailuresPerAddress = "failures_per_address",
     }
 }
 
@@ -326,6 +342,7 @@ mod tests {
                 assert_eq!(label.position(), position, "{label:?}");
             }
         }
+        check::<AuthResult>();
         check::<Outcome>();
         check::<Bound>();
         check::<Refused>();

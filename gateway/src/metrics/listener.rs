@@ -1,12 +1,13 @@
 //! What happens on a listener.
 
+use portcullis_smtp::sasl::Mechanism;
 use portcullis_smtp::server::{Limit, Verb};
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
-use super::label::{Bound, Codes, Each, Outcome, Refused};
+use super::label::{AuthResult, Bound, Codes, Each, Label, Outcome, Refused};
 
 /// The codes that the gateway itself says; plugins and upstreams may add others.
 const USUAL_CODES: &[u16] =
@@ -15,6 +16,7 @@ const USUAL_CODES: &[u16] =
 /// The families that have a `listener` label.
 #[derive(Debug)]
 pub(super) struct ListenerFamilies {
+    auth: IntCounterVec,
     commands: IntCounterVec,
     connections: IntCounterVec,
     connections_open: IntGaugeVec,
@@ -32,6 +34,11 @@ impl ListenerFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
         let counters = |name, help, labels: &[&str]| counters(registry, name, help, labels);
         Self {
+            auth: counters(
+                "portcullis_auth_total",
+                "Attempts of clients to log in",
+                &["listener", "mechanism", "result"],
+            ),
             commands: counters(
                 "portcullis_commands_total",
                 "Commands read from clients",
@@ -101,6 +108,8 @@ impl ListenerFamilies {
         let replies = Codes::new(&self.replies, owner);
         replies.initialize(USUAL_CODES);
         ListenerMetrics {
+            auth: self.auth.clone(),
+            name: listener.to_owned(),
             commands: Each::new(&self.commands, listener),
             connections: self.connections.with_label_values(owner),
             connections_open: self.connections_open.with_label_values(owner),
@@ -121,6 +130,9 @@ impl ListenerFamilies {
 /// The metrics of one listener, resolved once: each call is an atomic addition or two.
 #[derive(Debug)]
 pub struct ListenerMetrics {
+    /// Resolved when they are needed: a login is rare, and takes longer than this.
+    auth: IntCounterVec,
+    name: String,
     bounds: Each<Bound, IntCounter>,
     commands: Each<Verb, IntCounter>,
     connections: IntCounter,
@@ -159,6 +171,21 @@ impl ListenerMetrics {
     /// A TLS handshake ended, well or not.
     pub fn tls_handshake(&self, ok: bool) {
         if ok { self.handshakes_done.inc() } else { self.handshakes_failed.inc() }
+    }
+
+    /// These mechanisms are offered.
+    pub fn auth_offered(&self, mechanisms: &[Mechanism]) {
+        for mechanism in mechanisms {
+            for result in AuthResult::ALL {
+                let _ =
+                    self.auth.with_label_values(&[&*self.name, mechanism.name(), result.label()]);
+            }
+        }
+    }
+
+    /// An attempt to log in ended.
+    pub fn auth(&self, mechanism: Mechanism, result: AuthResult) {
+        self.auth.with_label_values(&[&*self.name, mechanism.name(), result.label()]).inc();
     }
 
     /// A client reached a limit that is kept around its session.

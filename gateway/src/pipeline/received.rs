@@ -52,12 +52,16 @@ fn word(helo: &str) -> String {
 
 /// The protocol word of RFC 3848.
 fn with(session: &SessionFacts, protocol: Protocol) -> &'static str {
-    match (protocol, session.esmtp, session.tls.is_some()) {
-        (Protocol::Lmtp, _, false) => "LMTP",
-        (Protocol::Lmtp, _, true) => "LMTPS",
-        (Protocol::Smtp, false, _) => "SMTP",
-        (Protocol::Smtp, true, false) => "ESMTP",
-        (Protocol::Smtp, true, true) => "ESMTPS",
+    match (protocol, session.esmtp, session.tls.is_some(), session.user.is_some()) {
+        (Protocol::Lmtp, _, false, false) => "LMTP",
+        (Protocol::Lmtp, _, false, true) => "LMTPA",
+        (Protocol::Lmtp, _, true, false) => "LMTPS",
+        (Protocol::Lmtp, _, true, true) => "LMTPSA",
+        (Protocol::Smtp, false, _, _) => "SMTP",
+        (Protocol::Smtp, true, false, false) => "ESMTP",
+        (Protocol::Smtp, true, false, true) => "ESMTPA",
+        (Protocol::Smtp, true, true, false) => "ESMTPS",
+        (Protocol::Smtp, true, true, true) => "ESMTPSA",
     }
 }
 
@@ -132,14 +136,20 @@ mod tests {
             cipher: "TLS13_AES_256_GCM_SHA384".into(),
             ..TlsFacts::default()
         };
-        for (protocol, esmtp, tls, want) in [
-            (Protocol::Smtp, false, None, "SMTP"),
-            (Protocol::Smtp, true, None, "ESMTP"),
-            (Protocol::Smtp, true, Some(tls.clone()), "ESMTPS"),
-            (Protocol::Lmtp, true, None, "LMTP"),
-            (Protocol::Lmtp, true, Some(tls), "LMTPS"),
+        let (tls, alice) = (Some(tls), Some("alice"));
+        for (protocol, esmtp, tls, user, want) in [
+            (Protocol::Smtp, false, None, None, "SMTP"),
+            (Protocol::Smtp, true, None, None, "ESMTP"),
+            (Protocol::Smtp, true, None, alice, "ESMTPA"),
+            (Protocol::Smtp, true, tls.clone(), None, "ESMTPS"),
+            (Protocol::Smtp, true, tls.clone(), alice, "ESMTPSA"),
+            (Protocol::Lmtp, true, None, None, "LMTP"),
+            (Protocol::Lmtp, true, None, alice, "LMTPA"),
+            (Protocol::Lmtp, true, tls.clone(), None, "LMTPS"),
+            (Protocol::Lmtp, true, tls.clone(), alice, "LMTPSA"),
         ] {
-            let session = SessionFacts { esmtp, tls, ..session("c.example") };
+            let user = user.map(str::to_owned);
+            let session = SessionFacts { esmtp, tls, user, ..session("c.example") };
             let heard = clauses(&session, &[], protocol);
             assert!(heard.contains(&format!(" with {want} id ")), "{heard}");
         }

@@ -84,6 +84,7 @@ impl Notes {
             listener: session.listener.clone(),
             client: session.client.to_string(),
             helo: session.helo.clone(),
+            user: session.user.clone(),
             tls,
             sender: sender.unwrap_or_default(),
             recipients,

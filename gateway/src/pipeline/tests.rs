@@ -1,6 +1,7 @@
 //! Transactions with plugins that do what the test wants, and upstreams that answer by name.
 
 mod endings;
+mod logins;
 mod messages;
 mod recipients;
 mod upstream;
@@ -66,12 +67,13 @@ struct Setup {
     script: Script,
     /// Octets of content in memory and in files.
     room: (u64, u64),
+    login: Option<Arc<Login>>,
 }
 
 impl Setup {
     fn new(script: Script) -> Self {
         let room = (1 << 20, 1 << 20);
-        Self { protocol: Protocol::Smtp, upstreams: Protocol::Smtp, script, room }
+        Self { protocol: Protocol::Smtp, upstreams: Protocol::Smtp, script, room, login: None }
     }
 
     fn lmtp(script: Script) -> Self {
@@ -128,6 +130,7 @@ routes:
             hostname: "gw.example".into(),
             protocol: setup.protocol,
             chain: Chain::new(vec![link], true),
+            login: setup.login,
             routes: Arc::new(Routes::new(&config)),
             upstreams: Arc::new(upstreams.expect("upstreams")),
             upstream: None,

@@ -21,6 +21,8 @@ pub struct TransactionRecord {
     pub client: String,
     /// What the client called itself.
     pub helo: Option<String>,
+    /// Who logged in.
+    pub user: Option<String>,
     /// TLS version and cipher suite.
     pub tls: Option<String>,
     /// The reverse path; empty for `<>`.
@@ -115,6 +117,7 @@ impl TransactionRecord {
             client = self.client,
             helo = self.helo,
             tls = self.tls,
+            user = self.user,
             sender = self.sender,
             recipients = json(&self.recipients),
             octets = self.octets,
@@ -159,6 +162,7 @@ mod tests {
             client: "192.0.2.1:4711".into(),
             helo: Some(words.to_owned()),
             tls: None,
+            user: Some(words.to_owned()),
             sender: words.to_owned(),
             recipients: vec![
                 RecipientRecord {
@@ -221,6 +225,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["outcome"], "rejected");
         assert_eq!(json["helo"], HOSTILE);
+        assert_eq!(json["user"], HOSTILE);
         let edits: serde_json::Value =
             serde_json::from_str(json["edits"].as_str().unwrap()).unwrap();
         assert_eq!(edits[0]["old"], HOSTILE);

@@ -61,7 +61,7 @@ impl Limit {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::AuthFailures => "auth_failures",
+            Self::AuthFailures => "failures_per_session",
             Self::CommandLine => "command_line",
             Self::Errors => "errors",
             Self::Header => "header",
