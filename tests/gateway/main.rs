@@ -1,5 +1,6 @@
 //! The gateway from outside: the program as it is built, over real sockets.
 
+mod authenticating;
 mod bounds;
 mod conversation;
 mod corpus;
