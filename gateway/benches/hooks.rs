@@ -61,14 +61,7 @@ async fn time(count: u32, mut work: impl AsyncFnMut()) -> Duration {
 }
 
 async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
-    let limits = Limits {
-        connections: 1,
-        connections_per_address: 1,
-        content_memory_octets: 1 << 20,
-        content_disk_octets: 1 << 20,
-        message_memory_octets: 1 << 20,
-        plugin_copies: 1_000,
-    };
+    let limits = Limits { plugin_copies: 1_000, ..Limits::default() };
     let budget = Budget::new(1 << 20, 1 << 20, 1 << 20, std::env::temp_dir());
     let metrics = Arc::new(Metrics::new(&Names::default()));
     let engine = Engine::new(&limits, cache, budget, metrics).unwrap();
