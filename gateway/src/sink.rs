@@ -218,7 +218,9 @@ fn judge(question: Question, mail: &mut Mail, kept: &Kept, lmtp: bool) -> Verdic
 }
 
 /// Whatever a gateway may want to pass on.
-const OFFERS: [Extension; 6] = [
+const OFFERS: [Extension; 8] = [
+    Extension::Chunking,
+    Extension::BinaryMime,
     Extension::SmtpUtf8,
     Extension::Dsn,
     Extension::MtPriority,
@@ -275,6 +277,19 @@ mod tests {
         let mail = sink.last().unwrap();
         assert_eq!(mail.sender, "j\u{f6}rg@b.example");
         assert_eq!(mail.parameters, ["SMTPUTF8", "ENVID=a+2Bb", "NOTIFY=NEVER"]);
+    }
+
+    #[tokio::test]
+    async fn it_keeps_binary_content_octet_for_octet() {
+        let sink = Sink::smtp("127.0.0.1:0", Vec::new()).await.unwrap();
+        let heard = talk(
+            sink.address(),
+            "EHLO c.example\r\nMAIL FROM:<a@b.example> BODY=BINARYMIME\r\n\
+             RCPT TO:<c@d.example>\r\nBDAT 5 LAST\r\n\0\n\r.xQUIT\r\n",
+        )
+        .await;
+        assert!(heard.contains("250 2.0.0 kept"), "{heard}");
+        assert_eq!(sink.last().unwrap().octets, b"\0\n\r.x");
     }
 
     #[tokio::test]

@@ -3,13 +3,15 @@
 //! ```text
 //!                  .---------- Answer: one for each command, in order -----------.
 //!   new --poll--> Read ... StartTls? ... Ready --mail, rcpt, data--> Read ... Content
-//!                                          ^                                    |
-//!                                          '---- Answer(s) ---- content_sent ---'
+//!                                          ^ |                                  ^ |
+//!                                          | '------- mail, rcpt ... chunk -----' |
+//!                                          '---- Answer(s) ---- content_sent -----'
 //! ```
 //!
 //! Commands are queued; they leave at once where the server knows PIPELINING (RFC 2920) and one by
 //! one where it does not. The caller sees no difference. The content itself does not pass through
-//! here: at [`Step::Content`] the caller writes it, dot-stuffed, to the peer.
+//! here: at [`Step::Content`] the caller writes it to the peer, dot-stuffed after DATA and as it is
+//! after BDAT.
 
 mod error;
 mod extensions;
@@ -60,7 +62,8 @@ pub enum Step {
     /// The conversation is over: write the output, close the connection.
     Closed,
     /// 354 has come: write the dot-stuffed content and its end to the peer, then call
-    /// [`Session::content_sent`]. A server that has had enough may answer before.
+    /// [`Session::content_sent`]. Or BDAT is in the output: write that and as many octets as it
+    /// says. A server that has had enough may answer before.
     Content,
     /// The conversation cannot go on: close the connection.
     Failed(ClientError),
@@ -87,7 +90,7 @@ pub enum Stage {
     Rcpt,
     /// DATA.
     Data,
-    /// The final dot. In LMTP one for each accepted recipient.
+    /// The final dot, or BDAT. In LMTP one for each accepted recipient.
     Content,
     /// RSET.
     Rset,
@@ -215,7 +218,16 @@ impl Session {
         self.command(Stage::Data, "DATA");
     }
 
-    /// The content and its final dot were written.
+    /// Announces the whole content as one chunk of so many octets (RFC 3030), and asks for it
+    /// without waiting. To be called when a recipient was accepted and everything is answered.
+    pub fn chunk(&mut self, octets: u64) {
+        if self.state == State::Open && self.expected.is_empty() && self.waiting.is_empty() {
+            self.output.extend_from_slice(format!("BDAT {octets} LAST\r\n").as_bytes());
+            self.state = State::Content;
+        }
+    }
+
+    /// The content and its end were written.
     pub fn content_sent(&mut self) {
         if self.state != State::Content {
             return;

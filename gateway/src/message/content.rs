@@ -70,6 +70,16 @@ impl Content {
     }
 }
 
+#[cfg(test)]
+impl Content {
+    /// Takes octets away from under it, as a broken disk would.
+    pub fn cut_short(&self, octets: u64) {
+        if let Store::File { file, .. } = &*self.store {
+            file.set_len(octets).expect("the file can be cut");
+        }
+    }
+}
+
 /// Bounds for the content of all messages that are in the gateway at one time.
 #[derive(Debug)]
 pub struct Budget {

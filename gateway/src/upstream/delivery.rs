@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_smtp::client::{Stage, Step};
+use portcullis_smtp::parameter::value_of;
 use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
 use crate::message::{Outbound, Recipient};
 
-use super::content::{self, Progress};
+use super::content::{self, Framing, Progress};
 use super::failure::{Failure, passed_on};
 use super::parameters::is_international;
 use super::pool::{Lease, Pool};
@@ -107,7 +108,7 @@ impl Delivery {
                 continue;
             }
             self.drop_connection();
-            if self.progress == Progress::Dot {
+            if self.progress == Progress::End {
                 self.pool.target.metrics.ambiguous();
             }
             let reply = self.pool.report(&failure);
@@ -213,17 +214,26 @@ impl Delivery {
         }
         let limit = self.pool.target.upstream.command_timeout;
         let connection = &mut self.lease().await?.connection;
+        if is_binary(parameters) {
+            connection.session.chunk(message.octets());
+            return self.send(message, Framing::Counted, fates).await;
+        }
         connection.session.data();
         let reply = connection.answer(Stage::Data, limit).await?;
         if !reply.is_positive() {
             fill(fates, &passed_on(&reply));
             return Ok(());
         }
-        self.send(message, fates).await
+        self.send(message, Framing::Dots, fates).await
     }
 
     /// Sends the content and hears what became of it.
-    async fn send(&mut self, message: &Outbound, fates: &mut Fates) -> Result<(), Failure> {
+    async fn send(
+        &mut self,
+        message: &Outbound,
+        framing: Framing,
+        fates: &mut Fates,
+    ) -> Result<(), Failure> {
         let Some(lease) = &mut self.lease else { return Ok(()) };
         let upstream = &self.pool.target.upstream;
         let connection = &mut lease.connection;
@@ -235,7 +245,7 @@ impl Delivery {
         }
         if let Step::Content = step {
             let limit = upstream.command_timeout;
-            if content::send(connection, message, limit, &mut self.progress).await? {
+            if content::send(connection, message, framing, limit, &mut self.progress).await? {
                 connection.session.content_sent();
             } else {
                 // An answer before the end: whatever it says, there is no message.
@@ -323,9 +333,7 @@ impl Delivery {
             let text = format!("message is larger than upstream {} takes", self.pool.name);
             return Ok(Some(Reply::fixed(552, (5, 3, 4), &text)));
         }
-        let eight_bit = parameters.iter().any(|parameter| {
-            parameter.keyword == "BODY" && parameter.value.as_deref() == Some("8BITMIME")
-        });
+        let eight_bit = value_of(parameters, "BODY") == Some("8BITMIME");
         // RFC 6152 section 3: convert it or refuse it. Converting would break signatures.
         if eight_bit && !extensions.permit("BODY") && !content::is_seven_bit(message).await? {
             let text = format!("upstream {} takes no 8-bit content", self.pool.name);
@@ -383,6 +391,10 @@ fn fill(fates: &mut Fates, reply: &Reply) {
     for fate in fates.iter_mut().filter(|fate| fate.is_none()) {
         *fate = Some(reply.clone());
     }
+}
+
+fn is_binary(parameters: &[Parameter]) -> bool {
+    value_of(parameters, "BODY") == Some("BINARYMIME")
 }
 
 fn announced_size(parameters: &[Parameter]) -> Option<u64> {

@@ -104,6 +104,10 @@ impl Promises<'_> {
             // RFC 4954 section 5: the gateway does not authenticate here, so that nobody would
             // believe its word for somebody else's identity.
             "AUTH" => Some("<>".to_owned()),
+            // RFC 3030 section 3: convert it or refuse it. Converting would break signatures.
+            "BODY" if value == "BINARYMIME" && !self.extensions.binary() => {
+                return Err(self.refusal(554, (5, 6, 3), "takes no binary content"));
+            }
             "BY" => Some(self.time_left(value, permitted, elapsed)?),
             "HOLDFOR" | "HOLDUNTIL" if !permitted => {
                 return Err(self.refusal(554, (5, 3, 3), "cannot hold messages"));

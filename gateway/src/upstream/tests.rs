@@ -66,6 +66,19 @@ impl Gateway {
         heard
     }
 
+    /// Offers and delivers a message to one recipient as BODY=BINARYMIME.
+    async fn send_binary(&self, message: &Outbound) -> Vec<String> {
+        let mut delivery = self.begin();
+        let (parameters, recipient) = ([parameter("BODY", "BINARYMIME")], to(0, "b@b.example"));
+        match delivery.offer(&sender(), &parameters, &recipient).await {
+            Ok(()) => texts(&delivery.deliver(&sender(), &parameters, &[recipient], message).await),
+            Err(reply) => {
+                delivery.abandon().await;
+                vec![reply.to_string()]
+            }
+        }
+    }
+
     fn metric(&self, line: &str) -> bool {
         self.metrics.render().lines().any(|rendered| rendered == line)
     }

@@ -39,6 +39,12 @@ impl Extensions {
         self.pipelining
     }
 
+    /// Whether content need not be made of lines (RFC 3030 section 3).
+    #[must_use]
+    pub fn binary(&self) -> bool {
+        self.has("BINARYMIME") && self.has("CHUNKING") && self.permit("BODY")
+    }
+
     /// The largest message that the server takes, if it says so (RFC 1870).
     #[must_use]
     pub fn size_limit(&self) -> Option<u64> {
@@ -80,6 +86,7 @@ mod tests {
         let offered = extensions(&["pipelining", "Size 1000", "8BITMIME"]);
         assert!(offered.pipelining());
         assert_eq!(offered.size_limit(), Some(1000));
+        assert!(!offered.binary() && extensions(&["8BITMIME", "Chunking", "BinaryMime"]).binary());
         assert!(offered.permit("BODY") && offered.permit("SIZE") && !offered.permit("RET"));
     }
 

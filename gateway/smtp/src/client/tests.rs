@@ -1,5 +1,5 @@
 //! Conversations, read like the protocol: `S:` the server says, `C:` the client sends, `!` the
-//! caller asks for, `=` the session answers.
+//! caller asks for, `=` the session answers, `B:` leaves with the content.
 
 use super::*;
 
@@ -35,6 +35,11 @@ fn play(protocol: Protocol, starttls: StartTls, script: &str) {
                 pending = others.to_owned();
             }
             "!" => act(&mut session, rest),
+            // What leaves together with the content.
+            "B:" => {
+                let output = String::from_utf8(session.take_output()).expect("ASCII");
+                assert_eq!(output, format!("{rest}\r\n"), "{context}");
+            }
             "=" => assert_eq!(describe(&session.poll()), rest, "{context}"),
             _ => panic!("{context}: no such mark"),
         }
@@ -63,6 +68,7 @@ fn act(session: &mut Session, action: &str) {
         }
         "rcpt" => session.rcpt(&mailbox(argument), &[]),
         "data" => session.data(),
+        "chunk" => session.chunk(argument.parse().expect("a number")),
         "sent" => session.content_sent(),
         "rset" => session.rset(),
         "quit" => session.quit(),
@@ -409,3 +415,90 @@ fn a_parameter_that_is_more_than_one_word_stays_behind() {
         assert_eq!(session.take_output(), format!("{want}\r\n").as_bytes(), "{value:?}");
     }
 }
+
+#[test]
+fn content_in_one_chunk() {
+    let envelope = GREETED.to_owned()
+        + "! mail a@a.example BODY=BINARYMIME
+        ! rcpt b@b.example
+        C: MAIL FROM:<a@a.example> BODY=BINARYMIME
+        C: RCPT TO:<b@b.example>
+        S: 250 ok
+        S: 250 ok
+        = MAIL: 250 ok
+        = RCPT: 250 ok
+        = ready
+        ! chunk 1000
+        = content
+        B: BDAT 1000 LAST
+        ";
+    for end in [
+        "! sent
+        = read
+        S: 250 2.0.0 ok
+        = final dot: 250 2.0.0 ok
+        = ready",
+        "! sent
+        S: 552 5.3.4 no
+        = final dot: 552 5.3.4 no
+        = ready",
+        // Before the end: it is of no more use.
+        "S: 552 5.3.4 no
+        = final dot: 552 5.3.4 no
+        = closed",
+        "S: 250 ok
+        = failed: final dot was answered with 250",
+    ] {
+        play(SMTP, StartTls::Never, &(envelope.clone() + end));
+    }
+}
+
+#[test]
+fn a_chunk_has_an_answer_for_each_recipient_in_lmtp() {
+    let greeted = GREETED.replace("C: EHLO", "C: LHLO");
+    play(
+        LMTP,
+        StartTls::Never,
+        &(greeted
+            + "! mail a@a.example
+            ! rcpt b@b.example
+            ! rcpt c@b.example
+            C: MAIL FROM:<a@a.example>
+            C: RCPT TO:<b@b.example>
+            C: RCPT TO:<c@b.example>
+            S: 250 ok
+            S: 250 ok
+            S: 250 ok
+            = MAIL: 250 ok
+            = RCPT: 250 ok
+            = RCPT: 250 ok
+            = ready
+            ! chunk 5
+            = content
+            B: BDAT 5 LAST
+            ! sent
+            S: 250 ok
+            = final dot: 250 ok
+            = read
+            S: 452 full
+            = final dot: 452 full
+            = ready"),
+    );
+}
+
+#[test]
+fn a_chunk_out_of_turn_is_not_sent() {
+    play(SMTP, StartTls::Never, "! chunk 5\n= read");
+}
+
+const GREETED: &str = "S: 220 up.example
+    = banner: 220 up.example
+    C: EHLO gw.example
+    S: 250-up.example
+    S: 250-PIPELINING
+    S: 250-8BITMIME
+    S: 250-CHUNKING
+    S: 250 BINARYMIME
+    = EHLO: 250 up.example / PIPELINING / 8BITMIME / CHUNKING / BINARYMIME
+    = ready
+    ";

@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::{Budget, ContentWriter};
 
 #[tokio::test]
 async fn lmtp_gives_each_recipient_its_own_answer() {
@@ -208,20 +209,13 @@ async fn an_upstream_that_has_had_enough_is_heard_before_the_content_ends() {
 
 #[tokio::test]
 async fn large_content_goes_out_as_it_is_from_memory_and_from_a_file() {
-    use crate::message::{Budget, ContentWriter};
-
     let line = "..leading dots, and enough of them to fill several blocks\r\n";
     let body = line.repeat(5000) + "no newline at the end";
     for in_memory in [0, u64::MAX] {
         let greeting = GREETING.replace("SIZE 100000", "SIZE");
         let (gateway, up) =
             Gateway::with(&[&script(&[&greeting, ENVELOPE, DATA, "S: 250 ok"])]).await;
-        let budget = Budget::new(u64::MAX, u64::MAX, in_memory, std::env::temp_dir());
-        let mut writer = ContentWriter::new(budget);
-        writer.write(body.clone().into_bytes()).await.expect("written");
-        let mut outbound = message("");
-        outbound.message.body = writer.finish();
-        assert_eq!(outbound.message.body.as_bytes().is_some(), in_memory > 0);
+        let outbound = kept(body.clone().into_bytes(), in_memory).await;
         let mut delivery = gateway.begin();
         let recipient = to(0, "b@b.example");
         assert_eq!(delivery.offer(&sender(), &[], &recipient).await, Ok(()));
@@ -243,3 +237,88 @@ async fn a_message_whose_recipients_were_all_dropped_goes_nowhere() {
     gateway.pool.close();
     assert!(up.contents().await.is_empty());
 }
+
+#[tokio::test]
+async fn binary_content_goes_out_in_one_chunk_octet_for_octet() {
+    let body = b"\n.\r\n\0\xff\r..\n".repeat(10_000);
+    let octets = (b"Received: x\r\nSubject: t\r\n\r\n".len() + body.len()).to_string();
+    for in_memory in [0, u64::MAX] {
+        let (gateway, up) = Gateway::with(&[&script(&[
+            BINARY_GREETING,
+            "C: MAIL FROM:<a@a.example> BODY=BINARYMIME
+             C: RCPT TO:<b@b.example>
+             S: 250 2.1.0 ok\\r\\n250 2.1.5 ok",
+            &format!("C: BDAT {octets} LAST\noctets {octets}"),
+            "S: 250 2.0.0 ok",
+        ])])
+        .await;
+        let outbound = kept(body.clone(), in_memory).await;
+        assert_eq!(gateway.send_binary(&outbound).await, ["250 2.0.0 ok"]);
+        let script = up.octets().await;
+        assert!(script[0].ends_with(&body), "content differs");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_without_binary_content_is_not_offered_it() {
+    for offered in ["8BITMIME", "8BITMIME\\r\\n250-CHUNKING", "8BITMIME\\r\\n250-BINARYMIME"] {
+        let greeting = format!(
+            "S: 220 up.example
+             C: EHLO gw.example
+             S: 250-up.example\\r\\n250-{offered}\\r\\n250 SIZE
+             gone"
+        );
+        let (gateway, up) = Gateway::with(&[&greeting]).await;
+        let heard = gateway.send_binary(&message("x")).await;
+        assert_eq!(heard, ["554 5.6.3 upstream up takes no binary content"], "{offered}");
+        gateway.pool.close();
+        up.contents().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_a_chunk_before_its_end_is_heard() {
+    let greeting = BINARY_GREETING;
+    let envelope = "C: MAIL FROM:<a@a.example> BODY=BINARYMIME
+         C: RCPT TO:<b@b.example>
+         S: 250 2.1.0 ok\\r\\n250 2.1.5 ok";
+    let early = "some octets\nS: 552 5.3.4 too much";
+    let (gateway, up) = Gateway::with(&[&script(&[greeting, envelope, early])]).await;
+    let heard = gateway.send_binary(&message(&"x".repeat(20_000_000))).await;
+    assert_eq!(heard, ["552 5.3.4 too much"]);
+    assert!(gateway.metric("portcullis_upstream_ambiguous_total{upstream=\"up\"} 0"));
+    up.contents().await;
+}
+
+#[tokio::test]
+async fn content_that_ends_before_its_time_is_no_message() {
+    for cut in [0, 1000, 100_000] {
+        let greeting = GREETING.replace("SIZE 100000", "SIZE");
+        let data = "C: DATA\nS: 354 go\nno end";
+        let (gateway, up) = Gateway::with(&[&script(&[&greeting, ENVELOPE, data])]).await;
+        let outbound = kept(b"0123456789abcd\r\n".repeat(10_000), 0).await;
+        outbound.message.body.cut_short(cut);
+        let mut delivery = gateway.begin();
+        let recipient = to(0, "b@b.example");
+        assert_eq!(delivery.offer(&sender(), &[], &recipient).await, Ok(()));
+        let replies = delivery.deliver(&sender(), &[], &[recipient], &outbound).await;
+        assert_eq!(texts(&replies), ["451 4.3.0 message content cannot be read"]);
+        assert!(gateway.metric("portcullis_upstream_ambiguous_total{upstream=\"up\"} 0"));
+        up.contents().await;
+    }
+}
+
+/// A message whose body lies in memory up to so many octets, and beyond that in a file.
+async fn kept(body: Vec<u8>, in_memory: u64) -> Outbound {
+    let budget = Budget::new(u64::MAX, u64::MAX, in_memory, std::env::temp_dir());
+    let mut writer = ContentWriter::new(budget);
+    writer.write(body).await.expect("written");
+    let mut outbound = message("");
+    outbound.message.body = writer.finish();
+    assert_eq!(outbound.message.body.as_bytes().is_some(), in_memory > 0);
+    outbound
+}
+
+const BINARY_GREETING: &str = "S: 220 up.example
+    C: EHLO gw.example
+    S: 250-up.example\\r\\n250-PIPELINING\\r\\n250-8BITMIME\\r\\n250-CHUNKING\\r\\n250 BINARYMIME\n";

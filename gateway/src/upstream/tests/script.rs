@@ -1,7 +1,8 @@
 //! An upstream that says and expects what a script tells it, one script a connection.
 //!
-//! `S:` is said, `C:` is expected; `content` reads to the final dot, `some content` its first line,
-//! `some octets` one octet,
+//! `S:` is said, `C:` is expected; `content` reads to the final dot, `no end` to
+//! the end of the connection where there must be none, `some content` its first line,
+//! `some octets` one octet, `octets 5` five of them as content,
 //! `tls` does a handshake, `gone` waits until the gateway has closed, `silence` for ever. At its
 //! end a script closes the connection.
 
@@ -71,8 +72,15 @@ impl Script {
 
     /// The contents of all messages, when all scripts have been played.
     pub(super) async fn contents(self) -> Vec<String> {
-        let contents = self.task.await.expect("the conversation went as the script says");
+        let contents = self.octets().await;
         contents.into_iter().map(|octets| String::from_utf8_lossy(&octets).into_owned()).collect()
+    }
+}
+
+impl Script {
+    /// The same, octet for octet.
+    pub(super) async fn octets(self) -> Vec<Vec<u8>> {
+        self.task.await.expect("the conversation went as the script says")
     }
 }
 
@@ -127,6 +135,11 @@ impl Player {
                 let read = self.read_until(b"\r\n.\r\n").await.expect("a message");
                 self.contents.push(read[2..].to_vec());
             }
+            "no end" => {
+                let mut rest = std::mem::take(&mut self.input);
+                let _ = self.stream().read_to_end(&mut rest).await;
+                assert!(!rest.windows(5).any(|octets| octets == b"\r\n.\r\n"), "{context}");
+            }
             "some content" => {
                 let read = self.read_until(b"\r\n").await.expect("some content");
                 assert!(!read.is_empty());
@@ -147,6 +160,16 @@ impl Player {
                 let _ = self.stream().read_to_end(&mut rest).await;
                 let rest = String::from_utf8_lossy(&rest);
                 assert!(rest.is_empty() || rest == "QUIT\r\n", "{context}: {rest}");
+            }
+            counted if counted.starts_with("octets ") => {
+                let count = counted["octets ".len()..].parse().expect("a number");
+                while self.input.len() < count {
+                    let mut input = std::mem::take(&mut self.input);
+                    let read = self.stream().read_buf(&mut input).await.expect("octets");
+                    self.input = input;
+                    assert!(read > 0, "{context}: only {} octets", self.input.len());
+                }
+                self.contents.push(self.input.drain(..count).collect());
             }
             "silence" => std::future::pending().await,
             _ => panic!("{context}: no such line in a script"),
