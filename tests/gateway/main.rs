@@ -11,3 +11,4 @@ mod observing;
 mod receivers;
 mod senders;
 mod starting;
+mod vouching;
