@@ -10,5 +10,6 @@ mod misbehaving;
 mod observing;
 mod receivers;
 mod senders;
+mod smuggling;
 mod starting;
 mod vouching;

@@ -3,7 +3,8 @@
 //! The upstream is one that falls for every look-alike: should one come through, it sees a second
 //! message.
 
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use portcullis_tests::sink::Manners;
@@ -39,6 +40,8 @@ const SMUGGLED: &[u8] = b"MAIL FROM:<eve@example.org>\r\nRCPT TO:<victim@example
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Bdat,
+    /// Two chunks, and the border between them where the others cut.
+    Chunks,
     Data,
 }
 
@@ -60,6 +63,12 @@ fn no_second_message_comes_out_of_bdat_in_clear_text() {
 #[test]
 fn no_second_message_comes_out_of_bdat_under_tls() {
     play(Way::Bdat, "tls");
+}
+
+#[test]
+fn no_second_message_comes_out_of_two_chunks() {
+    play(Way::Chunks, "plain");
+    play(Way::Chunks, "tls");
 }
 
 /// Sends each look-alike in two pieces, cut at every place around it.
@@ -90,10 +99,73 @@ fn play(way: Way, listener: &str) {
     }
 }
 
+#[test]
+fn nothing_said_behind_starttls_is_heard_inside_tls() {
+    let sink = Sink::smtp();
+    let upstream = sink.address().to_string();
+    let gateway =
+        Gateway::new().tls_listener("mx", "starttls").upstream("store", "smtp", &upstream).start();
+    let injected = b"STARTTLS\r\nEHLO eve.example\r\nMAIL FROM:<eve@example.org>\r\n";
+    let mut shaken = 0;
+    for cut in 1..=injected.len() {
+        let mut client = Client::ehlo(gateway.address("mx"));
+        let (head, tail) = injected.split_at(cut);
+        client.send(head).expect("the connection is open");
+        std::thread::sleep(Duration::from_millis(1));
+        // What comes after the 220 spoils the handshake.
+        let _ = client.send(tail);
+        client.expect(220);
+        if client.try_start_tls().is_err() {
+            continue;
+        }
+        shaken += 1;
+        client.command("RCPT TO:<b@example.com>").expect_code(503);
+        client.command("EHLO client.example").expect_code(250);
+        client.command("QUIT").expect_code(221);
+    }
+    assert!(shaken > 0, "no handshake came about");
+    assert!(gateway.metrics().sum("portcullis_commands_total", &[("verb", "MAIL")]) < 0.5);
+}
+
+#[test]
+fn nothing_said_before_the_handshake_answers_for_the_upstream() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+    let address = listener.local_addr().expect("a bound socket has an address").to_string();
+    let heard = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("the gateway comes");
+        let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        let mut writer = stream;
+        let mut heard = String::new();
+        let injected = "220 go\r\n250-eve\r\n250 8BITMIME\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok";
+        for said in ["220 up.example", "250-up.example\r\n250 STARTTLS", injected] {
+            writer.write_all(format!("{said}\r\n").as_bytes()).expect("the gateway listens");
+            let mut line = String::new();
+            // At the end the gateway has left, with or without a reset.
+            let _ = reader.read_line(&mut line);
+            heard.push_str(&line);
+        }
+        heard
+    });
+    let gateway = Gateway::new()
+        .listener("mx", json!({}))
+        .set(
+            "upstreams",
+            json!({ "store": { "address": address, "tls": { "mode": "opportunistic" } } }),
+        )
+        .set("default_upstream", "store".into())
+        .start();
+    let mut client = gateway.client();
+    let reply = client.deliver("a@example.org", &["b@example.com"], b"Subject: t\r\n\r\nx\r\n");
+    assert_eq!(reply.expect("a reply").code / 100, 4);
+    let heard = heard.join().expect("the upstream is fine");
+    assert_eq!(heard, "EHLO gateway.example\r\nSTARTTLS\r\n");
+}
+
 /// What follows the envelope.
 fn wire(way: Way, content: &[u8]) -> Vec<u8> {
     match way {
         Way::Bdat => [format!("BDAT {} LAST\r\n", content.len()).as_bytes(), content].concat(),
+        Way::Chunks => content.to_vec(),
         Way::Data => [content, b"\r\n.\r\n"].concat(),
     }
 }
@@ -110,12 +182,22 @@ fn send(address: SocketAddr, tls: bool, way: Way, wire: &[u8], cut: usize) -> bo
         client.command("DATA").expect_code(354);
     }
     let (head, tail) = wire.split_at(cut);
-    client.send(head).expect("the connection is open");
-    // The pieces are to be two reads there. Should they be one, another cut is that.
-    std::thread::sleep(Duration::from_millis(1));
-    client.send(tail).expect("the connection is open");
+    if matches!(way, Way::Chunks) {
+        let chunk = format!("BDAT {}\r\n", head.len());
+        client.send(&[chunk.as_bytes(), head].concat()).expect("the connection is open");
+        let reply = client.reply().expect("a reply to the chunk");
+        assert!(matches!(reply.code, 250 | 550), "{reply}: {}", wire.escape_ascii());
+        let chunk = format!("BDAT {} LAST\r\n", tail.len());
+        client.send(&[chunk.as_bytes(), tail].concat()).expect("the connection is open");
+    } else {
+        client.send(head).expect("the connection is open");
+        // The pieces are to be two reads there. Should they be one, another cut is that.
+        std::thread::sleep(Duration::from_millis(1));
+        client.send(tail).expect("the connection is open");
+    }
     let reply = client.reply().expect("a reply to the message");
-    assert!(matches!(reply.code, 250 | 550), "{reply}: {}", wire.escape_ascii());
+    // 503 is for what follows a chunk that was refused.
+    assert!(matches!(reply.code, 250 | 503 | 550), "{reply}: {}", wire.escape_ascii());
     client.send(b"QUIT\r\n").expect("the connection is open");
     let rest = client.wait_for_end();
     assert_eq!(rest.len(), 1, "{rest:?}: {}", wire.escape_ascii());
@@ -126,7 +208,7 @@ fn send(address: SocketAddr, tls: bool, way: Way, wire: &[u8], cut: usize) -> bo
 fn gateway(sink: &Sink, bare_newlines: &str) -> Running {
     Gateway::new()
         .listener("plain", json!({ "bare_newlines": bare_newlines }))
-        .tls_listener("tls", "implicit")
+        .tls_listener_with("tls", "implicit", json!({ "bare_newlines": bare_newlines }))
         .upstream("store", "smtp", &sink.address().to_string())
         .start()
 }
