@@ -19,7 +19,7 @@ enum Stream {
     /// Between the two others, during a handshake.
     Gone,
     Plain(TcpStream),
-    Tls(Tls),
+    Tls(Box<Tls>),
 }
 
 /// A reply, of one line or several.
@@ -100,7 +100,7 @@ impl Client {
     pub fn try_start_tls(&mut self) -> io::Result<()> {
         let stream = std::mem::replace(self.stream.get_mut(), Stream::Gone);
         let Stream::Plain(stream) = stream else { panic!("under TLS already") };
-        self.stream = BufReader::new(Stream::Tls(tls::handshake(stream)?));
+        self.stream = BufReader::new(Stream::Tls(Box::new(tls::handshake(stream)?)));
         Ok(())
     }
 
