@@ -8,6 +8,7 @@ mod endings;
 mod judging;
 mod misbehaving;
 mod observing;
+mod parameters;
 mod receivers;
 mod senders;
 mod smuggling;
