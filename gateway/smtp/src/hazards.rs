@@ -11,10 +11,10 @@
 //! | a chunk of unknown size | `BDAT x`, 2^64+1, a NUL or tab in the line: two servers disagree about where the next command begins | `command.rs`, `lines.rs`, `server/chunk.rs`: 501, and the connection closes |
 //! | half a message | of pipelined chunks one is refused and a later LAST is taken for a message | `server/chunk.rs`: a refused chunk fails its transaction |
 //! | an end inside a chunk | bare newlines in a chunk are passed on by DATA, to a server that sees CRLF.CRLF in them | `body.rs`: the same rule as after DATA; binary content is never passed on by DATA |
-//! | newline injection through commands | a path with a bare CR or LF is copied into a command to the next server | `lines.rs` refuses the line; a [`Mailbox`](crate::Mailbox) is printable by construction |
+//! | newline injection through commands | a path with a bare CR or LF is copied into a command to the next server | `lines.rs` refuses the line; a [`Mailbox`](crate::Mailbox) holds no control characters by construction |
 //! | STARTTLS injection (CVE-2011-0411) | commands pipelined in clear text behind STARTTLS are run inside TLS | `server.rs`: what stands behind STARTTLS is forgotten, and so is the whole conversation |
 //! | STARTTLS response injection (NO STARTTLS, 2021) | a server's clear-text octets behind the 220 are read as replies inside TLS | the client session |
-//! | CRLF in replies | text of a plugin or an upstream, or an echo of the client's words, starts a second reply line | `reply.rs`: a [`Reply`](crate::Reply) is printable by construction; this crate's own replies never echo the client, but for addresses |
+//! | CRLF in replies | text of a plugin or an upstream, or an echo of the client's words, starts a second reply line | `reply.rs`: a [`Reply`](crate::Reply) is printable by construction; this crate's own replies never echo the client, but for addresses in ASCII |
 //! | a verdict that changes the protocol's state | a hook's 354 to MAIL makes the client send content as commands | `server/verdict.rs`: a yes is said in 2xx only |
 //! | cross-protocol requests (ALPACA class) | a browser posts an HTML form whose lines are commands | `command.rs`: the first line of HTTP ends the conversation |
 //! | endless lines | a line without an end is kept in memory | `lines.rs`: bounded, swallowed, refused at its end |
@@ -32,4 +32,7 @@
 //! | logged in before STARTTLS | what was said in clear text holds under TLS | `server.rs`: the handshake forgets who the client was |
 //! | loops | two servers send a message to each other | `header.rs` counts Received fields |
 //! | header sections that cost | 64,000 empty fields, or one without an end, for whoever reads them next | `header.rs` counts octets and fields |
+//! | newline injection through encodings | `ENVID=a+0D+0AQUIT` is harmless until somebody decodes it and writes it down, or copies it undecoded to a server that was not asked | `parameter/value.rs`: what is decoded is printable; `Parameter::word` encodes it anew |
+//! | characters that deceive | U+2028 ends a line for some readers of a log, U+202E turns the rest of it round, U+0085 and U+009B are controls | `address/international.rs`: none of them is in a [`Mailbox`](crate::Mailbox) or a [`Parameter`](crate::Parameter) |
+//! | one domain in two forms | a rule for `xn--bcher-kva.example` does not fit the same domain in UTF-8, or with a full-width letter | [`Mailbox::ascii_domain`](crate::Mailbox::ascii_domain) for comparisons; what IDNA would map to something else is refused |
 //! | numbers that wrap | SIZE=2^64+1 is one octet | `server/phase.rs`: what does not fit is too large |
