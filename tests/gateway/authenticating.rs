@@ -18,7 +18,7 @@ struct Users {
 
 impl Users {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().expect("a folder can be made") }
     }
 
     /// With one user, whose password is `open sesame`.
@@ -33,12 +33,12 @@ impl Users {
     }
 
     fn text(&self) -> String {
-        fs::read_to_string(self.file()).unwrap()
+        fs::read_to_string(self.file()).expect("a users file")
     }
 
     /// `portcullis user`, with this on its standard input.
     fn user(&self, arguments: &[&str], input: &str) -> Finished {
-        let (verb, rest) = arguments.split_first().unwrap();
+        let (verb, rest) = arguments.split_first().expect("what to do");
         let mut command = Command::new(program());
         command.args(["user", verb, "--file"]).arg(self.file()).args(rest);
         run_with_input(&mut command, input)
@@ -52,7 +52,9 @@ impl Users {
 /// A gateway with STARTTLS at which these users may log in.
 fn gateway(users: &Users, sink: &Sink, more: Value) -> Running {
     let mut auth = json!({ "users": users.file(), "failure_delay": "10ms" });
-    auth.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    if let (Some(auth), Value::Object(more)) = (auth.as_object_mut(), more) {
+        auth.extend(more);
+    }
     Gateway::new()
         .tls_listener_with("mx", "starttls", json!({ "auth": auth }))
         .upstream("store", "smtp", &sink.address().to_string())
