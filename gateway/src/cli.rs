@@ -153,6 +153,9 @@ async fn check(file: PathBuf) -> ExitCode {
             if !parts.warnings().is_empty() {
                 eprintln!("{}", parts.warnings());
             }
+            for certificate in parts.certificates() {
+                println!("{certificate}");
+            }
             println!("{} is fit to serve", file.display());
             ExitCode::SUCCESS
         }

@@ -21,6 +21,7 @@ mod section;
 mod session;
 mod settings;
 mod spelling;
+mod tls;
 mod tree;
 mod upstream;
 
@@ -33,13 +34,14 @@ pub use address::{ListenerAddress, UnixSocket};
 pub use admin::Admin;
 pub use auth::Auth;
 pub use limits::Limits;
-pub use listener::{Listener, ListenerTls, TlsMode};
+pub use listener::Listener;
 pub use log::{Log, LogFormat};
 pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;
 pub use plugin::{Grant, Isolation, OnFailure, Plugin};
 pub use route::Route;
 pub use session::{SessionLimits, SessionTimeouts};
+pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use upstream::{Upstream, UpstreamAddress, UpstreamTls};
 
 use section::{Entry, Reader, Section};
@@ -129,7 +131,9 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("listeners[].future_release", Listener::FUTURE_RELEASE_KEYS),
     ("listeners[].limits", SessionLimits::KEYS),
     ("listeners[].timeouts", SessionTimeouts::KEYS),
-    ("listeners[].tls", Listener::TLS_KEYS),
+    ("listeners[].tls", ListenerTls::KEYS),
+    ("listeners[].tls.certificates[]", ListenerTls::CERTIFICATE_KEYS),
+    ("listeners[].tls.client_certificates", ListenerTls::CLIENT_KEYS),
     ("log", Log::KEYS),
     ("plugins[]", Plugin::KEYS),
     ("routes[]", Route::KEYS),

@@ -232,7 +232,7 @@ impl Socket {
         };
         let shaken = timeout(terms.timeouts.handshake, acceptor.accept(plain)).await;
         let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        terms.metrics.tls_handshake(shaken.is_ok());
+        terms.metrics.tls_handshake(shaken.as_ref().map(drop).map_err(tls::failure));
         let stream = shaken.map_err(ConnectionError::Handshake)?;
         policy.tls_established(tls::facts(stream.get_ref().1));
         Ok(Self::Tls(Box::new(stream)))

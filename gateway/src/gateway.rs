@@ -1,5 +1,6 @@
 //! Builds every part from a configuration, starts them, and stops them in order.
 
+mod certificates;
 mod logins;
 mod supervisor;
 
@@ -27,9 +28,10 @@ use crate::plugins::{Engine, LoadFailure};
 use crate::policy::{Chain, Hook, Link, Plugin};
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
-use crate::tls;
+use crate::tls::Renewal;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
+use certificates::Secured;
 use logins::Admission;
 
 /// Everything that a configuration needs before a socket is opened. `check` ends here.
@@ -42,7 +44,7 @@ pub struct Parts {
     upstreams: Arc<Upstreams>,
     plugins: Vec<Arc<dyn Plugin>>,
     /// For each listener, in their order.
-    certificates: Vec<Option<Arc<ServerConfig>>>,
+    secured: Vec<Option<Secured>>,
     /// For each listener, in their order.
     admissions: Vec<Option<Admission>>,
 }
@@ -53,6 +55,7 @@ pub struct Gateway {
     /// Each with what its sessions share, for each worker.
     listeners: Vec<(String, Listener, Vec<Arc<House>>)>,
     workers: Workers,
+    renewals: Vec<Renewal>,
     admin: Option<TcpListener>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
@@ -111,22 +114,7 @@ impl Parts {
             upstreams: config.upstreams.keys().cloned().collect(),
         }));
         let mut mistakes = Mistakes::default();
-        let mut certificates = Vec::new();
-        for listener in &config.listeners {
-            let config = listener
-                .tls
-                .as_ref()
-                .map(|tls| tls::server_config(&tls.certificate, &tls.key))
-                .transpose();
-            certificates.push(match config {
-                Ok(config) => config,
-                Err(error) => {
-                    let place = listener.tls.as_ref().map_or(&listener.place, |tls| &tls.place);
-                    mistakes.at(place, error.to_string(), None);
-                    None
-                }
-            });
-        }
+        let secured = certificates::load(&config, &metrics, &mut mistakes);
         let upstreams = match Upstreams::new(&config, metrics.clone()) {
             Ok(upstreams) => Some(Arc::new(upstreams)),
             Err(error) => {
@@ -159,13 +147,22 @@ impl Parts {
         let used = budget.clone();
         metrics.watch_content(move || used.used());
         let routes = Arc::new(Routes::new(&config));
-        Ok(Self { config, metrics, budget, routes, upstreams, plugins, certificates, admissions })
+        certificates::warn_of(&mut config, &secured);
+        Ok(Self { config, metrics, budget, routes, upstreams, plugins, secured, admissions })
     }
 
     /// What is legal but dangerous.
     #[must_use]
     pub fn warnings(&self) -> &Mistakes {
         &self.config.warnings
+    }
+
+    /// The certificates, one a line.
+    pub fn certificates(&self) -> impl Iterator<Item = String> {
+        self.config.listeners.iter().zip(&self.secured).flat_map(|(listener, secured)| {
+            let facts = secured.iter().flat_map(|one| one.renewal.certificates().facts());
+            facts.map(|facts| certificates::describe(&listener.name, &facts))
+        })
     }
 
     /// The chain of a listener: its plugins, in its order.
@@ -268,14 +265,16 @@ impl Gateway {
     ) -> Result<Self, StartError> {
         let limits = &parts.config.limits;
         let permits = Permits::new(limits);
-        let certificates = std::mem::take(&mut parts.certificates);
+        let (mut renewals, secured) = (Vec::new(), std::mem::take(&mut parts.secured));
         let workers = Workers::start().map_err(StartError::Workers)?;
         let count = workers.count();
         let upstreams: Vec<_> =
             (0..count).map(|_| Arc::new(parts.upstreams.share(count))).collect();
         let mut listeners = Vec::new();
-        for (listener, certificate) in parts.config.listeners.iter().zip(certificates) {
+        for (listener, secured) in parts.config.listeners.iter().zip(secured) {
             let (name, address) = (listener.name.clone(), &listener.address);
+            let (certificate, renewal) = secured.map(|one| (one.config, one.renewal)).unzip();
+            renewals.extend(renewal);
             let terms = parts.terms(listener, certificate);
             let bound = Listener::bind(address, count, &mut passed, terms, permits.clone());
             let bound = bound.map_err(|source| StartError::Bind {
@@ -302,7 +301,17 @@ impl Gateway {
         readiness.hold(STARTING);
         let deadline = parts.config.shutdown_deadline;
         let metrics = parts.metrics;
-        Ok(Self { listeners, workers, admin, readiness, metrics, upstreams, shutdown, deadline })
+        Ok(Self {
+            listeners,
+            workers,
+            renewals,
+            admin,
+            readiness,
+            metrics,
+            upstreams,
+            shutdown,
+            deadline,
+        })
     }
 
     /// Where it listens.
@@ -336,6 +345,9 @@ impl Gateway {
         }
         let readiness = self.readiness;
         let mut serving = JoinSet::new();
+        for renewal in self.renewals {
+            serving.spawn(renewal.run(self.shutdown.watcher()));
+        }
         if let Some(admin) = self.admin {
             serving.spawn(admin::serve(admin, self.metrics, readiness.clone()));
         }

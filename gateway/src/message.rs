@@ -73,6 +73,8 @@ pub struct TlsFacts {
     pub server_name: Option<String>,
     /// The subject of the client's certificate, if it showed one and that was verified.
     pub client_subject: Option<String>,
+    /// The SHA-256 fingerprint of that certificate, in hexadecimal.
+    pub client_fingerprint: Option<String>,
 }
 
 /// What XFORWARD says of the client that a proxy got its mail from. It is for logs and plugins;

@@ -22,7 +22,7 @@ use plugin::PluginFamilies;
 use process::ProcessorSeconds;
 use upstream::UpstreamFamilies;
 
-pub use label::{AuthResult, Bound, Connect, Outcome, Refused, Stage};
+pub use label::{AuthResult, Bound, Connect, HandshakeFailure, Outcome, Refused, Stage};
 pub use listener::ListenerMetrics;
 pub use plugin::{PluginMetrics, REASONS, RESULTS};
 pub use upstream::UpstreamMetrics;
@@ -216,7 +216,7 @@ mod tests {
         mx.connection_opened();
         mx.connection_closed();
         mx.connection_refused(Refused::PerAddress);
-        mx.tls_handshake(false);
+        mx.tls_handshake(Err(HandshakeFailure::Timeout));
         mx.command(Verb::Ehlo);
         mx.reply(250);
         mx.message_octets(2000);
@@ -229,6 +229,10 @@ mod tests {
         expect_line(
             &metrics,
             "portcullis_tls_handshakes_total{listener=\"mx\",result=\"failed\"} 1",
+        );
+        expect_line(
+            &metrics,
+            "portcullis_tls_handshake_failures_total{listener=\"mx\",reason=\"timeout\"} 1",
         );
         expect_line(&metrics, "portcullis_commands_total{command=\"EHLO\",listener=\"mx\"} 1");
         expect_line(&metrics, "portcullis_replies_total{code=\"250\",listener=\"mx\"} 1");

@@ -16,7 +16,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("plugins", &["wasi_preview1_component_adapter_provider", "wasmtime", "wit_component"]),
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),
     ("telemetry", &["tracing_subscriber"]),
-    ("tls", &["rcgen"]),
+    ("tls", &["arc_swap", "rcgen", "webpki"]),
     ("users", &["argon2"]),
 ];
 

@@ -37,6 +37,7 @@ fn every_metric_has_its_row_in_the_readme() {
     });
     metrics.watch_content(|| (0, 0));
     metrics.upstream("store").reply(Stage::Banner, 220);
+    metrics.listener("mx").certificate_ends("mx.pem", 0);
     let text = metrics.render();
     let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let missing: Vec<&str> = names.filter(|name| !readme.contains(&format!("`{name}`"))).collect();

@@ -1,7 +1,5 @@
 //! Where mail comes in.
 
-use std::path::{Path, PathBuf};
-
 use portcullis_smtp::server::{BareNewlines, FutureRelease, Pipelining, Protocol};
 use portcullis_smtp::{Grammar, Offers};
 
@@ -10,6 +8,7 @@ use super::auth::Auth;
 use super::mistake::Place;
 use super::section::{Reader, Section};
 use super::session::{SessionLimits, SessionTimeouts};
+use super::tls::ListenerTls;
 use super::tree::Node;
 use super::upstream::PROTOCOLS;
 use super::{extensions, names};
@@ -51,28 +50,6 @@ pub struct Listener {
     pub place: Place,
 }
 
-/// TLS of a listener.
-#[derive(Clone, Debug)]
-pub struct ListenerTls {
-    /// When TLS starts.
-    pub mode: TlsMode,
-    /// PEM, the chain.
-    pub certificate: PathBuf,
-    /// PEM.
-    pub key: PathBuf,
-    /// Where it stands in the configuration, for errors that come up later.
-    pub place: Place,
-}
-
-/// When TLS starts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TlsMode {
-    /// With the first octet (port 465).
-    Implicit,
-    /// When the client asks for it.
-    Starttls,
-}
-
 /// What a listener may refer to.
 pub(super) struct Known<'a> {
     pub(super) plugins: &'a [&'a str],
@@ -102,7 +79,6 @@ impl Listener {
         "upstream",
     ];
     pub(super) const FUTURE_RELEASE_KEYS: &'static [&'static str] = extensions::FUTURE_RELEASE_KEYS;
-    pub(super) const TLS_KEYS: &'static [&'static str] = &["certificate", "key", "mode"];
 
     /// A listener, if it can be told what it is called and where it is.
     pub(super) fn read(reader: &Reader<'_>, node: &Node, known: &Known<'_>) -> Option<Self> {
@@ -124,7 +100,7 @@ impl Listener {
         let extensions = extensions::read(&section, protocol);
         let limits = section.section("limits", SessionLimits::KEYS);
         let timeouts = section.section("timeouts", SessionTimeouts::KEYS);
-        let tls = read_tls(&section);
+        let tls = ListenerTls::read(&section);
         if matches!(address, Some(ListenerAddress::Unix(_))) && section.entry("tls").is_some() {
             let text = "there is no TLS over a Unix socket";
             reader.error(section.mark_of("tls"), text, Some("leave \"tls\" out"));
@@ -165,37 +141,6 @@ fn plugins(section: &Section<'_>, known: &[&str]) -> Vec<String> {
     plugins
 }
 
-fn read_tls(section: &Section<'_>) -> Option<ListenerTls> {
-    section.entry("tls")?;
-    let tls = section.section("tls", Listener::TLS_KEYS);
-    let mode = match tls.entry("mode") {
-        None => {
-            tls.missing("mode", "\"starttls\" (ports 25 and 587) or \"implicit\" (port 465)");
-            None
-        }
-        Some(_) => tls.choice("mode", MODES),
-    };
-    let certificate =
-        tls.pem("certificate", "CERTIFICATE", "the PEM file of the certificate and its chain");
-    let key = tls.pem("key", "PRIVATE KEY", "the PEM file of the certificate's private key");
-    if let Some(key) = &key {
-        warn_if_readable_by_all(&tls, key);
-    }
-    let place = section.reader.place(tls.mark_of("certificate"));
-    Some(ListenerTls { mode: mode?, certificate: certificate?, key: key?, place })
-}
-
-fn warn_if_readable_by_all(tls: &Section<'_>, key: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-
-    let readable = key.metadata().is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
-    if readable {
-        let text = "every user of this machine can read the private key";
-        let help = format!("chmod o-rwx {}", key.display());
-        tls.reader.warn(tls.mark_of("key"), text, Some(&help));
-    }
-}
-
 const GRAMMARS: &[(&str, Grammar)] = &[("lenient", Grammar::Lenient), ("strict", Grammar::Strict)];
 
 const NEWLINES: &[(&str, BareNewlines)] =
@@ -206,6 +151,3 @@ const PIPELINING: &[(&str, Pipelining)] = &[
     ("refuse", Pipelining::Refuse),
     ("disconnect", Pipelining::Disconnect),
 ];
-
-const MODES: &[(&str, TlsMode)] =
-    &[("implicit", TlsMode::Implicit), ("starttls", TlsMode::Starttls)];

@@ -137,6 +137,26 @@ impl Refused {
 }
 
 labels! {
+    /// Why a TLS handshake with a client failed.
+    HandshakeFailure {
+        /// The client said that it goes no further: most likely it does not trust our certificate.
+        Alert = "alert",
+        /// The client's certificate is missing or was not verified.
+        ClientCertificate = "client-certificate",
+        /// No version or cipher suite that both know.
+        Incompatible = "incompatible",
+        /// Something else than TLS came: SMTP in clear text, HTTP.
+        NotTls = "not-tls",
+        /// Anything else.
+        Other = "other",
+        /// The client closed the connection.
+        PeerLeft = "peer-left",
+        /// It took too long.
+        Timeout = "timeout",
+    }
+}
+
+labels! {
     /// What an upstream was asked when it replied.
     Stage {
         /// Nothing: the banner.
@@ -345,6 +365,7 @@ mod tests {
         check::<AuthResult>();
         check::<Outcome>();
         check::<Bound>();
+        check::<HandshakeFailure>();
         check::<Refused>();
         check::<Stage>();
         check::<Connect>();

@@ -7,7 +7,7 @@ use prometheus::{
 };
 
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
-use super::label::{AuthResult, Bound, Codes, Each, Label, Outcome, Refused};
+use super::label::{AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, Refused};
 
 /// The codes that the gateway itself says; plugins and upstreams may add others.
 const USUAL_CODES: &[u16] =
@@ -17,10 +17,13 @@ const USUAL_CODES: &[u16] =
 #[derive(Debug)]
 pub(super) struct ListenerFamilies {
     auth: IntCounterVec,
+    certificate_ends: IntGaugeVec,
+    certificate_reloads: IntCounterVec,
     commands: IntCounterVec,
     connections: IntCounterVec,
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
+    handshake_failures: IntCounterVec,
     handshakes: IntCounterVec,
     limits: IntCounterVec,
     message_bytes: HistogramVec,
@@ -38,6 +41,17 @@ impl ListenerFamilies {
                 "portcullis_auth_total",
                 "Attempts of clients to log in",
                 &["listener", "mechanism", "result"],
+            ),
+            certificate_ends: gauges(
+                registry,
+                "portcullis_tls_certificate_not_after_seconds",
+                "When the certificate in this file ends, since the epoch",
+                &["listener", "certificate"],
+            ),
+            certificate_reloads: counters(
+                "portcullis_tls_certificate_reloads_total",
+                "Certificates whose files changed while the gateway ran",
+                &["listener", "result"],
             ),
             commands: counters(
                 "portcullis_commands_total",
@@ -58,6 +72,11 @@ impl ListenerFamilies {
             connections_refused: counters(
                 "portcullis_connections_refused_total",
                 "Connections that were turned away before a session",
+                &["listener", "reason"],
+            ),
+            handshake_failures: counters(
+                "portcullis_tls_handshake_failures_total",
+                "TLS handshakes with clients that failed",
                 &["listener", "reason"],
             ),
             handshakes: counters(
@@ -105,15 +124,21 @@ impl ListenerFamilies {
         let owner = &[listener];
         let handshake =
             |result: &'static str| self.handshakes.with_label_values(&[listener, result]);
+        let reload =
+            |result: &'static str| self.certificate_reloads.with_label_values(&[listener, result]);
         let replies = Codes::new(&self.replies, owner);
         replies.initialize(USUAL_CODES);
         ListenerMetrics {
             auth: self.auth.clone(),
             name: listener.to_owned(),
+            certificate_ends: self.certificate_ends.clone(),
+            certificates_reloaded: reload("ok"),
+            certificates_refused: reload("failed"),
             commands: Each::new(&self.commands, listener),
             connections: self.connections.with_label_values(owner),
             connections_open: self.connections_open.with_label_values(owner),
             connections_refused: Each::new(&self.connections_refused, listener),
+            handshake_failures: Each::new(&self.handshake_failures, listener),
             handshakes_done: handshake("ok"),
             handshakes_failed: handshake("failed"),
             bounds: Each::new(&self.limits, listener),
@@ -133,11 +158,15 @@ pub struct ListenerMetrics {
     /// Resolved when they are needed: a login is rare, and takes longer than this.
     auth: IntCounterVec,
     name: String,
+    certificate_ends: IntGaugeVec,
+    certificates_reloaded: IntCounter,
+    certificates_refused: IntCounter,
     bounds: Each<Bound, IntCounter>,
     commands: Each<Verb, IntCounter>,
     connections: IntCounter,
     connections_open: IntGauge,
     connections_refused: Each<Refused, IntCounter>,
+    handshake_failures: Each<HandshakeFailure, IntCounter>,
     handshakes_done: IntCounter,
     handshakes_failed: IntCounter,
     limits: Each<Limit, IntCounter>,
@@ -169,8 +198,24 @@ impl ListenerMetrics {
     }
 
     /// A TLS handshake ended, well or not.
-    pub fn tls_handshake(&self, ok: bool) {
-        if ok { self.handshakes_done.inc() } else { self.handshakes_failed.inc() }
+    pub fn tls_handshake(&self, ended: Result<(), HandshakeFailure>) {
+        match ended {
+            Ok(()) => self.handshakes_done.inc(),
+            Err(reason) => {
+                self.handshakes_failed.inc();
+                self.handshake_failures.inc(reason);
+            }
+        }
+    }
+
+    /// When a certificate ends, in seconds since 1970; it is known by its file.
+    pub fn certificate_ends(&self, file: &str, not_after: i64) {
+        self.certificate_ends.with_label_values(&[&self.name, file]).set(not_after);
+    }
+
+    /// A certificate's files have changed, and are used now or refused.
+    pub fn certificate_reloaded(&self, used: bool) {
+        if used { self.certificates_reloaded.inc() } else { self.certificates_refused.inc() }
     }
 
     /// These mechanisms are offered.

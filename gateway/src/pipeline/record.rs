@@ -77,6 +77,11 @@ impl Notes {
             recipients.extend(envelope.recipients.iter().take(room).map(waiting));
         }
         let tls = session.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher));
+        let certificate = session.tls.as_ref().and_then(|tls| {
+            let (subject, digest) =
+                (tls.client_subject.as_ref()?, tls.client_fingerprint.as_ref()?);
+            Some(format!("{subject} sha256:{digest}"))
+        });
         let sender = envelope.map(|envelope| envelope.reverse_path.to_string());
         TransactionRecord {
             id: envelope.map_or_else(|| session.id.clone(), |envelope| envelope.id.clone()),
@@ -86,6 +91,7 @@ impl Notes {
             helo: session.helo.clone(),
             user: session.user.clone(),
             tls,
+            certificate,
             sender: sender.unwrap_or_default(),
             recipients,
             octets: self.octets,

@@ -25,6 +25,8 @@ pub struct TransactionRecord {
     pub user: Option<String>,
     /// TLS version and cipher suite.
     pub tls: Option<String>,
+    /// The client's certificate: its subject and its fingerprint.
+    pub certificate: Option<String>,
     /// The reverse path; empty for `<>`.
     pub sender: String,
     /// Who was to get it, as far as accepted.
@@ -118,6 +120,7 @@ impl TransactionRecord {
             helo = self.helo,
             tls = self.tls,
             user = self.user,
+            certificate = self.certificate,
             sender = self.sender,
             recipients = json(&self.recipients),
             octets = self.octets,
@@ -163,6 +166,7 @@ mod tests {
             helo: Some(words.to_owned()),
             tls: None,
             user: Some(words.to_owned()),
+            certificate: None,
             sender: words.to_owned(),
             recipients: vec![
                 RecipientRecord {

@@ -1,0 +1,113 @@
+//! The listeners' certificates at the start: loaded, and looked at for what an operator should know.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::ServerConfig;
+use tracing::warn;
+
+use crate::config::{Config, Listener, ListenerTls, Mistakes};
+use crate::metrics::Metrics;
+use crate::tls::{self, CertificateFacts, Renewal};
+
+/// TLS of a listener, ready for use.
+#[derive(Debug)]
+pub(super) struct Secured {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) renewal: Renewal,
+}
+
+/// TLS of each listener, in their order; what is wrong goes to the mistakes.
+pub(super) fn load(
+    config: &Config,
+    metrics: &Metrics,
+    mistakes: &mut Mistakes,
+) -> Vec<Option<Secured>> {
+    let listeners = config.listeners.iter();
+    listeners
+        .map(|listener| {
+            let tls = listener.tls.as_ref()?;
+            secure(listener, tls, metrics, mistakes)
+        })
+        .collect()
+}
+
+fn secure(
+    listener: &Listener,
+    tls: &ListenerTls,
+    metrics: &Metrics,
+    mistakes: &mut Mistakes,
+) -> Option<Secured> {
+    let metrics = metrics.listener(&listener.name);
+    let renewal = match Renewal::begin(&listener.name, &tls.certificates, metrics) {
+        Ok(renewal) => renewal,
+        Err(errors) => {
+            for (place, error) in errors {
+                mistakes.at(&place, error.to_string(), None);
+            }
+            return None;
+        }
+    };
+    match tls::server_config(renewal.certificates().clone(), tls.minimum, &tls.clients) {
+        Ok(config) => Some(Secured { config, renewal }),
+        Err(error) => {
+            mistakes.at(&listener.place, error.to_string(), None);
+            None
+        }
+    }
+}
+
+/// Certificates that end soon, have ended, or are for somebody else.
+pub(super) fn warn_of(config: &mut Config, secured: &[Option<Secured>]) {
+    let now = now();
+    for (listener, secured) in config.listeners.iter().zip(secured) {
+        let (Some(tls), Some(secured)) = (&listener.tls, secured) else { continue };
+        let all = secured.renewal.certificates().facts();
+        for (files, facts) in tls.certificates.iter().zip(&all) {
+            let days = days(facts.not_after - now);
+            let text = match days {
+                ..0 => format!("this certificate ended {} days ago", -days),
+                DAYS.. => continue,
+                _ => format!("this certificate ends in {days} days"),
+            };
+            warn!(place = %files.place, "{text}");
+            let help = "replace both files; the gateway reads them again by itself";
+            config.warnings.warn(&files.place, text, Some(help));
+        }
+        let covered = all.iter().any(|facts| facts.covers(&config.hostname));
+        if let (false, Some(files)) = (covered, tls.certificates.first()) {
+            let text =
+                format!("no certificate of \"{}\" is for \"{}\"", listener.name, config.hostname);
+            let names = all.iter().flat_map(|facts| &facts.names);
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            let help = format!("clients that verify go elsewhere; they are for {}", list(&names));
+            warn!(place = %files.place, "{text}");
+            config.warnings.warn(&files.place, text, Some(&help));
+        }
+    }
+}
+
+/// A certificate in a line, for people.
+pub(super) fn describe(listener: &str, facts: &CertificateFacts) -> String {
+    let names: Vec<&str> = facts.names.iter().map(String::as_str).collect();
+    let days = days(facts.not_after - now());
+    format!("{listener}: {} for {}, {days} days left", facts.file.display(), list(&names))
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Whole days, rounded down.
+fn days(seconds: i64) -> i64 {
+    seconds.div_euclid(24 * 60 * 60)
+}
+
+/// From how many days on there is nothing to say: those who renew by machine do it a month before the
+/// end, so that this means that something does not work.
+const DAYS: i64 = 14;
