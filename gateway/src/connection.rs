@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_smtp::Reply;
-use portcullis_smtp::sasl::ChannelBindings;
+use portcullis_smtp::sasl::{ChannelBindings, Mechanism};
 use portcullis_smtp::server::{Awaiting, Channel, Event, NONCE_OCTETS, Session, Settings, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -88,7 +88,7 @@ pub async fn serve<P: Policy>(
     if terms.implicit_tls {
         socket = socket.handshake(terms, policy).await?;
     }
-    let bindings = socket.bindings();
+    let bindings = socket.bindings(&terms.settings);
     let channel = Channel { tls: terms.implicit_tls, bindings, ..Channel::default() };
     let mut session = Session::new(terms.settings.clone(), channel);
     let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
@@ -143,7 +143,7 @@ async fn converse<P: Policy>(
                 socket.flush(session, terms).await?;
                 let plain = std::mem::replace(socket, Socket::Gone);
                 *socket = plain.handshake(terms, policy).await?;
-                session.tls_established(socket.bindings());
+                session.tls_established(socket.bindings(&terms.settings));
                 since = Instant::now();
             }
             Step::Close => {
@@ -238,9 +238,10 @@ impl Socket {
         Ok(Self::Tls(Box::new(stream)))
     }
 
-    /// What SASL can be bound to.
-    fn bindings(&self) -> Option<Box<ChannelBindings>> {
+    /// What SASL can be bound to, if that matters here.
+    fn bindings(&self, settings: &Settings) -> Option<Box<ChannelBindings>> {
         match self {
+            _ if !settings.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) => None,
             Self::Gone | Self::Plain(_) => None,
             Self::Tls(stream) => tls::bindings(stream.get_ref().1).map(Box::new),
         }

@@ -1,10 +1,12 @@
 //! Conversations over real sockets with a policy that says yes and writes down what it hears.
 
+mod auth;
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use portcullis_smtp::sasl::{Mechanism, Verifier};
-use portcullis_smtp::server::{Limits, Question, Verdict};
+use portcullis_smtp::server::{Auth, Limits, Question, Verdict};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -40,9 +42,16 @@ impl Policy for Heard {
         Verdict::Accept
     }
 
-    async fn verifier(&mut self, _: Mechanism, user: String) -> Result<Option<Verifier>, Reply> {
+    async fn verifier(
+        &mut self,
+        mechanism: Mechanism,
+        user: String,
+    ) -> Result<Option<Verifier>, Reply> {
         self.note(format!("verifier {user}"));
-        Ok((user == "alice").then(|| Verifier::Password("secret".into())))
+        Ok((user == "alice").then(|| match mechanism {
+            Mechanism::CramMd5 => Verifier::Password("secret".into()),
+            _ => Verifier::scram("secret", b"salt".to_vec(), 1),
+        }))
     }
 
     async fn disproved(&mut self, _: Mechanism, user: String) {
@@ -89,7 +98,8 @@ async fn server(patience: Duration, acceptor: Option<TlsAcceptor>) -> Server {
 async fn pausing(patience: Duration, pause: Duration, acceptor: Option<TlsAcceptor>) -> Server {
     let limits = Limits { command_octets: 1000, message_octets: 100_000, ..Limits::default() };
     let starttls = acceptor.is_some();
-    let settings = Settings { starttls, limits, ..Settings::new("mx.example") };
+    let auth = Auth { mechanisms: Mechanism::ALL.into(), in_clear: true, ..Auth::default() };
+    let settings = Settings { starttls, limits, auth, ..Settings::new("mx.example") };
     let terms = Terms {
         settings: Arc::new(settings),
         pause,
