@@ -6,7 +6,7 @@ use crate::{Forwarded, Recipient, Session, Transaction};
 
 impl Session {
     /// The client's address; an IPv4 address even where the socket calls it `::ffff:192.0.2.1`. None
-    /// for a client of a Unix socket.
+    /// for a client of a Unix socket, and where a proxy does not know it.
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.client_address().parse::<IpAddr>().ok().map(|address| address.to_canonical())
     }

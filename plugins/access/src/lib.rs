@@ -7,6 +7,7 @@ mod settings;
 
 use portcullis_plugin::{Hook, Refusal, Session, Transaction, Verdict, plugin};
 
+use crate::networks::Networks;
 use crate::settings::{Lists, Settings};
 
 /// The lists, indexed for look-ups that do not grow with them.
@@ -59,8 +60,7 @@ impl Access {
             return Verdict::Accept;
         }
         let list = &self.deny.clients;
-        let found = session.client_ip().and_then(|client| list.patterns.find(client));
-        answer(found, &list.replies, &self.usual.clients)
+        answer(found(&list.patterns, session), &list.replies, &self.usual.clients)
     }
 
     fn helo(&self, session: &Session, name: &str) -> Verdict {
@@ -90,9 +90,18 @@ impl Access {
     /// What is known before there is a sender.
     fn allows(&self, session: &Session, helo: Option<&str>) -> bool {
         let clients = &self.allow.clients.patterns;
-        let listed = || session.client_ip().is_some_and(|client| clients.find(client).is_some());
-        (!clients.is_empty() && listed())
+        (!clients.is_empty() && found(clients, session).is_some())
             || helo.is_some_and(|name| self.allow.helo.patterns.find(name).is_some())
+    }
+}
+
+/// The number of the entry that the client is in. Who is at a Unix socket is in none: that is a
+/// matter of its mode. A proxy's client whose address the proxy does not tell may be anybody.
+fn found(clients: &Networks, session: &Session) -> Option<u32> {
+    match session.client_ip() {
+        Some(client) => clients.find(client),
+        None if session.client_address() == "unknown" => clients.everybody(),
+        None => None,
     }
 }
 

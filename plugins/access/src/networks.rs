@@ -11,6 +11,8 @@ use crate::settings::Patterns;
 pub(crate) struct Networks {
     v4: BTreeMap<u32, HashMap<u32, u32>>,
     v6: BTreeMap<u32, HashMap<u128, u32>>,
+    /// Of `*`.
+    everybody: Option<u32>,
 }
 
 impl Patterns for Networks {
@@ -19,6 +21,7 @@ impl Patterns for Networks {
         if pattern == "*" {
             insert(&mut self.v4, 0, 0, number);
             insert(&mut self.v6, 0, 0, number);
+            self.everybody.get_or_insert(number);
             return Ok(());
         }
         let (address, length) = match pattern.split_once('/') {
@@ -59,6 +62,11 @@ impl Networks {
                 find(&self.v6, |length| bits & mask6(length))
             }
         }
+    }
+
+    /// The number of `*`, which holds also an address that nobody knows.
+    pub(crate) fn everybody(&self) -> Option<u32> {
+        self.everybody
     }
 
     pub(crate) fn is_empty(&self) -> bool {

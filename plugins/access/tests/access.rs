@@ -36,6 +36,21 @@ fn denied_clients_are_refused_at_connect() {
 }
 
 #[test]
+fn who_has_no_address_is_in_no_network() {
+    let no = Verdict::reject(554, "5.7.1", "client address not welcome here");
+    for (settings, client, verdict) in [
+        ("deny: { clients: ['*'] }", "unix", Verdict::Next),
+        ("deny: { clients: ['*'] }", "unknown", no),
+        ("deny: { clients: [0.0.0.0/0, '::/0'] }", "unknown", Verdict::Next),
+        ("allow: { clients: ['*'] }", "unknown", Verdict::Accept),
+    ] {
+        let session = Session::fake().with_client(client);
+        let mut access = access(settings).expect("settings");
+        assert_eq!(access.ask(Question::Connect(&session)), verdict, "{settings} {client}");
+    }
+}
+
+#[test]
 fn denied_names_are_refused_at_hello() {
     let mut access = example();
     let session = Session::fake().with_client("198.51.100.1");
