@@ -56,6 +56,12 @@ fn parameters_are_decoded_and_encoded_again() {
         ),
         (
             RCPT,
+            "ORCPT=rfc822;+C3+BCnal@b.example",
+            "ORCPT=rfc822;\u{fc}nal@b.example",
+            "ORCPT=rfc822;+C3+BCnal@b.example",
+        ),
+        (
+            RCPT,
             "ORCPT=utf-8;e\\x{3D}mc2@\\x{30C9}.jp",
             "ORCPT=utf-8;e=mc2@\u{30c9}.jp",
             "ORCPT=utf-8;e\\x{3D}mc2@\\x{30C9}.jp",

@@ -1,6 +1,7 @@
 //! What stands behind the `=` of a parameter: from the wire, decoded, and back to the wire.
 
 use super::DateTime;
+use crate::address::is_safe;
 use crate::command::Dialect;
 use crate::{Mailbox, xtext};
 
@@ -117,11 +118,18 @@ fn original(text: &str, utf8: bool) -> Option<String> {
     }
     let address = match kind.as_str() {
         UTF8 => xtext::decode_utf8(address, utf8)?,
-        _ => printable(address)?,
+        // Postfix writes UTF-8 so, whatever the type.
+        _ => xtext::decode(address).and_then(safe)?,
     };
     // As it will be sent on: a character may be one octet here and nine there.
     let octets = kind.len() + ";".len() + encoded_address(&kind, &address).len();
     (!address.is_empty() && octets <= ORIGINAL_OCTETS).then(|| format!("{kind};{address}"))
+}
+
+/// Text without what would spoil a line.
+fn safe(octets: Vec<u8>) -> Option<String> {
+    let text = String::from_utf8(octets).ok()?;
+    text.chars().all(is_safe).then_some(text)
 }
 
 fn encoded_address(kind: &str, address: &str) -> String {
