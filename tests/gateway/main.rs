@@ -12,5 +12,7 @@ mod parameters;
 mod receivers;
 mod senders;
 mod smuggling;
+mod sockets;
 mod starting;
+mod tls;
 mod vouching;

@@ -16,13 +16,29 @@ impl Certificate {
     /// If the files cannot be written.
     #[must_use]
     pub fn new() -> Self {
-        let names = ["localhost", "127.0.0.1", "gateway.example", "upstream.example"];
-        let made = rcgen::generate_simple_self_signed(names.map(str::to_owned))
-            .expect("the names are well-formed");
+        Self::of(&["localhost", "127.0.0.1", "gateway.example", "upstream.example"])
+    }
+
+    /// Makes one for other names.
+    ///
+    /// # Panics
+    /// If the files cannot be written.
+    #[must_use]
+    pub fn of(names: &[&str]) -> Self {
         let this = Self { folder: tempfile::tempdir().expect("a folder can be made") };
-        fs::write(this.certificate(), made.cert.pem()).expect("a new folder takes a file");
-        fs::write(this.key(), made.signing_key.serialize_pem()).expect("a new folder takes a file");
+        this.renew(names);
         this
+    }
+
+    /// Makes another in the same files.
+    ///
+    /// # Panics
+    /// If the files cannot be written.
+    pub fn renew(&self, names: &[&str]) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("the names are well-formed");
+        fs::write(self.certificate(), made.cert.pem()).expect("the folder takes a file");
+        fs::write(self.key(), made.signing_key.serialize_pem()).expect("the folder takes a file");
     }
 
     /// The certificate.

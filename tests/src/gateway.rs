@@ -46,7 +46,8 @@ impl Gateway {
         Self::new().listener("mx", json!({})).upstream("store", "smtp", &sink.address().to_string())
     }
 
-    /// Adds a listener: what is not said is the default, on a free port of loopback.
+    /// Adds a listener: what is not said is the default, on a free port of loopback if no address is
+    /// said.
     ///
     /// # Panics
     /// If the settings are not an object.
@@ -113,10 +114,12 @@ impl Gateway {
         let mut addresses = BTreeMap::new();
         let mut listeners = Vec::new();
         for (name, mut settings) in self.listeners {
-            let address = crate::free_address();
             settings.insert("name".to_owned(), name.clone().into());
-            settings.insert("address".to_owned(), address.to_string().into());
-            addresses.insert(name, address);
+            if !settings.contains_key("address") {
+                let address = crate::free_address();
+                settings.insert("address".to_owned(), address.to_string().into());
+                addresses.insert(name, address);
+            }
             listeners.push(Value::Object(settings));
         }
         let mut config = Map::from_iter([

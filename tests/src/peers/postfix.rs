@@ -43,6 +43,13 @@ impl Postfix {
         Self::start(&format!("relayhost = [{host}]:{port}\nsmtp_tls_security_level = none\n"))
     }
 
+    /// One that sends everything on to an LMTP server at a Unix socket; none if it is not installed.
+    #[must_use]
+    #[track_caller]
+    pub fn lmtp_sender(socket: &Path) -> Option<Self> {
+        Self::start(&format!("default_transport = lmtp:unix:{}\n", socket.display()))
+    }
+
     #[track_caller]
     fn start(extra: &str) -> Option<Self> {
         let [postfix] = need(["postfix"])?;
@@ -134,6 +141,7 @@ fn configure(dir: &Path, address: SocketAddr, extra: &str) {
         "proxymap unix - - n - - proxymap",
         "smtp unix - - n - - smtp",
         "relay unix - - n - - smtp",
+        "lmtp unix - - n - - lmtp",
         "error unix - - n - - error",
         "retry unix - - n - - error",
         "discard unix - - n - - discard",
