@@ -418,6 +418,27 @@ plugins: [{name: filter, file: files/filter.wasm}]
 }
 
 #[test]
+fn domains_beyond_ascii_are_routed_as_dns_has_them() {
+    let text = "\
+listeners: [{name: inbound, address: 127.0.0.1:2525, plugins: []}]
+upstreams: {next: {address: 127.0.0.1:2526}}
+default_upstream: next
+routes:
+  - {domains: [B\u{fc}cher.example, .m\u{fc}nchen.example, Example.ORG], upstream: next}
+  - {domains: [xn--bcher-kva.example], upstream: next}
+";
+    let mistakes = config::parse(Path::new("routes.yaml"), text).unwrap_err();
+    let found: Vec<_> = mistakes.iter().map(summary).collect();
+    assert_eq!(found, ["6:16: \"xn--bcher-kva.example\" never comes to this route"]);
+    let text = text.replace("xn--bcher-kva.example", "a.example");
+    let config = config::parse(Path::new("routes.yaml"), text).unwrap();
+    assert_eq!(
+        config.routes[0].domains,
+        ["xn--bcher-kva.example", ".xn--mnchen-3ya.example", "example.org"]
+    );
+}
+
+#[test]
 fn a_later_stage_points_at_the_plugin_s_settings() {
     let text = "\
 hostname: mx.example.org

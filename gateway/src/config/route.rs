@@ -55,17 +55,16 @@ fn domain(
     Text { text, mark }: Text<'_>,
     seen: &[(String, usize)],
 ) -> Option<String> {
+    let bare = text.strip_prefix('.').unwrap_or(text);
     // Domains beyond ASCII are compared as DNS has them.
-    let ascii = domain_to_ascii(text.trim_start_matches('.')).unwrap_or_default();
-    let bare = if text.is_ascii() { text.strip_prefix('.').unwrap_or(text) } else { &*ascii };
-    if text != "*" && !names::is_domain(bare) {
+    let ascii = domain_to_ascii(bare).unwrap_or_default();
+    if text != "*" && !names::is_domain(&ascii) {
         let help = names::domain_help(text);
         reader.error(mark, format!("\"{text}\" is no domain"), Some(&help));
         return None;
     }
     let below = if text.starts_with('.') { "." } else { "" };
-    let domain =
-        if text == "*" { text.to_owned() } else { format!("{below}{}", bare.to_lowercase()) };
+    let domain = if text == "*" { text.to_owned() } else { format!("{below}{ascii}") };
     if let Some((earlier, line)) = seen.iter().find(|(seen, _)| *seen == domain || seen == "*") {
         let help = format!("\"{earlier}\" in line {line} comes first");
         reader.error(mark, format!("\"{text}\" never comes to this route"), Some(&help));

@@ -12,7 +12,7 @@ use crate::message::{Outbound, Recipient};
 
 use super::content::{self, Framing, Progress};
 use super::failure::{Failure, passed_on};
-use super::parameters::is_international;
+use super::parameters::{estimated_size, is_international, with_size};
 use super::pool::{Lease, Pool};
 
 /// One mail transaction at one upstream. Dropped, it closes its connection, and the upstream
@@ -156,13 +156,9 @@ impl Delivery {
             Err(refusal) => return Ok(refusal),
         };
         if first {
-            // The announced size is all that is known yet; the gateway adds its own fields.
-            let size = announced_size(parameters).map(|size| {
-                let most = connection.session.extensions().size_limit().unwrap_or(u64::MAX);
-                size.saturating_add(ADDED_OCTETS).min(most.max(size))
-            });
+            let size = estimated_size(parameters, connection.session.extensions());
             let international = is_international(sender, parameters, std::iter::once(recipient));
-            let given = mail_parameters(parameters, size);
+            let given = with_size(parameters, size);
             let mail = match promises.mail(sender, &given, international, begun.elapsed()) {
                 Ok(carried) => carried,
                 Err(refusal) => {
@@ -207,7 +203,7 @@ impl Delivery {
         }
         if !self.has_offered(sender, recipients) {
             let size = Some(message.octets());
-            self.offer_all(sender, &mail_parameters(parameters, size), recipients, fates).await?;
+            self.offer_all(sender, &with_size(parameters, size), recipients, fates).await?;
         }
         if fates.iter().all(Option::is_some) {
             return Ok(());
@@ -396,18 +392,3 @@ fn fill(fates: &mut Fates, reply: &Reply) {
 fn is_binary(parameters: &[Parameter]) -> bool {
     value_of(parameters, "BODY") == Some("BINARYMIME")
 }
-
-fn announced_size(parameters: &[Parameter]) -> Option<u64> {
-    let size = parameters.iter().find(|parameter| parameter.keyword == "SIZE")?;
-    size.value.as_deref()?.parse().ok()
-}
-
-/// The client's parameters, with this size instead of its own.
-fn mail_parameters(parameters: &[Parameter], size: Option<u64>) -> Vec<Parameter> {
-    let size = size.map(|size| Parameter { keyword: "SIZE".into(), value: Some(size.to_string()) });
-    let others = parameters.iter().filter(|parameter| parameter.keyword != "SIZE").cloned();
-    size.into_iter().chain(others).collect()
-}
-
-/// Room for the fields that the gateway adds to a message whose size was announced.
-const ADDED_OCTETS: u64 = 1024;

@@ -174,5 +174,22 @@ pub(super) fn is_international<'a>(
         || recipients.any(|recipient| !recipient.address.is_ascii())
 }
 
+/// The size to announce while the announced one is all that is known: the gateway adds its own
+/// fields, but that alone shall be no reason for a refusal.
+pub(super) fn estimated_size(parameters: &[Parameter], extensions: &Extensions) -> Option<u64> {
+    let size: u64 = value_of(parameters, "SIZE")?.parse().ok()?;
+    let most = extensions.size_limit().unwrap_or(u64::MAX);
+    Some(size.saturating_add(ADDED_OCTETS).min(most.max(size)))
+}
+
+/// The client's parameters, with this size instead of its own.
+pub(super) fn with_size(parameters: &[Parameter], size: Option<u64>) -> Vec<Parameter> {
+    let size = size.map(|size| Parameter { keyword: "SIZE".into(), value: Some(size.to_string()) });
+    let others = parameters.iter().filter(|parameter| parameter.keyword != "SIZE").cloned();
+    size.into_iter().chain(others).collect()
+}
+
+/// Room for the fields that the gateway adds to a message whose size was announced.
+const ADDED_OCTETS: u64 = 1024;
 /// Nine digits (RFC 2852 section 4).
 const MOST_SECONDS: i64 = 999_999_999;
