@@ -38,7 +38,9 @@ fn misbehave(mode: &str, on_failure: &str) -> Value {
 /// A gateway at which clients may log in, if these plugins say so.
 fn gateway(sink: &Sink, plugins: impl IntoIterator<Item = Value>, auth: Value) -> Running {
     let mut settings = json!({ "failure_delay": "10ms", "failures_per_address": 1000 });
-    settings.as_object_mut().unwrap().extend(auth.as_object().unwrap().clone());
+    for (key, value) in auth.as_object().expect("a mapping") {
+        settings[key] = value.clone();
+    }
     let gateway = Gateway::new()
         .tls_listener_with("mx", "starttls", json!({ "auth": settings }))
         .upstream("store", "smtp", &sink.address().to_string());
@@ -76,7 +78,7 @@ fn smtplib(python: &Path, gateway: &Running, mechanism: &str, password: &str) ->
 /// What the porter saw of the session in which this message came.
 fn seen(message: &str) -> Value {
     let line = message.lines().find_map(|line| line.strip_prefix("X-Session: "));
-    serde_json::from_str(line.expect("a header of the porter")).unwrap()
+    serde_json::from_str(line.expect("a header of the porter")).expect("JSON")
 }
 
 #[test]
