@@ -117,6 +117,8 @@ const KNOWN: &[Known] = &[
     mail("HOLDUNTIL", Needs::Offer(Extension::FutureRelease), Some(Value::Until)),
     // RFC 6710 section 4.1.
     mail("MT-PRIORITY", Needs::Offer(Extension::MtPriority), Some(Value::Priority)),
+    // draft-hall-prdr-00 section 4.2.
+    mail("PRDR", Needs::Offer(Extension::Prdr), None),
     // RFC 8689 section 2.
     mail("REQUIRETLS", Needs::Offer(Extension::RequireTls), None),
     // RFC 3461 section 4.3.

@@ -391,7 +391,7 @@ impl Session {
         match answer {
             Answer::No(reply) => self.dawdle(&reply),
             Answer::Yes(words) => {
-                self.phase = Phase::Envelope(Envelope::new(parameters));
+                self.phase = Phase::Envelope(Envelope::new(parameters, self.settings.protocol));
                 self.say(&words.unwrap_or_else(replies::sender_ok));
             }
         }
@@ -410,7 +410,7 @@ impl Session {
                 reply
             }
             Answer::Yes(words) => {
-                envelope.accept(recipient, self.settings.protocol);
+                envelope.accept(recipient);
                 words.unwrap_or_else(replies::recipient_ok)
             }
         };
@@ -429,13 +429,19 @@ impl Session {
         }
     }
 
-    /// Answers the message: once, or in LMTP once for each recipient (RFC 2033 section 4.2).
+    /// Answers the message: once, or once for each recipient in LMTP (RFC 2033 section 4.2) and,
+    /// where they differ, with PRDR.
     fn conclude(&mut self, verdict: Verdict) {
         let Phase::Complete(envelope) = mem::replace(&mut self.phase, Phase::Ready) else { return };
         self.counts.idle_commands = 0;
         match self.settings.protocol {
             Protocol::Lmtp => {
                 for reply in verdict.each(envelope.names()) {
+                    self.say(&reply);
+                }
+            }
+            Protocol::Smtp if envelope.wants_each() => {
+                for reply in verdict.each_that_differs(envelope.names()) {
                     self.say(&reply);
                 }
             }

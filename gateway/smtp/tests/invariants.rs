@@ -243,6 +243,7 @@ fn scripts() -> impl Strategy<Value = Script> {
         2 => Just("LHLO client.example\r\n"),
         1 => Just("MAIL FROM:<> SIZE=60\r\n"),
         2 => Just("MAIL FROM:<> BODY=BINARYMIME\r\n"),
+        2 => Just("MAIL FROM:<> PRDR\r\n"),
         3 => Just("BDAT 6\r\n"),
         3 => Just("BDAT 20 LAST\r\n"),
         3 => Just("BDAT 0 LAST\r\n"),

@@ -1,6 +1,6 @@
 //! The answers of all recipients, folded into what the client is told.
 //!
-//! LMTP tells each recipient's own. SMTP has one reply for all of them, and the rule that loses
+//! LMTP and PRDR tell each recipient's own. SMTP has one reply for all of them, and the rule that loses
 //! none is: the worst. A transient failure outranks a permanent one, since the client then keeps
 //! the mail for everybody and the next attempt tells the permanent one; it may deliver twice to
 //! those who took it already, which is better than never.

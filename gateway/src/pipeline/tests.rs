@@ -156,9 +156,13 @@ routes:
     }
 
     async fn mail(&mut self) -> String {
+        self.mail_with(Vec::new()).await
+    }
+
+    async fn mail_with(&mut self, parameters: Vec<Parameter>) -> String {
         let address = Mailbox::parse("a@a.example").expect("an address");
         let reverse_path = ReversePath::Mailbox(address);
-        self.ask(Question::Mail { reverse_path, parameters: Vec::new() }).await
+        self.ask(Question::Mail { reverse_path, parameters }).await
     }
 
     async fn rcpt(&mut self, address: &str) -> String {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_smtp::server::{Protocol, Verdict};
-use portcullis_smtp::{Mailbox, Parameter, Reply};
+use portcullis_smtp::{Mailbox, Parameter, Reply, parameter};
 
 use super::record::Notes;
 use super::{House, signed, verdict};
-use crate::message::{Content, ContentWriter, HeaderSection, Lease, Message, Recipient};
+use crate::message::{Content, ContentWriter, Envelope, HeaderSection, Lease, Message, Recipient};
 use crate::metrics::Outcome;
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::upstream::Delivery;
@@ -21,7 +21,7 @@ pub(super) struct Transaction {
     house: Arc<House>,
     case: Case,
     copies: Copies,
-    /// A reply is owed to each of these after the message (LMTP), in the order of RCPT.
+    /// A reply may be owed to each of these after the message (LMTP, PRDR), in the order of RCPT.
     slots: Vec<Slot>,
     /// Upstreams that know the sender and some recipients already.
     deliveries: Vec<(String, Delivery)>,
@@ -199,9 +199,16 @@ impl Transaction {
         offered
     }
 
-    /// SMTP has one reply for all recipients, so that two upstreams could not be told apart.
+    /// One reply for all recipients could not tell two upstreams apart.
     fn must_keep_to_one_upstream(&self) -> bool {
-        self.house.protocol == Protocol::Smtp && !self.deliveries.is_empty()
+        !self.answers_each() && !self.deliveries.is_empty()
+    }
+
+    /// Whether each recipient has its own answer after the message: in LMTP, and in SMTP where the
+    /// client asked for it.
+    fn answers_each(&self) -> bool {
+        let prdr = |envelope: &Envelope| parameter::has(&envelope.parameters, "PRDR");
+        self.house.protocol == Protocol::Lmtp || self.case.envelope.as_deref().is_some_and(prdr)
     }
 
     fn upstream_of(&self, recipient: &Recipient) -> Result<String, Reply> {

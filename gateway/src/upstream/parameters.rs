@@ -112,6 +112,8 @@ impl Promises<'_> {
             "HOLDFOR" | "HOLDUNTIL" if !permitted => {
                 return Err(self.refusal(554, (5, 3, 3), "cannot hold messages"));
             }
+            // The gateway's own client has one reply for all, or LMTP.
+            "PRDR" => return Ok(None),
             "REQUIRETLS" if !permitted || !self.is_verified() => {
                 return Err(self.refusal(550, (5, 7, 30), "does not keep REQUIRETLS"));
             }

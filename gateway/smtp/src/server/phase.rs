@@ -51,7 +51,9 @@ pub(super) struct Standing {
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
     accepted: usize,
-    /// Their names, in LMTP only: SMTP gives one reply for all.
+    /// LMTP or PRDR: the message may have an answer for each of them.
+    each: bool,
+    /// Their names, if it may.
     names: Vec<Mailbox>,
     refused: bool,
     /// Its content is not made of lines, so that DATA cannot carry it (RFC 3030 section 3).
@@ -61,8 +63,9 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    pub(super) fn new(parameters: &[Parameter]) -> Self {
+    pub(super) fn new(parameters: &[Parameter], protocol: Protocol) -> Self {
         Self {
+            each: protocol == Protocol::Lmtp || parameter::has(parameters, "PRDR"),
             binary: value_of(parameters, "BODY") == Some("BINARYMIME"),
             utf8: parameter::has(parameters, "SMTPUTF8"),
             ..Self::default()
@@ -77,9 +80,13 @@ impl Envelope {
         self.utf8
     }
 
-    pub(super) fn accept(&mut self, recipient: Mailbox, protocol: Protocol) {
+    pub(super) fn wants_each(&self) -> bool {
+        self.each
+    }
+
+    pub(super) fn accept(&mut self, recipient: Mailbox) {
         self.accepted += 1;
-        if protocol == Protocol::Lmtp {
+        if self.each {
             self.names.push(recipient);
         }
     }

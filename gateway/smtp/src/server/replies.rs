@@ -46,6 +46,14 @@ pub(super) fn chunk_taken(octets: u64) -> Reply {
     Reply::fixed(250, (2, 0, 0), &format!("{octets} octets taken"))
 }
 
+pub(super) fn each_follows() -> Reply {
+    Reply::bare(353, "the answers for the recipients follow")
+}
+
+pub(super) fn partly_accepted(accepted: usize, of: usize) -> Reply {
+    Reply::fixed(250, (2, 0, 0), &format!("ok for {accepted} of {of} recipients"))
+}
+
 pub(super) fn help() -> Reply {
     Reply::fixed(214, (2, 0, 0), "see RFC 5321")
 }

@@ -49,8 +49,8 @@ pub enum Verdict {
     /// Yes or no, by the class of this reply's code. The words of a yes are used where the protocol
     /// leaves them free: after MAIL, RCPT and the message, if the code is 2xx.
     Reply(Reply),
-    /// LMTP, after the message: a reply for each accepted recipient, in the order of RCPT. A
-    /// recipient without one is told 451. Anywhere else this is the first refusal among them, or
+    /// LMTP, or SMTP with PRDR, after the message: a reply for each accepted recipient, in the
+    /// order of RCPT. A recipient without one is told 451. Anywhere else this is the first refusal among them, or
     /// else the first reply.
     Each(Vec<Reply>),
     /// This reply, and the end of the conversation.
@@ -77,6 +77,35 @@ impl Verdict {
                 }
             }
         }
+    }
+
+    /// The replies after the message with PRDR (draft-hall-prdr-00 section 4.5): where all fare
+    /// alike, one; else 353, one for each of `recipients`, and one for the message: a yes if
+    /// anybody gets it.
+    pub(super) fn each_that_differs(self, recipients: &[Mailbox]) -> Vec<Reply> {
+        let common = match &self {
+            Self::Accept | Self::Reply(_) | Self::Disconnect(_) => Some(self.clone()),
+            Self::Each(given) if given.len() < recipients.len() => None,
+            Self::Each(given) => {
+                let alike = given.iter().all(Reply::is_positive)
+                    || given.iter().all(|reply| given.first() == Some(reply));
+                given.first().filter(|_| alike).cloned().map(Self::Reply)
+            }
+        };
+        if let Some(common) = common {
+            return vec![match common.answer() {
+                Answer::No(reply) | Answer::Yes(Some(reply)) => reply,
+                Answer::Yes(None) => replies::ok(),
+            }];
+        }
+        let each = self.each(recipients);
+        let accepted = each.iter().filter(|reply| reply.is_positive()).count();
+        let refusal = each.iter().find(|reply| reply.is_transient()).or_else(|| each.first());
+        let whole = match (accepted, refusal) {
+            (0, Some(refusal)) => refusal.clone(),
+            _ => replies::partly_accepted(accepted, recipients.len()),
+        };
+        std::iter::once(replies::each_follows()).chain(each).chain([whole]).collect()
     }
 
     /// The replies after the message: in LMTP one for each of `recipients`.

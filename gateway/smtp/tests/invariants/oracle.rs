@@ -136,6 +136,8 @@ struct Play<'a> {
     place: Place,
     recipients: usize,
     binary: bool,
+    /// MAIL said PRDR.
+    prdr: bool,
     /// The command that was read last.
     verb: Verb,
     /// Whether MAIL said SMTPUTF8.
@@ -165,6 +167,7 @@ impl<'a> Play<'a> {
             place: Place::Start,
             recipients: 0,
             binary: false,
+            prdr: false,
             verb: Verb::Unknown,
             utf8: false,
             authenticated: false,
@@ -253,6 +256,7 @@ impl<'a> Play<'a> {
             Question::Mail { reverse_path, parameters } => {
                 assert_eq!(self.place, Place::Ready);
                 assert!(self.authenticated || !self.script.required(), "nobody else may send");
+                self.prdr = parameters.iter().any(|p| p.keyword == "PRDR");
                 let binary = |value: &String| value == "BINARYMIME";
                 self.binary = parameters.iter().any(|p| p.value.as_ref().is_some_and(binary));
                 self.utf8 = parameters.iter().any(|parameter| parameter.keyword == "SMTPUTF8");
@@ -338,6 +342,10 @@ impl<'a> Play<'a> {
         assert!(self.binary || is_lines(&content));
         self.asked_of.push(content.escape_ascii().to_string());
         self.due += self.replies();
+        if self.prdr {
+            // 353, and one for each before the one for all.
+            self.may_come += self.recipients + 1;
+        }
         if self.verb == Verb::Bdat {
             // That one is for the command itself.
             self.due -= 1;
@@ -512,11 +520,11 @@ fn all() -> Dialect {
     Dialect { offers, auth: true, utf8: true, ..Dialect::default() }
 }
 
-/// Chunks always; what brings parameters only where the script wants it.
+/// Chunks and PRDR always; what brings parameters only where the script wants it.
 fn offers(all: bool) -> Offers {
-    let chunks = [Extension::BinaryMime, Extension::Chunking];
-    let offered = |extension: &Extension| all || chunks.contains(extension);
-    Extension::ALL.into_iter().filter(|one| *one != Extension::Prdr).filter(offered).collect()
+    let always = [Extension::BinaryMime, Extension::Chunking, Extension::Prdr];
+    let offered = |extension: &Extension| all || always.contains(extension);
+    Extension::ALL.into_iter().filter(offered).collect()
 }
 
 /// A decoded parameter is one word to the next server, and means the same.

@@ -263,3 +263,36 @@ async fn after_one_upstreams_refusal_over_smtp_the_others_get_nothing() {
     assert!(house.two.recipients().is_empty());
     house.outcomes(&[("rejected", 1)]);
 }
+
+#[tokio::test]
+async fn with_prdr_over_smtp_all_upstreams_get_theirs_and_answers_come_in_order() {
+    let mut house = Setup::new(refuses_one_late).start().await;
+    house.mail_with(vec![prdr()]).await;
+    for address in ["two@c.example", "x@b.example", "one@b.example"] {
+        assert_eq!(house.rcpt(address).await, "yes");
+    }
+    house.data().await;
+    let kept = "250 2.0.0 kept [s.1]";
+    assert_eq!(house.message(MESSAGE).await, [kept, "550 5.7.1 spam [s.1]", kept]);
+    assert_eq!(house.one.recipients(), [["one@b.example"]]);
+    assert_eq!(house.two.recipients(), [["two@c.example"]]);
+    house.outcomes(&[("mixed", 1)]);
+}
+
+#[tokio::test]
+async fn with_prdr_the_answers_of_an_lmtp_store_are_each_ones_own() {
+    let setup = Setup { upstreams: Protocol::Lmtp, ..Setup::new(nothing) };
+    let mut house = setup.start().await;
+    house.mail_with(vec![prdr()]).await;
+    for address in ["late@b.example", "yes@b.example", "full@b.example"] {
+        assert_eq!(house.rcpt(address).await, "yes");
+    }
+    house.data().await;
+    let heard = house.message(MESSAGE).await;
+    assert_eq!(heard, ["550 5.2.1 disabled", "250 2.0.0 kept [s.1]", "452 4.2.2 full"]);
+    house.outcomes(&[("mixed", 1)]);
+}
+
+fn prdr() -> Parameter {
+    Parameter { keyword: "PRDR".into(), value: None }
+}

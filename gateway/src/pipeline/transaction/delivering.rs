@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis_smtp::server::{Protocol, Verdict};
+use portcullis_smtp::server::Verdict;
 use portcullis_smtp::{EnhancedStatus, Reply};
 
 use super::super::{House, fold, out_of_step, outcome, received, signed, verdict};
@@ -85,7 +85,7 @@ impl Transaction {
         let outbound = cleared.map(|case| outbound(&self.house, case, &envelope));
         for (upstream, recipients) in groups {
             let refused = replies.iter().any(|(_, reply)| !reply.is_positive());
-            if refused && self.house.protocol == Protocol::Smtp {
+            if refused && !self.answers_each() {
                 // The one reply will be a refusal: what is not delivered now is not delivered twice.
                 for recipient in &recipients {
                     self.record.recipient(recipient.address.as_str(), Some(&upstream), None);
@@ -107,7 +107,7 @@ impl Transaction {
     /// Should a recipient have no answer, the client keeps the mail.
     fn require_answers(&self, envelope: &Envelope, replies: &mut Vec<(u32, Reply)>) {
         let refused = replies.iter().any(|(_, reply)| !reply.is_positive());
-        if refused && self.house.protocol == Protocol::Smtp {
+        if refused && !self.answers_each() {
             return;
         }
         let answered: HashSet<_> = replies.iter().map(|(index, _)| *index).collect();
@@ -182,19 +182,21 @@ impl Transaction {
         replies
     }
 
-    /// One reply for all, or for LMTP one a recipient.
+    /// One reply for all, or for LMTP and PRDR one a recipient.
     fn answer(mut self: Box<Self>, replies: Vec<(u32, Reply)>, positive: Outcome) -> Verdict {
-        let lmtp = self.house.protocol == Protocol::Lmtp;
+        let answers_each = self.answers_each();
         let folded = fold::worst(replies.iter().map(|(_, reply)| reply.clone()))
             .unwrap_or_else(|| Reply::fixed(250, (2, 0, 0), "ok"));
         let whole = self.own_words(&folded);
         let fate = match outcome(&whole) {
             Outcome::Accepted if replies.is_empty() => Outcome::Discarded,
             Outcome::Accepted => positive,
-            _ if lmtp && replies.iter().any(|(_, reply)| reply.is_positive()) => Outcome::Mixed,
+            _ if answers_each && replies.iter().any(|(_, reply)| reply.is_positive()) => {
+                Outcome::Mixed
+            }
             refused => refused,
         };
-        let each = lmtp.then(|| self.each(&replies));
+        let each = answers_each.then(|| self.each(&replies));
         self.end(fate, Some(&whole));
         each.map_or(Verdict::Reply(whole), Verdict::Each)
     }
