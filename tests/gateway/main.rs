@@ -2,6 +2,7 @@
 
 mod authenticating;
 mod bounds;
+mod chunking;
 mod conversation;
 mod corpus;
 mod endings;

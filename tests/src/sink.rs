@@ -249,6 +249,7 @@ impl<R: Read, W: Write> Talk<R, W> {
                 "250 2.1.5 ok"
             }
             ("DATA", Some(letter)) if !letter.recipients.is_empty() => return self.content(),
+            ("BDAT", Some(letter)) if !letter.recipients.is_empty() => return self.chunk(line),
             ("RSET", letter) => {
                 *letter = None;
                 "250 2.0.0 ok"
@@ -280,6 +281,29 @@ impl<R: Read, W: Write> Talk<R, W> {
         if !ended {
             return Ok(false);
         }
+        self.answer(letter)
+    }
+
+    /// Reads so many octets as content.
+    fn chunk(&mut self, line: &str) -> io::Result<bool> {
+        let mut letter = self.letter.take().expect("BDAT comes in a transaction");
+        let mut words = line.split(' ').skip(1);
+        let octets = words.next().and_then(|octets| octets.parse().ok());
+        let octets = octets.ok_or_else(|| io::Error::other(format!("no size: {line:?}")))?;
+        let read = self.reader.by_ref().take(octets).read_to_end(&mut letter.octets)?;
+        if (read as u64) < octets {
+            return Ok(false);
+        }
+        if words.next().is_some() {
+            return self.answer(letter);
+        }
+        self.letter = Some(letter);
+        self.say("250 2.0.0 go on")?;
+        Ok(true)
+    }
+
+    /// Says what becomes of a message.
+    fn answer(&mut self, letter: Letter) -> io::Result<bool> {
         thread::sleep(self.shared.manners.delay);
         let answers = if self.shared.manners.lmtp { letter.recipients.len() } else { 1 };
         let verdicts: Vec<String> = (0..answers)

@@ -21,3 +21,19 @@ fn exim_sends_through_the_gateway() {
         assert!(letter.text().ends_with(&want), "{}", letter.text());
     }
 }
+
+#[test]
+fn exim_hears_of_each_recipient() {
+    let (here, there) = (Sink::smtp(), crate::chunking::refusing());
+    let gateway = crate::chunking::two_upstreams(&here, &there);
+    let Some(exim) = Exim::sender(gateway.address("mx"), "hosts_try_prdr = *", "") else { return };
+    let to = ["b@example.com", "c@example.net"];
+    let said = exim.send("a@example.org", &to, "Subject: via Exim\n\nx\n");
+    let heard = format!("{}{}", said.stderr, exim.log());
+    assert_eq!(here.only_letter().recipients, ["b@example.com"], "{heard}");
+    assert!(heard.contains("=> b@example.com"), "{heard}");
+    assert!(heard.contains("** c@example.net"), "{heard}");
+    assert!(heard.contains("550 5.7.1 not here"), "{heard}");
+    let mixed = [("listener", "mx"), ("outcome", "mixed")];
+    gateway.wait_for_metric("portcullis_transactions_total", &mixed, 1.0);
+}

@@ -1,11 +1,12 @@
 //! The `message` resource: what arrived, and edits of it.
 
+use portcullis_smtp::parameter::value_of;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::{MessageHandle, Reader, Staged, Writer};
 use crate::config::Grant;
-use crate::message::{Edit, HeaderEdit, Message};
+use crate::message::{Edit, Envelope, HeaderEdit, Message};
 use crate::plugins::bindings::EditError;
 use crate::plugins::bindings::types::HostMessage;
 use crate::plugins::state::{Call, State};
@@ -87,7 +88,10 @@ impl HostMessage for State {
             return Ok(Err(EditError::TooLate));
         }
         let room = call.given.message_octets.saturating_sub(call.message()?.header.octets());
-        let writer = Writer::new(self.facts.budget.clone(), self.calls, room);
+        let body =
+            |envelope: &Envelope| value_of(&envelope.parameters, "BODY") == Some("BINARYMIME");
+        let binary = call.given.envelope.as_deref().is_some_and(body);
+        let writer = Writer::new(self.facts.budget.clone(), self.calls, room, binary);
         Ok(Ok(self.table.push(writer)?))
     }
 

@@ -20,19 +20,21 @@ pub struct Writer {
     call: u64,
     /// Octets that may still come.
     room: u64,
+    /// Not made of lines (BODY=BINARYMIME): kept octet for octet.
+    binary: bool,
     /// Whether the last octet was a CR that is not written yet.
     carriage_return: bool,
 }
 
 impl Writer {
-    pub(super) fn new(budget: Arc<Budget>, call: u64, room: u64) -> Self {
+    pub(super) fn new(budget: Arc<Budget>, call: u64, room: u64, binary: bool) -> Self {
         let content = Some(ContentWriter::new(budget));
-        Self { content, call, room, carriage_return: false }
+        Self { content, call, room, binary, carriage_return: false }
     }
 
     async fn write(&mut self, chunk: &[u8]) -> Result<(), EditError> {
-        let lines = self.with_line_ends(chunk);
-        self.append(lines).await
+        let octets = if self.binary { chunk.to_vec() } else { self.with_line_ends(chunk) };
+        self.append(octets).await
     }
 
     async fn append(&mut self, lines: Vec<u8>) -> Result<(), EditError> {
@@ -133,12 +135,24 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_body_that_is_not_made_of_lines_is_kept() {
+        let budget = Budget::new(1 << 20, 0, 1 << 20, std::env::temp_dir());
+        let mut writer = Writer::new(budget, 0, 1 << 20, true);
+        for chunk in [&b"a\n\r"[..], b"\0\r", b"\nb\r"] {
+            assert_eq!(writer.write(chunk).await, Ok(()));
+        }
+        assert!(!writer.carriage_return);
+        let content = writer.content.take().expect("not finished").finish();
+        assert_eq!(content.as_bytes(), Some(&b"a\n\r\0\r\nb\r"[..]));
+    }
+
+    #[tokio::test]
     async fn every_line_end_becomes_crlf_wherever_chunks_are_cut() {
         let text = b"a\r\nb\nc\rd\r\r\n\n\re\r";
         let expected = b"a\r\nb\r\nc\r\nd\r\n\r\n\r\n\r\ne\r\n";
         for size in 1..=text.len() {
             let budget = Budget::new(1 << 20, 0, 1 << 20, std::env::temp_dir());
-            let mut writer = Writer::new(budget, 0, 1 << 20);
+            let mut writer = Writer::new(budget, 0, 1 << 20, false);
             let mut all = Vec::new();
             for chunk in text.chunks(size) {
                 all.extend(writer.with_line_ends(chunk));
