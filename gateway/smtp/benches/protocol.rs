@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_smtp::Reply;
 use portcullis_smtp::command::{Command, Dialect};
 use portcullis_smtp::server::{Channel, Limits, Session, Settings, Step, Verdict};
+use portcullis_smtp::{Extension, Reply};
 
 fn main() {
     let wanted = env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -19,6 +19,7 @@ fn main() {
     replies(&bench);
     conversations(&bench);
     content(&bench);
+    chunks(&bench);
     println!("{:<40} {:>9} octets", "session/size", size_of::<Session>());
 }
 
@@ -84,6 +85,21 @@ fn content(bench: &Bench) {
     }
 }
 
+fn chunks(bench: &Bench) {
+    let text = lines(76, 1 << 20);
+    let last = format!("BDAT {} LAST\r\n", text.len());
+    for (name, body) in [("chunks/lines-of-76", "8BITMIME"), ("chunks/binary", "BINARYMIME")] {
+        let begin =
+            format!("EHLO a\r\nMAIL FROM:<> BODY={body}\r\nRCPT TO:<b@b.example>\r\n{last}");
+        let mut pieces = vec![begin.as_bytes()];
+        pieces.extend(text.chunks(64 * 1024));
+        bench.run(name, text.len(), || consume(converse(&pieces)));
+    }
+    let many = b"BDAT 6\r\nabcd\r\n".repeat(1000);
+    let begin = b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\n";
+    bench.run("chunks/1000-of-6-octets", 0, || consume(converse(&[begin, &many])));
+}
+
 /// A header and lines of so many octets.
 fn lines(length: usize, octets: usize) -> Vec<u8> {
     let line = [&b"x".repeat(length)[..], b"\r\n"].concat();
@@ -123,6 +139,7 @@ fn consume(octets: usize) {
 static SETTINGS: std::sync::LazyLock<Arc<Settings>> = std::sync::LazyLock::new(|| {
     Arc::new(Settings {
         limits: Limits { message_octets: 1 << 30, ..Limits::default() },
+        offers: [Extension::BinaryMime, Extension::Chunking].into_iter().collect(),
         ..Settings::new("mx.example")
     })
 });
