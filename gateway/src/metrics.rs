@@ -9,6 +9,7 @@ mod label;
 mod listener;
 mod plugin;
 mod process;
+mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use portcullis_tests::gateway::program;
 use portcullis_tests::peers::{Postfix, need};
 use portcullis_tests::process::{Process, run};
-use portcullis_tests::{Gateway, Running, Sink, free_address, wait_for};
+use portcullis_tests::{Gateway, Running, Sink, free_address, repository, wait_for};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,8 +24,9 @@ with smtplib.LMTP(sys.argv[1]) as client:
 
 /// A folder that everybody may look into, as the peers run as other users.
 fn open_folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(), mode).expect("the folder is ours");
     folder
 }
 
@@ -184,6 +185,23 @@ fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
     assert_eq!(hear().trim(), "STOPPING=1");
 }
 
+#[test]
+fn the_units_of_systemd_are_well_formed() {
+    let Some([analyze]) = need(["systemd-analyze"]) else { return };
+    let folder = open_folder();
+    for unit in ["portcullis.service", "portcullis.socket"] {
+        let text = fs::read_to_string(repository().join("config/systemd").join(unit)).unwrap();
+        let text = text.replace("/usr/bin/portcullis", &program().display().to_string());
+        fs::write(folder.path().join(unit), text).unwrap();
+    }
+    let mut verify = Command::new(analyze);
+    verify.arg("verify").args(["--man=no"]).arg(folder.path().join("portcullis.service"));
+    let said = run(verify.arg(folder.path().join("portcullis.socket"))).expect_success();
+    // What it does not know it only warns of.
+    let ours: Vec<_> = said.stderr.lines().filter(|line| line.contains("portcullis")).collect();
+    assert!(ours.is_empty(), "{ours:?}");
+}
+
 /// A configuration with one listener.
 fn write(folder: &Path, address: &str) -> std::path::PathBuf {
     let config: Value = json!({
@@ -194,6 +212,6 @@ fn write(folder: &Path, address: &str) -> std::path::PathBuf {
         "admin": { "address": "none" },
     });
     let file = folder.join("portcullis.yaml");
-    fs::write(&file, config.to_string()).unwrap();
+    fs::write(&file, config.to_string()).expect("a folder takes a file");
     file
 }

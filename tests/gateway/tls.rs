@@ -16,7 +16,7 @@ fn gateway(sink: &Sink, mode: &str, certificate: &Certificate, more: &Value) -> 
         "certificate": certificate.certificate(),
         "key": certificate.key(),
     });
-    for (key, value) in more.as_object().unwrap() {
+    for (key, value) in more.as_object().expect("an object") {
         tls[key] = value.clone();
     }
     Gateway::new()
@@ -35,13 +35,13 @@ fn openssl(address: SocketAddr, arguments: &[&str]) -> Command {
 fn shown(address: SocketAddr, arguments: &[&str]) -> String {
     let said = run(&mut openssl(address, arguments)).stdout;
     let start = said.find("-----BEGIN CERTIFICATE").unwrap_or_else(|| panic!("{said}"));
-    let end = said.find("-----END CERTIFICATE").unwrap();
+    let end = said.find("-----END CERTIFICATE").expect("the end of what began");
     said[start..end].split_whitespace().collect()
 }
 
 fn pem(certificate: &Certificate) -> String {
-    let text = std::fs::read_to_string(certificate.certificate()).unwrap();
-    let end = text.find("-----END CERTIFICATE").unwrap();
+    let text = std::fs::read_to_string(certificate.certificate()).expect("a file of ours");
+    let end = text.find("-----END CERTIFICATE").expect("a certificate");
     text[..end].split_whitespace().collect()
 }
 
@@ -114,8 +114,9 @@ fn talk(address: SocketAddr, arguments: &[&str], lines: &[&str]) -> String {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        .expect("openssl was found");
+    let (mut input, output) =
+        (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let mut output = BufReader::new(output);
     let mut heard = String::new();
     for line in lines {
@@ -123,13 +124,13 @@ fn talk(address: SocketAddr, arguments: &[&str], lines: &[&str]) -> String {
             break;
         }
         while heard.lines().last().is_some_and(|last| last.as_bytes().get(3) == Some(&b'-')) {
-            output.read_line(&mut heard).unwrap();
+            output.read_line(&mut heard).expect("the rest of a reply");
         }
         // One that is gone has been heard.
         drop(input.write_all(format!("{line}\r\n").as_bytes()));
     }
-    output.read_to_string(&mut heard).unwrap();
-    child.wait().unwrap();
+    output.read_to_string(&mut heard).expect("replies are text");
+    child.wait().expect("a child can be waited for");
     heard
 }
 

@@ -8,6 +8,7 @@ use prometheus::{
 
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
 use super::label::{AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, Refused};
+use super::tls::{TlsFamilies, TlsMetrics};
 
 /// The codes that the gateway itself says; plugins and upstreams may add others.
 const USUAL_CODES: &[u16] =
@@ -17,18 +18,15 @@ const USUAL_CODES: &[u16] =
 #[derive(Debug)]
 pub(super) struct ListenerFamilies {
     auth: IntCounterVec,
-    certificate_ends: IntGaugeVec,
-    certificate_reloads: IntCounterVec,
     commands: IntCounterVec,
     connections: IntCounterVec,
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
-    handshake_failures: IntCounterVec,
-    handshakes: IntCounterVec,
     limits: IntCounterVec,
     message_bytes: HistogramVec,
     outcomes: IntCounterVec,
     replies: IntCounterVec,
+    tls: TlsFamilies,
     transactions_in_flight: IntGaugeVec,
     transactions_started: IntCounterVec,
 }
@@ -41,17 +39,6 @@ impl ListenerFamilies {
                 "portcullis_auth_total",
                 "Attempts of clients to log in",
                 &["listener", "mechanism", "result"],
-            ),
-            certificate_ends: gauges(
-                registry,
-                "portcullis_tls_certificate_not_after_seconds",
-                "When the certificate in this file ends, since the epoch",
-                &["listener", "certificate"],
-            ),
-            certificate_reloads: counters(
-                "portcullis_tls_certificate_reloads_total",
-                "Certificates whose files changed while the gateway ran",
-                &["listener", "result"],
             ),
             commands: counters(
                 "portcullis_commands_total",
@@ -73,16 +60,6 @@ impl ListenerFamilies {
                 "portcullis_connections_refused_total",
                 "Connections that were turned away before a session",
                 &["listener", "reason"],
-            ),
-            handshake_failures: counters(
-                "portcullis_tls_handshake_failures_total",
-                "TLS handshakes with clients that failed",
-                &["listener", "reason"],
-            ),
-            handshakes: counters(
-                "portcullis_tls_handshakes_total",
-                "TLS handshakes with clients",
-                &["listener", "result"],
             ),
             limits: counters(
                 "portcullis_limit_reached_total",
@@ -106,6 +83,7 @@ impl ListenerFamilies {
                 "Replies to clients",
                 &["listener", "code"],
             ),
+            tls: TlsFamilies::new(registry),
             transactions_in_flight: gauges(
                 registry,
                 "portcullis_transactions_in_flight",
@@ -122,30 +100,21 @@ impl ListenerFamilies {
 
     pub(super) fn resolve(&self, listener: &str) -> ListenerMetrics {
         let owner = &[listener];
-        let handshake =
-            |result: &'static str| self.handshakes.with_label_values(&[listener, result]);
-        let reload =
-            |result: &'static str| self.certificate_reloads.with_label_values(&[listener, result]);
         let replies = Codes::new(&self.replies, owner);
         replies.initialize(USUAL_CODES);
         ListenerMetrics {
             auth: self.auth.clone(),
             name: listener.to_owned(),
-            certificate_ends: self.certificate_ends.clone(),
-            certificates_reloaded: reload("ok"),
-            certificates_refused: reload("failed"),
             commands: Each::new(&self.commands, listener),
             connections: self.connections.with_label_values(owner),
             connections_open: self.connections_open.with_label_values(owner),
             connections_refused: Each::new(&self.connections_refused, listener),
-            handshake_failures: Each::new(&self.handshake_failures, listener),
-            handshakes_done: handshake("ok"),
-            handshakes_failed: handshake("failed"),
             bounds: Each::new(&self.limits, listener),
             limits: Each::new(&self.limits, listener),
             message_bytes: self.message_bytes.with_label_values(owner),
             outcomes: Each::new(&self.outcomes, listener),
             replies,
+            tls: self.tls.resolve(listener),
             transactions_in_flight: self.transactions_in_flight.with_label_values(owner),
             transactions_started: self.transactions_started.with_label_values(owner),
         }
@@ -158,21 +127,16 @@ pub struct ListenerMetrics {
     /// Resolved when they are needed: a login is rare, and takes longer than this.
     auth: IntCounterVec,
     name: String,
-    certificate_ends: IntGaugeVec,
-    certificates_reloaded: IntCounter,
-    certificates_refused: IntCounter,
     bounds: Each<Bound, IntCounter>,
     commands: Each<Verb, IntCounter>,
     connections: IntCounter,
     connections_open: IntGauge,
     connections_refused: Each<Refused, IntCounter>,
-    handshake_failures: Each<HandshakeFailure, IntCounter>,
-    handshakes_done: IntCounter,
-    handshakes_failed: IntCounter,
     limits: Each<Limit, IntCounter>,
     message_bytes: Histogram,
     outcomes: Each<Outcome, IntCounter>,
     replies: Codes,
+    tls: TlsMetrics,
     transactions_in_flight: IntGauge,
     transactions_started: IntCounter,
 }
@@ -199,23 +163,17 @@ impl ListenerMetrics {
 
     /// A TLS handshake ended, well or not.
     pub fn tls_handshake(&self, ended: Result<(), HandshakeFailure>) {
-        match ended {
-            Ok(()) => self.handshakes_done.inc(),
-            Err(reason) => {
-                self.handshakes_failed.inc();
-                self.handshake_failures.inc(reason);
-            }
-        }
+        self.tls.handshake(ended);
     }
 
     /// When a certificate ends, in seconds since 1970; it is known by its file.
     pub fn certificate_ends(&self, file: &str, not_after: i64) {
-        self.certificate_ends.with_label_values(&[&self.name, file]).set(not_after);
+        self.tls.certificate_ends(file, not_after);
     }
 
     /// A certificate's files have changed, and are used now or refused.
     pub fn certificate_reloaded(&self, used: bool) {
-        if used { self.certificates_reloaded.inc() } else { self.certificates_refused.inc() }
+        self.tls.certificate_reloaded(used);
     }
 
     /// These mechanisms are offered.

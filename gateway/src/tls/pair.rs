@@ -82,14 +82,29 @@ impl Pair {
 
 /// What tells that files are not those that were read. None where one cannot be looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Stamp(Option<[(u64, u64, u64, i64, i64); 2]>);
+pub(super) struct Stamp(Option<[FileStamp; 2]>);
+
+/// Of one file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct FileStamp {
+    device: u64,
+    inode: u64,
+    octets: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
 
 impl Stamp {
     /// That of a pair as it is now.
     pub(super) fn of(files: &CertificateFiles) -> Self {
         let one = |file: &Path| {
             let file = fs::metadata(file).ok()?;
-            Some((file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+            Some(FileStamp {
+                device: file.dev(),
+                inode: file.ino(),
+                octets: file.size(),
+                modified: (file.mtime(), file.mtime_nsec()),
+            })
         };
         Self(one(&files.certificate).zip(one(&files.key)).map(|(a, b)| [a, b]))
     }
