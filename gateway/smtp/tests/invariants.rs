@@ -5,7 +5,7 @@ mod oracle;
 
 use std::sync::Arc;
 
-use portcullis_smtp::server::{Channel, Event, NONCE_OCTETS, Question, Session, Step, Verdict};
+use portcullis_smtp::server::{Channel, Event, NONCE_OCTETS, Session, Step, Verdict};
 use portcullis_smtp::stuffing::Stuffer;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,24 +27,32 @@ proptest! {
 
     #[test]
     fn content_is_what_the_rfc_says(wire in wires()) {
-        prop_assert_eq!(received(&wire), read_slowly(&wire));
+        prop_assert_eq!(oracle::wire::received(&wire), oracle::wire::read_slowly(&wire));
     }
 
     #[test]
     fn what_is_passed_on_is_what_was_received(wire in wires()) {
-        if let Some(content) = received(&wire) {
+        if let Some(content) = oracle::wire::received(&wire) {
             let mut stuffer = Stuffer::new();
             let mut next = Vec::new();
             stuffer.encode(&content, &mut next);
             stuffer.finish(&mut next);
-            prop_assert_eq!(received(&next), Some(content));
+            prop_assert_eq!(oracle::wire::received(&next), Some(content));
         }
     }
 
     #[test]
     fn content_in_chunks_is_what_the_rfc_says(wire in wires(), cuts in vec(0_usize..40, 0..6)) {
-        prop_assert_eq!(received_in_chunks("", &wire, &cuts), read_chunks_slowly(&wire));
-        prop_assert_eq!(received_in_chunks(" BODY=BINARYMIME", &wire, &cuts), wire);
+        prop_assert_eq!(oracle::wire::received_in_chunks("", &wire, &cuts), oracle::wire::read_chunks_slowly(&wire));
+        prop_assert_eq!(oracle::wire::received_in_chunks(" BODY=BINARYMIME", &wire, &cuts), wire);
+    }
+
+    #[test]
+    fn framing_is_what_slow_readers_say(octets in vec(any::<u8>(), 0..60), wire in wires()) {
+        oracle::wire::body(&octets);
+        oracle::wire::body(&[b"\x07", wire.as_slice()].concat());
+        oracle::wire::lines(&octets);
+        oracle::wire::lines(&[b"\x02", wire.as_slice()].concat());
     }
 
     #[test]
@@ -82,60 +90,6 @@ proptest! {
     ) {
         oracle::reply(code, status, &text);
     }
-}
-
-/// What the session makes of octets after DATA, if they hold the end.
-fn received(wire: &[u8]) -> Option<Vec<u8>> {
-    let script = Script { flags: 0, choices: vec![0], wire: Vec::new() };
-    let mut session = Session::new(Arc::new(script.settings()), Channel::default());
-    session.receive(b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n");
-    session.receive(wire);
-    let mut content = Vec::new();
-    loop {
-        match session.poll() {
-            Step::Ask(Question::Message) => return Some(content),
-            Step::Ask(_) => session.decide(Verdict::Accept),
-            Step::Content(octets) => content.extend(octets),
-            Step::Read => return None,
-            step => panic!("{step:?}"),
-        }
-    }
-}
-
-/// What the session makes of the same octets in chunks.
-fn received_in_chunks(parameters: &str, content: &[u8], cuts: &[usize]) -> Vec<u8> {
-    let script = Script { flags: 0, choices: vec![0], wire: Vec::new() };
-    let mut session = Session::new(Arc::new(script.settings()), Channel::default());
-    let mail = format!("EHLO a\r\nMAIL FROM:<>{parameters}\r\nRCPT TO:<a@b.example>\r\n");
-    let mut wire = mail.into_bytes();
-    let mut rest = content;
-    for cut in cuts {
-        let (chunk, tail) = rest.split_at((*cut).min(rest.len()));
-        wire.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
-        wire.extend_from_slice(chunk);
-        rest = tail;
-    }
-    wire.extend_from_slice(format!("BDAT {} LAST\r\n", rest.len()).as_bytes());
-    wire.extend_from_slice(rest);
-    session.receive(&wire);
-    let mut received = Vec::new();
-    loop {
-        match session.poll() {
-            Step::Ask(Question::Message) => return received,
-            Step::Ask(_) => session.decide(Verdict::Accept),
-            Step::Content(octets) => received.extend(octets),
-            step => panic!("{step:?}"),
-        }
-    }
-}
-
-/// The same, without any cleverness: normalized, with a CRLF at its end.
-fn read_chunks_slowly(content: &[u8]) -> Vec<u8> {
-    let mut text = normalized(std::str::from_utf8(content).expect("ASCII").split("\r\n"));
-    if !text.is_empty() && !text.ends_with("\r\n") {
-        text.push_str("\r\n");
-    }
-    text.into_bytes()
 }
 
 /// How many commands the session reads if it is given all at once.
@@ -192,27 +146,6 @@ fn chunks() -> impl Strategy<Value = Vec<Piece>> {
         vec![Piece { is_command: true, octets: command }, Piece { is_command: false, octets }]
     });
     vec(prop_oneof![command, chunk], 0..24).prop_map(|pieces| pieces.concat())
-}
-
-/// The same, without any cleverness.
-fn read_slowly(wire: &[u8]) -> Option<Vec<u8>> {
-    let wire = [b"\r\n", wire].concat();
-    let end = wire.windows(5).position(|octets| octets == b"\r\n.\r\n")?;
-    let text = String::from_utf8(wire[2..(end + 2).max(2)].to_vec()).expect("ASCII");
-    let unstuffed: Vec<&str> =
-        text.split("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect();
-    Some(normalized(unstuffed).into_bytes())
-}
-
-/// Lines whose bare newlines, and NULs at their start, are dealt with.
-fn normalized<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
-    let lines = lines.into_iter().map(|line| line.replace('\r', " ").replace('\n', "\r\n"));
-    let text = lines.collect::<Vec<_>>().join("\r\n");
-    let lines = text.split("\r\n").map(|line| match line.strip_prefix('\0') {
-        Some(rest) => format!(" {rest}"),
-        None => line.to_owned(),
-    });
-    lines.collect::<Vec<_>>().join("\r\n")
 }
 
 /// Octets after DATA that hold what matters, and often the end.

@@ -3,6 +3,8 @@
 
 #[path = "oracle/sasl.rs"]
 pub(crate) mod sasl;
+#[path = "oracle/wire.rs"]
+pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::Arc;

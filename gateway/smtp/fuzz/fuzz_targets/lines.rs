@@ -1,0 +1,9 @@
+//! Lines, cut anywhere: one command for each CRLF.
+
+#![no_main]
+#![expect(dead_code, reason = "each target uses its part of the oracle")]
+
+#[path = "../../tests/invariants/oracle.rs"]
+mod oracle;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| oracle::wire::lines(octets));
