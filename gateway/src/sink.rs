@@ -127,8 +127,10 @@ fn settings(protocol: Protocol) -> Arc<Settings> {
         limits: Limits {
             message_octets: MESSAGE_OCTETS,
             recipients: 10_000,
-            // Loops are the gateway's to find.
+            // Loops and header sections that cost are the gateway's to find.
             received_hops: usize::MAX,
+            header_octets: MESSAGE_OCTETS,
+            header_fields: u32::MAX,
             ..Limits::default()
         },
         ..Settings::new("sink.invalid")
