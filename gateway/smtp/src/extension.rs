@@ -6,6 +6,7 @@
 
 use crate::sasl::Mechanism;
 use crate::server::{Channel, Protocol, Settings};
+use crate::xclient::{Xclient, Xforward};
 
 /// What can stand in the answer to EHLO or LHLO.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -44,11 +45,15 @@ pub enum Extension {
     Prdr,
     /// RFC 4865.
     FutureRelease,
+    /// Postfix's XCLIENT_README. Offered to peers that are trusted with it.
+    Xclient,
+    /// Postfix's XFORWARD_README. Offered to peers that are trusted with it.
+    Xforward,
 }
 
 impl Extension {
     /// All of them, in the order of the answer.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Pipelining,
         Self::Size,
         Self::Starttls,
@@ -66,6 +71,8 @@ impl Extension {
         Self::Rrvs,
         Self::Prdr,
         Self::FutureRelease,
+        Self::Xclient,
+        Self::Xforward,
     ];
 
     /// The keyword of the EHLO answer.
@@ -89,6 +96,8 @@ impl Extension {
             Self::Size => "SIZE",
             Self::SmtpUtf8 => "SMTPUTF8",
             Self::Starttls => "STARTTLS",
+            Self::Xclient => "XCLIENT",
+            Self::Xforward => "XFORWARD",
         }
     }
 
@@ -98,6 +107,8 @@ impl Extension {
             Self::EightBitMime | Self::EnhancedStatusCodes | Self::Pipelining | Self::Size => true,
             Self::Auth => return mechanisms(settings, channel),
             Self::Starttls => settings.starttls && !channel.tls,
+            Self::Xclient => channel.may_xclient,
+            Self::Xforward => channel.may_xforward,
             _ => offered(settings, channel).has(self),
         };
         let limits = &settings.limits;
@@ -112,6 +123,8 @@ impl Extension {
                 format!(" MAILMAX={} RCPTMAX={}", limits.transactions, limits.recipients)
             }
             Self::Size => format!(" {}", limits.message_octets),
+            Self::Xclient => format!(" {}", Xclient::ATTRIBUTES),
+            Self::Xforward => format!(" {}", Xforward::ATTRIBUTES),
             _ => String::new(),
         })
     }

@@ -26,6 +26,7 @@ pub mod reply;
 pub mod sasl;
 pub mod server;
 pub mod stuffing;
+pub mod xclient;
 pub mod xtext;
 
 pub use address::{Domain, Grammar, Mailbox, ReversePath};

@@ -10,7 +10,7 @@
 //!              |         |          '----------'-> Failed -.
 //!              |         |-- message, RSET, EHLO, refusal -'
 //!              |         '-- AUTH: Auth, a dialogue of its own, and back
-//!              '-- STARTTLS: Handshake, and all is forgotten
+//!              '-- STARTTLS: Handshake, and all is forgotten; XCLIENT: Start again
 //! ```
 
 mod auth;
@@ -37,6 +37,7 @@ use self::verdict::Answer;
 use crate::command::{Command, CommandError, Dialect};
 use crate::lines::{LineError, Lines};
 use crate::sasl::{ChannelBindings, Mechanism};
+use crate::xclient::{Said, Xclient};
 use crate::{Mailbox, Parameter, Reply, extension};
 
 pub use self::auth::NONCE_OCTETS;
@@ -63,6 +64,8 @@ pub struct Session {
     counts: Counts,
     /// PIPELINING was announced.
     may_pipeline: bool,
+    /// XFORWARD was said for the next transaction.
+    forwarded: bool,
     lines: Lines,
     /// The question that policy has not answered yet.
     asked: Option<Question>,
@@ -91,6 +94,7 @@ impl Session {
             chunk: None,
             counts: Counts::default(),
             may_pipeline: false,
+            forwarded: false,
             lines: Lines::default(),
             asked: None,
             aborted: false,
@@ -193,6 +197,8 @@ impl Session {
             Question::Data if self.chunk.is_some() => self.start_chunks(verdict.answer()),
             Question::Data => self.start_content(verdict.answer()),
             Question::Message => self.conclude(verdict),
+            Question::Xclient(said) => self.replace_client(verdict.answer(), &said),
+            Question::Xforward(_) => self.forward(verdict.answer()),
         }
     }
 
@@ -387,6 +393,36 @@ impl Session {
         }
     }
 
+    /// The conversation begins anew, with the connection's own rights: who may say XCLIENT is not
+    /// for XCLIENT to say.
+    fn replace_client(&mut self, answer: Answer, said: &Xclient) {
+        match answer {
+            Answer::No(reply) => self.say(&reply),
+            Answer::Yes(_) => {
+                self.abort();
+                self.phase = Phase::Start;
+                self.counts = Counts::default();
+                self.may_pipeline = false;
+                self.standing = Standing {
+                    // Where nobody can authenticate, nobody has.
+                    authenticated: matches!(said.login, Said::Value(_))
+                        && !self.settings.auth.mechanisms.is_empty(),
+                    ..Standing::default()
+                };
+            }
+        }
+    }
+
+    fn forward(&mut self, answer: Answer) {
+        match answer {
+            Answer::No(reply) => self.say(&reply),
+            Answer::Yes(_) => {
+                self.forwarded = true;
+                self.say(&replies::ok());
+            }
+        }
+    }
+
     fn begin(&mut self, parameters: &[Parameter], answer: Answer) {
         match answer {
             Answer::No(reply) => self.dawdle(&reply),
@@ -434,6 +470,7 @@ impl Session {
     fn conclude(&mut self, verdict: Verdict) {
         let Phase::Complete(envelope) = mem::replace(&mut self.phase, Phase::Ready) else { return };
         self.counts.idle_commands = 0;
+        self.forwarded = false;
         match self.settings.protocol {
             Protocol::Lmtp => {
                 for reply in verdict.each(envelope.names()) {
@@ -487,8 +524,10 @@ impl Session {
         }
     }
 
-    /// Ends the transaction, if there is one, without a message.
+    /// Ends the transaction, if there is one, without a message; what was said for one that was to
+    /// come is void, too.
     fn abort(&mut self) {
+        self.aborted |= mem::take(&mut self.forwarded);
         if let Phase::Envelope(_) | Phase::Chunks(..) = self.phase {
             self.aborted = true;
         }

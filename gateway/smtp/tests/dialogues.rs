@@ -75,6 +75,7 @@ fn play_file(path: &Path, text: &str, cut: Cut) -> usize {
 struct Player {
     cut: Cut,
     settings: Settings,
+    channel: Channel,
     session: Option<Session>,
     /// What the client says, until something is expected.
     unsent: Vec<u8>,
@@ -98,6 +99,7 @@ impl Player {
         Self {
             cut,
             settings: settings(),
+            channel: Channel::default(),
             session: None,
             unsent: Vec::new(),
             bindings: None,
@@ -181,8 +183,12 @@ impl Player {
     }
 
     fn session(&mut self) -> &mut Session {
-        let Self { settings, session, .. } = self;
-        session.get_or_insert_with(|| Session::new(Arc::new(settings.clone()), Channel::default()))
+        let Self { settings, channel, bindings, session, .. } = self;
+        session.get_or_insert_with(|| {
+            let bindings = bindings.clone().filter(|_| channel.tls);
+            let channel = Channel { bindings, ..channel.clone() };
+            Session::new(Arc::new(settings.clone()), channel)
+        })
     }
 
     /// Lets the client say what it has to say; nothing may be left over from before.
@@ -321,19 +327,15 @@ impl Player {
                     _ => panic!("{place}: {word:?}"),
                 };
             }
-            "tls" => {
-                self.session =
-                    Some(Session::new(Arc::new(settings.clone()), under_tls(self.bindings.clone())))
-            }
+            "tls" => self.channel.tls = true,
+            "xclient" => self.channel.may_xclient = true,
+            "xforward" => self.channel.may_xforward = true,
             _ => {
                 let known = Extension::ALL.into_iter().find(|known| known.keyword() == name);
                 let more = known.unwrap_or_else(|| panic!("{place}: unknown setting {name:?}"));
                 let offered = Extension::ALL.into_iter().filter(|one| settings.offers.has(*one));
                 settings.offers = offered.chain([more]).collect();
             }
-        }
-        if name == "tls" {
-            self.pump(place);
         }
     }
 }
@@ -352,10 +354,6 @@ fn settings() -> Settings {
 fn bounds() -> FutureRelease {
     let until = DateTime::parse("2040-01-01T00:00:00Z").expect("a date");
     FutureRelease { seconds: 3600, until }
-}
-
-fn under_tls(bindings: Option<Box<ChannelBindings>>) -> Channel {
-    Channel { tls: true, bindings, ..Channel::default() }
 }
 
 fn bindings() -> Box<ChannelBindings> {
@@ -435,6 +433,8 @@ fn describe(question: &Question) -> String {
         Question::Auth(credentials) => describe_claim(credentials),
         Question::Data => "DATA".to_owned(),
         Question::Message => "MESSAGE".to_owned(),
+        Question::Xclient(said) => format!("XCLIENT {:?} {:?}", said.name, said.address),
+        Question::Xforward(said) => format!("XFORWARD {:?} {:?}", said.name, said.source),
     }
 }
 

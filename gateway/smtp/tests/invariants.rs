@@ -83,6 +83,16 @@ proptest! {
     }
 
     #[test]
+    fn a_proxy_header_is_the_same_however_it_is_cut(octets in headers()) {
+        oracle::proxy(&octets);
+    }
+
+    #[test]
+    fn what_a_trusted_peer_says_of_others_can_be_written_down(text in attributes()) {
+        oracle::xclient(&text);
+    }
+
+    #[test]
     fn a_reply_is_one_reply(
         code in 190_u16..610,
         status in (0_u8..7, 0_u16..1100, 0_u16..1100),
@@ -188,6 +198,9 @@ fn scripts() -> impl Strategy<Value = Script> {
         1 => Just("RCPT TO:<c@d.example> RRVS=2014-04-03T23:01:00Z;C\r\n"),
         1 => Just("RSET\r\n"),
         1 => Just("STARTTLS\r\n"),
+        1 => Just("XCLIENT NAME=c.example ADDR=192.0.2.7\r\n"),
+        1 => Just("XCLIENT LOGIN=alice\r\n"),
+        1 => Just("XFORWARD NAME=c.example\r\n"),
         1 => Just("NOOP\r\n"),
         1 => Just("QUIT\r\n"),
         1 => Just("GET / HTTP/1.1\r\n"),
@@ -275,6 +288,54 @@ const PIECES: &[&str] = &[
     "host=mx.example",
     "",
 ];
+
+/// Headers of the PROXY protocol, more or less, and what follows them.
+fn headers() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        Just("PROXY "),
+        Just("TCP4"),
+        Just("TCP6"),
+        Just("UNKNOWN"),
+        Just(" "),
+        Just("192.0.2.1"),
+        Just("2001:db8::1"),
+        Just("65535"),
+        Just("\r"),
+        Just("\n"),
+        Just("\r\n"),
+    ];
+    let words = vec(word, 0..12).prop_map(|words| ["PROXY ", &words.concat()].concat());
+    let line = "PROXY (TCP4( [0-9.]{1,8}| 192.0.2.1){2}|TCP6( ::1){2})( [0-9]{1,5}){2}\r\n";
+    let vector = (prop_oneof![1_u8..6, Just(0x20), any::<u8>()], vec(any::<u8>(), 0..40));
+    let vector = vector.prop_map(|(kind, value)| {
+        let length = u8::try_from(value.len()).unwrap_or_default();
+        [vec![kind, 0, length], value].concat()
+    });
+    let family = prop_oneof![Just((0x11, 12)), Just((0x21, 36)), Just((0, 0)), Just((0x31, 216))];
+    let two = (prop_oneof![Just(0x20), Just(0x21)], family, vec(vector, 0..5), any::<bool>());
+    let two = two.prop_map(|(command, (family, octets), vectors, whole)| {
+        let rest = [vec![0; octets], vectors.concat()].concat();
+        let length = u16::try_from(rest.len()).unwrap_or_default().to_be_bytes();
+        let fixed = [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length].concat();
+        let behind: &[u8] = if whole { b"\x16\x03" } else { b"" };
+        [&fixed, &rest, behind].concat()
+    });
+    prop_oneof![
+        words.prop_map(String::into_bytes),
+        line.prop_map(String::into_bytes),
+        two,
+        vec(any::<u8>(), 0..40),
+    ]
+}
+
+fn attributes() -> impl Strategy<Value = String> {
+    let name = "NAME|ADDR|PORT|PROTO|HELO|LOGIN|IDENT|SOURCE|DESTADDR|REVERSE_NAME|[a-zA-Z]{1,5}";
+    let value =
+        "\\[UNAVAILABLE\\]|192\\.0\\.2\\.1|IPV6:::1|LOCAL|E?SMTP|[0-9]{1,6}|[ -~]{0,8}|\\PC{0,3}";
+    let one = (name, value).prop_map(|(name, value)| format!("{name}={value}"));
+    let several = vec(prop_oneof![8 => one, 1 => "\\PC{0,8}"], 0..5);
+    several.prop_map(|attributes| attributes.join(" "))
+}
 
 fn lines() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![

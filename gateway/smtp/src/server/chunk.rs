@@ -131,6 +131,7 @@ impl Session {
                 let reply = refusal.reply();
                 self.events.extend(refusal.limit().map(Event::Limited));
                 self.refused = Some(Box::new(reply.clone()));
+                self.forwarded = false;
                 self.say(&reply);
                 self.phase = Phase::Failed(Box::new(reply));
             }

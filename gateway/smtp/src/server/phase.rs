@@ -10,6 +10,7 @@ use super::verdict::Question;
 use crate::command::Command;
 use crate::parameter::{self, value_of};
 use crate::sasl::{Armored, Mechanism};
+use crate::xclient::{Xclient, Xforward};
 use crate::{DateTime, Extension, Mailbox, Parameter, Reply};
 
 /// Where the conversation is.
@@ -176,9 +177,8 @@ impl Phase {
                 Move::Authenticate(mechanism, initial)
             }
 
-            (_, Command::Xclient(_) | Command::Xforward(_)) => {
-                return Err(replies::not_implemented());
-            }
+            (_, Command::Xclient(attributes)) => self.xclient(&attributes, channel)?,
+            (_, Command::Xforward(attributes)) => self.xforward(&attributes, channel)?,
 
             (_, Command::Bdat { .. }) if !settings.offers.has(Extension::Chunking) => {
                 return Err(replies::not_implemented());
@@ -274,6 +274,34 @@ impl Phase {
             Self::Failed(reply) => Move::Say(Reply::clone(reply)),
             _ => return Err(replies::bad_sequence("MAIL first")),
         })
+    }
+
+    /// XCLIENT may come before the hello, which it makes void.
+    fn xclient(&self, attributes: &str, channel: &Channel) -> Result<Move, Reply> {
+        if !channel.may_xclient {
+            return Err(replies::not_authorized());
+        }
+        if let Self::Envelope(_) | Self::Chunks(..) = self {
+            return Err(replies::bad_sequence("a transaction is open"));
+        }
+        let read = Xclient::parse(attributes).map_err(replies::bad_attribute)?;
+        Ok(Move::Ask(Question::Xclient(Box::new(read))))
+    }
+
+    /// XFORWARD may not: the hello would make it void.
+    fn xforward(&self, attributes: &str, channel: &Channel) -> Result<Move, Reply> {
+        if !channel.may_xforward {
+            return Err(replies::not_authorized());
+        }
+        match self {
+            Self::Ready | Self::Failed(_) => {}
+            Self::Envelope(_) | Self::Chunks(..) => {
+                return Err(replies::bad_sequence("a transaction is open"));
+            }
+            _ => return Err(replies::bad_sequence("hello first")),
+        }
+        let read = Xforward::parse(attributes).map_err(replies::bad_attribute)?;
+        Ok(Move::Ask(Question::Xforward(Box::new(read))))
     }
 }
 

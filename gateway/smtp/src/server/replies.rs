@@ -8,6 +8,7 @@ use super::limit::Limit;
 use super::settings::Settings;
 use crate::command::CommandError;
 use crate::lines::LineError;
+use crate::xclient::AttributeError;
 use crate::{Mailbox, Reply, extension};
 
 pub(super) fn banner(settings: &Settings) -> Reply {
@@ -81,6 +82,14 @@ pub(super) fn other_hello(name: &str) -> Reply {
 
 pub(super) fn bad_sequence(text: &str) -> Reply {
     Reply::fixed(503, (5, 5, 1), text)
+}
+
+pub(super) fn not_authorized() -> Reply {
+    Reply::fixed(550, (5, 7, 0), "not authorized")
+}
+
+pub(super) fn bad_attribute(error: AttributeError) -> Reply {
+    Reply::fixed(501, (5, 5, 4), &error.to_string())
 }
 
 pub(super) fn bad_line(text: &str) -> Reply {

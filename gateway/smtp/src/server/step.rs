@@ -12,7 +12,7 @@ pub enum Step {
     /// Content of the message: CRLF lines, dots unstuffed, bare newlines dealt with. Never empty.
     Content(Vec<u8>),
     /// The transaction ended without a message: RSET, a new EHLO, QUIT, STARTTLS, too many errors.
-    /// Nothing to answer.
+    /// Also where none was open and XFORWARD was said for it. Nothing to answer.
     Aborted,
     /// A client failed to prove that it is this user. The reply is queued; nothing to answer.
     Disproved {

@@ -2,6 +2,7 @@
 
 use super::replies;
 use crate::sasl::Credentials;
+use crate::xclient::{Xclient, Xforward};
 use crate::{Mailbox, Parameter, Reply, ReversePath};
 
 /// What the session asks of policy. Each is answered by [`Session::decide`](super::Session::decide).
@@ -18,6 +19,11 @@ pub enum Question {
     },
     /// AUTH: may this client act as who it says to be? A yes is said once in a session.
     Auth(Box<Credentials>),
+    /// XCLIENT: the client is somebody else. After a yes [`Connect`](Self::Connect) is asked again.
+    Xclient(Box<Xclient>),
+    /// XFORWARD: where the next message comes from. What is said holds until a transaction ends, or
+    /// [`Step::Aborted`](super::Step::Aborted) comes, or [`Hello`](Self::Hello).
+    Xforward(Box<Xforward>),
     /// MAIL: a transaction would begin.
     Mail {
         /// The sender.

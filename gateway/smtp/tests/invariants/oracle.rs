@@ -10,13 +10,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use portcullis_smtp::command::{Command, Dialect, Verb};
+use portcullis_smtp::proxy::{HEADER_OCTETS, Parser, Received};
 use portcullis_smtp::sasl::Mechanism;
 use portcullis_smtp::server::{
     Auth, Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings,
     Step, Verdict,
 };
+use portcullis_smtp::xclient::{Said, Xclient, Xforward};
 use portcullis_smtp::{
-    EnhancedStatus, Extension, Grammar, Mailbox, Offers, Parameter, Reply, ReversePath,
+    EnhancedStatus, Extension, Grammar, Mailbox, Offers, Parameter, Reply, ReversePath, xtext,
 };
 
 /// A conversation to be played.
@@ -98,6 +100,7 @@ pub(crate) const REFUSE: u8 = 8;
 pub(crate) const SHORT: u8 = 16;
 pub(crate) const SMALL: u8 = 32;
 pub(crate) const PATIENT: u8 = 64;
+/// Everything is offered, and the peer is trusted.
 pub(crate) const EXTENDED: u8 = 128;
 
 /// Plays a script twice, in pieces and as a whole, and checks every step.
@@ -145,6 +148,8 @@ struct Play<'a> {
     /// Whether MAIL said SMTPUTF8.
     utf8: bool,
     authenticated: bool,
+    /// XFORWARD was said for a transaction that is to come or open.
+    forwarded: bool,
     asked: usize,
     content: Vec<u8>,
     /// What policy saw.
@@ -161,7 +166,9 @@ struct Play<'a> {
 impl<'a> Play<'a> {
     fn new(script: &'a Script) -> Self {
         let settings = Arc::new(script.settings());
-        let session = Session::new(Arc::clone(&settings), Channel::default());
+        let trusted = script.has(EXTENDED);
+        let channel = Channel { may_xclient: trusted, may_xforward: trusted, ..Channel::default() };
+        let session = Session::new(Arc::clone(&settings), channel);
         Self {
             script,
             settings,
@@ -173,6 +180,7 @@ impl<'a> Play<'a> {
             verb: Verb::Unknown,
             utf8: false,
             authenticated: false,
+            forwarded: false,
             asked: 0,
             content: Vec::new(),
             asked_of: Vec::new(),
@@ -275,6 +283,20 @@ impl<'a> Play<'a> {
             }
             Question::Data => assert_eq!(self.place, Place::Envelope),
             Question::Message => self.message(),
+            Question::Xclient(said) => {
+                assert!(self.script.has(EXTENDED));
+                assert!(matches!(self.place, Place::Greeted | Place::Ready));
+                check_said(&said.name);
+                check_said(&said.reverse_name);
+                check_said(&said.helo);
+            }
+            Question::Xforward(said) => {
+                assert!(self.script.has(EXTENDED));
+                assert_eq!(self.place, Place::Ready);
+                for text in [&said.name, &said.protocol, &said.helo, &said.identity] {
+                    check_said(text);
+                }
+            }
         }
         let verdict = verdict(self.script.choice(self.asked));
         self.asked += 1;
@@ -315,6 +337,10 @@ impl<'a> Play<'a> {
 
     fn proceed(&mut self, question: &Question, yes: bool) {
         self.authenticated |= yes && matches!(question, Question::Auth(_));
+        if let (Question::Xclient(said), true) = (question, yes) {
+            let may = !self.settings.auth.mechanisms.is_empty();
+            self.authenticated = may && matches!(said.login, Said::Value(_));
+        }
         self.place = match question {
             Question::Connect if yes => Place::Greeted,
             Question::Hello { .. } if yes => Place::Ready,
@@ -323,7 +349,16 @@ impl<'a> Play<'a> {
                 Place::Envelope
             }
             Question::Data if yes => Place::Content,
-            Question::Message => Place::Ready,
+            Question::Message => {
+                self.forwarded = false;
+                Place::Ready
+            }
+            // The banner that follows is the answer.
+            Question::Xclient(_) if yes => Place::Start,
+            Question::Xforward(_) => {
+                self.forwarded |= yes;
+                self.place
+            }
             Question::Rcpt { .. } => {
                 self.recipients += usize::from(yes);
                 self.place
@@ -332,7 +367,8 @@ impl<'a> Play<'a> {
             | Question::Connect
             | Question::Data
             | Question::Hello { .. }
-            | Question::Mail { .. } => self.place,
+            | Question::Mail { .. }
+            | Question::Xclient(_) => self.place,
         };
     }
 
@@ -362,15 +398,22 @@ impl<'a> Play<'a> {
     }
 
     fn abort(&mut self) {
-        assert!(matches!(self.place, Place::Envelope | Place::Content), "{:?}", self.place);
+        let open = matches!(self.place, Place::Envelope | Place::Content);
+        // Or it was forwarded for a transaction that never began.
+        assert!(open || self.forwarded, "{:?}", self.place);
         self.content.clear();
-        self.place = Place::Ready;
+        if open {
+            self.place = Place::Ready;
+        }
+        self.forwarded = false;
         self.asked_of.push("aborted".to_owned());
     }
 
     fn refuse(&mut self) {
         // A chunk that is too large is refused before anybody is asked.
-        assert!(matches!(self.place, Place::Envelope | Place::Content), "{:?}", self.place);
+        let open = matches!(self.place, Place::Envelope | Place::Content);
+        // Or it was forwarded for a transaction that never began.
+        assert!(open || self.forwarded, "{:?}", self.place);
         self.content.clear();
         self.may_come += self.replies();
         self.place = Place::Refused;
@@ -412,6 +455,13 @@ pub(crate) fn is_lines(content: &[u8]) -> bool {
     let is_line =
         |line: &[u8]| line.strip_suffix(b"\r\n").is_some_and(|text| !text.contains(&b'\r'));
     content.split_inclusive(|&octet| octet == b'\n').all(is_line)
+}
+
+/// What was said of somebody can be written into a log or a header.
+fn check_said(said: &Said<String>) {
+    if let Said::Value(text) = said {
+        assert!((1..=255).contains(&text.len()) && is_printable(text), "{text:?}");
+    }
 }
 
 /// The codes of the replies in `output`, each of which must be well-formed.
@@ -539,6 +589,56 @@ fn check_parameter(command: &str, parameter: &Parameter) {
         panic!("{word:?} is refused by the next server: {read:?}");
     };
     assert_eq!(parameters, std::slice::from_ref(parameter), "{word:?}");
+}
+
+/// Reads a header of the PROXY protocol as a whole and octet by octet.
+pub(crate) fn proxy(octets: &[u8]) {
+    let mut parser = Parser::new();
+    let whole = parser.receive(octets);
+    let mut parser = Parser::new();
+    let mut used = 0;
+    let slowly = loop {
+        let Some(octet) = octets.get(used) else { break Ok(Received { used, header: None }) };
+        assert!((1..=HEADER_OCTETS).contains(&parser.wants()), "it does not wait for nothing");
+        match parser.receive(&[*octet]) {
+            Ok(received) => {
+                used += received.used;
+                assert_eq!(received.used, 1);
+                if received.header.is_some() {
+                    assert_eq!(parser.wants(), 0);
+                    break Ok(Received { used, ..received });
+                }
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    assert_eq!(whole, slowly, "segments mean nothing in a stream");
+    let Ok(Received { used, header }) = whole else { return };
+    assert!(used <= octets.len().min(HEADER_OCTETS));
+    let Some(header) = header else { return assert_eq!(used, octets.len()) };
+    let tls = header.tls.unwrap_or_default();
+    for text in [&header.authority, &tls.version, &tls.cipher].into_iter().flatten() {
+        assert!(is_printable(text), "{text:?}");
+    }
+    assert!(!tls.common_name.is_some_and(|name| name.contains(char::is_control)));
+}
+
+/// Reads attributes of XCLIENT and XFORWARD.
+pub(crate) fn xclient(text: &str) {
+    if let Ok(said) = Xclient::parse(text) {
+        [&said.name, &said.reverse_name, &said.helo].into_iter().for_each(check_said);
+        if let Said::Value(login) = said.login {
+            assert!(!login.is_empty() && !login.contains(char::is_control));
+        }
+    }
+    if let Ok(said) = Xforward::parse(text) {
+        [&said.name, &said.protocol, &said.helo, &said.identity].into_iter().for_each(check_said);
+        assert_ne!(said, Xforward::default(), "something was said");
+    }
+    if let Some(octets) = xtext::decode(text) {
+        let again = xtext::encode(&octets);
+        assert_eq!(xtext::decode(&again), Some(octets), "{again:?}");
+    }
 }
 
 /// Makes a reply from parts, and reads it from the wire.
