@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
+use serde::Serialize;
 
 pub use client::ClientAddress;
 pub use content::{Budget, Content, ContentError, ContentWriter, Lease};
@@ -26,6 +27,8 @@ pub struct SessionFacts {
     pub listener: String,
     /// The client.
     pub client: ClientAddress,
+    /// The peer that speaks for the client, if it is not the client itself (PROXY protocol, XCLIENT).
+    pub via: Option<ClientAddress>,
     /// The argument of EHLO, HELO or LHLO.
     pub helo: Option<String>,
     /// Whether the client said EHLO or LHLO.
@@ -51,6 +54,7 @@ impl SessionFacts {
             id,
             listener,
             client,
+            via: None,
             helo: None,
             esmtp: false,
             tls: None,
@@ -75,25 +79,34 @@ pub struct TlsFacts {
     pub client_subject: Option<String>,
     /// The SHA-256 fingerprint of that certificate, in hexadecimal.
     pub client_fingerprint: Option<String>,
+    /// Whether it ended at a proxy, which tells of it, and not here.
+    pub at_proxy: bool,
 }
 
 /// What XFORWARD says of the client that a proxy got its mail from. It is for logs and plugins;
 /// nothing is decided by it. Values are printable.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Forwarded {
     /// The client's host name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
     /// Its port.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// The protocol that it spoke: SMTP, ESMTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
     /// What it said in HELO or EHLO.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub helo: Option<String>,
     /// The id of its mail at the proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
     /// Whether the mail is from the proxy's own network or from elsewhere: LOCAL, REMOTE.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 

@@ -11,6 +11,7 @@
 
 mod fold;
 mod login;
+mod proxied;
 mod received;
 mod record;
 mod transaction;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use portcullis_smtp::sasl::{Mechanism, Verifier};
 use portcullis_smtp::server::{Protocol, Question, Verdict};
+use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
 use crate::message::{Budget, Envelope, SessionFacts, TlsFacts};
@@ -116,6 +118,24 @@ impl Pipeline {
         verdict
     }
 
+    /// A trusted peer says who the client is. What plugins found out about the one before is void.
+    fn replace_client(&mut self, said: Xclient) -> Verdict {
+        let session = Arc::make_mut(&mut self.session);
+        proxied::replace_client(session, said, self.house.login.is_some());
+        let (id, client, via) = (&session.id, session.client, session.via);
+        let via = via.map(|via| via.to_string());
+        tracing::info!(target: "session", id, %client, via, "the peer speaks for a client");
+        (self.memory, self.greeting_memory) = (Memory::default(), Memory::default());
+        Verdict::Accept
+    }
+
+    /// What was forwarded is true of one transaction.
+    fn forget_forwarded(&mut self) {
+        if self.session.forwarded.is_some() {
+            Arc::make_mut(&mut self.session).forwarded = None;
+        }
+    }
+
     async fn mail(&mut self, reverse_path: ReversePath, parameters: Vec<Parameter>) -> Verdict {
         self.count += 1;
         let id = format!("{}.{}", self.session.id, self.count);
@@ -180,7 +200,16 @@ impl Policy for Pipeline {
                 Some(transaction) => Box::pin(transaction.data(&mut self.memory)).await,
                 None => out_of_step(),
             },
-            Question::Message => Box::pin(self.message()).await,
+            Question::Message => {
+                let verdict = Box::pin(self.message()).await;
+                self.forget_forwarded();
+                verdict
+            }
+            Question::Xclient(said) => self.replace_client(*said),
+            Question::Xforward(said) => {
+                proxied::forward(Arc::make_mut(&mut self.session), *said);
+                Verdict::Accept
+            }
         }
     }
 
@@ -209,12 +238,14 @@ impl Policy for Pipeline {
     }
 
     async fn aborted(&mut self) {
+        self.forget_forwarded();
         if let Some(transaction) = self.transaction.take() {
             Box::pin(transaction.abandon(Outcome::Aborted)).await;
         }
     }
 
     async fn refused(&mut self, reply: Reply) {
+        self.forget_forwarded();
         if let Some(mut transaction) = self.transaction.take() {
             transaction.end(outcome(&reply), Some(&reply));
             Box::pin(transaction.abandon(Outcome::Aborted)).await;

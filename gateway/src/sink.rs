@@ -214,7 +214,12 @@ fn judge(question: Question, mail: &mut Mail, kept: &Kept, lmtp: bool) -> Verdic
             }
             return if lmtp { Verdict::Each(replies) } else { Verdict::Reply(ok()) };
         }
-        Question::Auth(_) | Question::Connect | Question::Data | Question::Hello { .. } => {}
+        Question::Auth(_)
+        | Question::Connect
+        | Question::Data
+        | Question::Hello { .. }
+        | Question::Xclient(_)
+        | Question::Xforward(_) => {}
     }
     Verdict::Accept
 }

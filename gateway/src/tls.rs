@@ -99,6 +99,7 @@ pub fn facts(connection: &ServerConnection) -> TlsFacts {
         server_name: connection.server_name().map(str::to_owned),
         client_subject: certificate.map(|certificate| client::subject(certificate)),
         client_fingerprint: certificate.map(|certificate| client::fingerprint(certificate)),
+        at_proxy: false,
     }
 }
 

@@ -38,6 +38,8 @@ impl Policy for Heard {
             Question::Auth(credentials) => format!("auth {}", credentials.user),
             Question::Data => "data".into(),
             Question::Message => "message".into(),
+            Question::Xclient(said) => format!("xclient {:?}", said.address),
+            Question::Xforward(said) => format!("xforward {:?}", said.name),
         });
         Verdict::Accept
     }

@@ -11,6 +11,8 @@ pub enum ClientAddress {
     Ip(SocketAddr),
     /// On this machine, at a Unix socket. Who may connect is a matter of the socket's mode.
     Unix,
+    /// Nobody knows: a trusted peer speaks for a client and does not say where it is.
+    Unknown,
 }
 
 impl ClientAddress {
@@ -19,7 +21,7 @@ impl ClientAddress {
     pub fn ip(self) -> Option<IpAddr> {
         match self {
             Self::Ip(address) => Some(address.ip().to_canonical()),
-            Self::Unix => None,
+            Self::Unix | Self::Unknown => None,
         }
     }
 
@@ -28,14 +30,18 @@ impl ClientAddress {
     pub fn port(self) -> Option<u16> {
         match self {
             Self::Ip(address) => Some(address.port()),
-            Self::Unix => None,
+            Self::Unix | Self::Unknown => None,
         }
     }
 
-    /// The IP address alone, or `unix`.
+    /// The IP address alone, `unix` or `unknown`.
     #[must_use]
     pub fn host(self) -> String {
-        self.ip().map_or_else(|| UNIX.to_owned(), |ip| ip.to_string())
+        match self {
+            Self::Ip(address) => address.ip().to_canonical().to_string(),
+            Self::Unix => UNIX.to_owned(),
+            Self::Unknown => UNKNOWN.to_owned(),
+        }
     }
 }
 
@@ -50,22 +56,28 @@ impl FromStr for ClientAddress {
 
     /// Reads what it is shown as.
     fn from_str(text: &str) -> Result<Self, AddrParseError> {
-        if text == UNIX { Ok(Self::Unix) } else { text.parse::<SocketAddr>().map(Self::from) }
+        match text {
+            UNIX => Ok(Self::Unix),
+            UNKNOWN => Ok(Self::Unknown),
+            _ => text.parse::<SocketAddr>().map(Self::from),
+        }
     }
 }
 
 impl fmt::Display for ClientAddress {
-    /// `192.0.2.1:4711`, or `unix`.
+    /// `192.0.2.1:4711`, `unix` or `unknown`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix => f.write_str(UNIX),
+            Self::Unknown => f.write_str(UNKNOWN),
         }
     }
 }
 
 /// What stands for an address where there is none.
 const UNIX: &str = "unix";
+const UNKNOWN: &str = "unknown";
 
 #[cfg(test)]
 mod tests {

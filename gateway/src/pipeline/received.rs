@@ -6,7 +6,7 @@ use jiff::fmt::rfc2822;
 use portcullis_smtp::parameter::has;
 use portcullis_smtp::server::Protocol;
 
-use crate::message::{Envelope, SessionFacts};
+use crate::message::{ClientAddress, Envelope, SessionFacts};
 
 /// `Received:` with its CRLF.
 ///
@@ -22,7 +22,8 @@ pub(super) fn field(
     let client = match session.client.ip() {
         Some(IpAddr::V4(address)) => format!("[{address}]"),
         Some(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
-        None => "local socket".to_owned(),
+        None if session.client == ClientAddress::Unix => "local socket".to_owned(),
+        None => session.client.host(),
     };
     let with = with(session, protocol);
     let with = match has(&envelope.parameters, "SMTPUTF8") {
@@ -35,7 +36,9 @@ pub(super) fn field(
         "Received: from {helo} ({client})\r\n\tby {hostname} (Portcullis) with {with} id {id}"
     );
     if let Some(tls) = &session.tls {
-        field.push_str(&format!("\r\n\t({} {})", tls.version, tls.cipher));
+        let (version, cipher) = (word(&tls.version), word(&tls.cipher));
+        let place = if tls.at_proxy { " at the proxy" } else { "" };
+        field.push_str(&format!("\r\n\t({version} {cipher}{place})"));
     }
     if let [recipient] = &envelope.recipients[..] {
         field.push_str(&format!("\r\n\tfor <{}>", recipient.address));
@@ -50,9 +53,10 @@ fn word(helo: &str) -> String {
     helo.chars().map(|c| if plain(c) { c } else { '?' }).collect()
 }
 
-/// The protocol word of RFC 3848.
+/// The protocol word of RFC 3848. It is about the way to here: TLS that ended at a proxy is not it.
 fn with(session: &SessionFacts, protocol: Protocol) -> &'static str {
-    match (protocol, session.esmtp, session.tls.is_some(), session.user.is_some()) {
+    let tls = session.tls.as_ref().is_some_and(|tls| !tls.at_proxy);
+    match (protocol, session.esmtp, tls, session.user.is_some()) {
         (Protocol::Lmtp, _, false, false) => "LMTP",
         (Protocol::Lmtp, _, false, true) => "LMTPA",
         (Protocol::Lmtp, _, true, false) => "LMTPS",
@@ -75,7 +79,7 @@ mod tests {
     use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 
     use super::*;
-    use crate::message::{ClientAddress, Recipient, TlsFacts};
+    use crate::message::{Recipient, TlsFacts};
 
     fn session(helo: &str) -> SessionFacts {
         let client = "[2001:db8::1]:2525".parse().expect("an address");
@@ -119,6 +123,20 @@ mod tests {
         let session = SessionFacts { client: ClientAddress::Unix, ..session("c.example") };
         let heard = clauses(&session, &[], Protocol::Lmtp);
         assert!(heard.starts_with("Received: from c.example (local socket)\r\n"), "{heard}");
+    }
+
+    #[test]
+    fn tls_that_ended_at_a_proxy_is_told_and_not_claimed() {
+        let tls = TlsFacts {
+            version: "TLSv1.3".into(),
+            cipher: "X) by x (".into(),
+            at_proxy: true,
+            ..TlsFacts::default()
+        };
+        let session = SessionFacts { tls: Some(tls), ..session("c.example") };
+        let heard = clauses(&session, &[], Protocol::Smtp);
+        let want = " with ESMTP id 5d0.1\r\n\t(TLSv1.3 X??by?x?? at the proxy)";
+        assert!(heard.ends_with(want), "{heard}");
     }
 
     #[test]

@@ -19,6 +19,12 @@ pub struct TransactionRecord {
     pub listener: String,
     /// The client's address and port.
     pub client: String,
+    /// Its host name, if a trusted peer said it.
+    pub client_name: Option<String>,
+    /// The address and port of the peer that speaks for it.
+    pub via: Option<String>,
+    /// Where the message comes from, as a trusted peer said (XFORWARD); JSON.
+    pub forwarded: Option<String>,
     /// What the client called itself.
     pub helo: Option<String>,
     /// Who logged in.
@@ -117,6 +123,9 @@ impl TransactionRecord {
             listener = self.listener,
             session = self.session,
             client = self.client,
+            client_name = self.client_name,
+            via = self.via,
+            forwarded = self.forwarded,
             helo = self.helo,
             tls = self.tls,
             user = self.user,
@@ -163,6 +172,9 @@ mod tests {
             session: "s1".to_owned(),
             listener: "mx".to_owned(),
             client: "192.0.2.1:4711".into(),
+            client_name: Some(words.to_owned()),
+            via: Some("127.0.0.1:4712".into()),
+            forwarded: Some(words.to_owned()),
             helo: Some(words.to_owned()),
             tls: None,
             user: Some(words.to_owned()),
@@ -197,6 +209,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["target"], "transaction");
         assert_eq!(json["client"], "192.0.2.1:4711");
+        assert_eq!(json["via"], "127.0.0.1:4712");
         assert_eq!(json["octets"], 1234);
         assert_eq!(json["duration_seconds"], 1.5);
         assert_eq!(json["plugins_seconds"], 0.000_012);

@@ -115,7 +115,12 @@ fn judge(
                 None => Verdict::Each(replies),
             };
         }
-        Question::Auth(_) | Question::Connect | Question::Data | Question::Hello { .. } => {}
+        Question::Auth(_)
+        | Question::Connect
+        | Question::Data
+        | Question::Hello { .. }
+        | Question::Xclient(_)
+        | Question::Xforward(_) => {}
     }
     Verdict::Accept
 }
