@@ -34,7 +34,7 @@ pub use address::{ListenerAddress, UnixSocket};
 pub use admin::Admin;
 pub use auth::Auth;
 pub use limits::Limits;
-pub use listener::Listener;
+pub use listener::{EarlyTalkers, Listener};
 pub use log::{Log, LogFormat};
 pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;

@@ -3,6 +3,8 @@
 //! All waiting happens here; all SMTP happens there. An idle connection holds no buffer: what is
 //! read lies on the stack until the session has taken it.
 
+mod greeting;
+mod patience;
 mod transport;
 
 use std::future::poll_fn;
@@ -13,17 +15,19 @@ use std::time::Duration;
 
 use portcullis_smtp::Reply;
 use portcullis_smtp::sasl::{ChannelBindings, Mechanism};
-use portcullis_smtp::server::{Awaiting, Channel, Event, NONCE_OCTETS, Session, Settings, Step};
+use portcullis_smtp::server::{Channel, Event, NONCE_OCTETS, Question, Session, Settings, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::SessionTimeouts;
-use crate::metrics::ListenerMetrics;
+use crate::config::{EarlyTalkers, SessionTimeouts};
+use crate::metrics::{Bound, ListenerMetrics};
 use crate::policy::Policy;
 use crate::shutdown::Watcher;
 use crate::tls;
+
+use patience::{Deadline, Patience, farewell};
 
 pub use transport::Transport;
 
@@ -34,6 +38,12 @@ pub struct Terms {
     pub settings: Arc<Settings>,
     /// How long they may take.
     pub timeouts: SessionTimeouts,
+    /// Octets a second at which content must come, after a time of grace.
+    pub content_rate: u64,
+    /// How long the banner is held back.
+    pub greeting_delay: Duration,
+    /// What becomes of clients that talk meanwhile.
+    pub early_talkers: EarlyTalkers,
     /// After which silence within a transaction policy is told of it.
     pub pause: Duration,
     /// For STARTTLS or implicit TLS.
@@ -103,17 +113,19 @@ async fn converse<P: Policy>(
     policy: &mut P,
     shutdown: &mut Watcher,
 ) -> Result<Ending, ConnectionError> {
-    // Since when the client is waited for. A command that comes octet by octet is late like one
-    // that does not come; content may take as long as it goes on coming.
-    let mut since = Instant::now();
-    // Since when policy has not been asked.
-    let mut asked = since;
+    let mut patience = Patience::new();
+    if !greeting::hold_back(socket, session, terms, shutdown).await? {
+        return Ok(Ending::PeerLeft);
+    }
     loop {
         match session.poll() {
+            Step::Ask(Question::Mail { .. }) if patience.is_over(terms) => {
+                time_is_up(session, terms, Bound::SessionTime);
+            }
             Step::Ask(question) => {
                 let verdict = policy.judge(question).await;
                 session.decide(verdict);
-                asked = Instant::now();
+                patience.asked();
             }
             Step::Content(chunk) => policy.content(chunk).await,
             Step::Aborted => policy.aborted().await,
@@ -122,21 +134,20 @@ async fn converse<P: Policy>(
             Step::Verifier { mechanism, user } => {
                 let known = policy.verifier(mechanism, user).await;
                 session.verifier(known);
-                asked = Instant::now();
+                patience.asked();
             }
             Step::Refused(reply) => policy.refused(reply).await,
             Step::Read => {
                 let answered = socket.flush(session, terms).await?.is_some();
-                if answered || session.awaiting() == Awaiting::Content {
-                    since = Instant::now();
-                }
+                patience.wait(session, answered);
                 if shutdown.has_begun() && !session.in_transaction() {
                     session.end(&Reply::fixed(421, (4, 3, 2), "shutting down, try again later"));
                     continue;
                 }
-                let patience = Patience { since, idle: asked + terms.pause };
-                if read(socket, session, terms, policy, patience, shutdown).await? == Some(0) {
-                    return Ok(Ending::PeerLeft);
+                match read(socket, session, terms, policy, &patience, shutdown).await? {
+                    Some(0) => return Ok(Ending::PeerLeft),
+                    Some(octets) => patience.received(octets),
+                    None => {}
                 }
             }
             Step::StartTls => {
@@ -144,7 +155,7 @@ async fn converse<P: Policy>(
                 let plain = std::mem::replace(socket, Socket::Gone);
                 *socket = plain.handshake(terms, policy).await?;
                 session.tls_established(socket.bindings(&terms.settings));
-                since = Instant::now();
+                patience.restart();
             }
             Step::Close => {
                 let last = socket.flush(session, terms).await?;
@@ -173,18 +184,14 @@ async fn read<P: Policy>(
     session: &mut Session,
     terms: &Terms,
     policy: &mut P,
-    patience: Patience,
+    patience: &Patience,
     shutdown: &mut Watcher,
 ) -> Result<Option<usize>, ConnectionError> {
-    let deadline = patience.since
-        + match session.awaiting() {
-            Awaiting::Command => terms.timeouts.command,
-            Awaiting::Content => terms.timeouts.content,
-        };
+    let Deadline { at: deadline, bound } = patience.deadline(session, terms);
     let interruptible = !shutdown.has_begun();
     let received = async {
         if session.in_transaction() {
-            match timeout_at(patience.idle, socket.receive(session)).await {
+            match timeout_at(patience.idle(terms), socket.receive(session)).await {
                 Ok(read) => return read,
                 Err(_) => policy.idle().await,
             }
@@ -196,7 +203,7 @@ async fn read<P: Policy>(
         read = received => match read {
             Ok(count) => Ok(Some(count?)),
             Err(_) => {
-                session.end(&Reply::fixed(421, (4, 4, 2), "timeout, closing connection"));
+                time_is_up(session, terms, bound);
                 Ok(None)
             }
         },
@@ -204,13 +211,9 @@ async fn read<P: Policy>(
     }
 }
 
-/// How long a client is waited for.
-#[derive(Clone, Copy)]
-struct Patience {
-    /// Since when it owes what the session awaits.
-    since: Instant,
-    /// From when on policy is told that the client takes its time.
-    idle: Instant,
+fn time_is_up(session: &mut Session, terms: &Terms, bound: Bound) {
+    terms.metrics.bound_reached(bound);
+    session.end(&farewell(bound));
 }
 
 /// One client's socket.
@@ -231,7 +234,10 @@ impl Socket {
             return Err(ConnectionError::Handshake(io::ErrorKind::Unsupported.into()));
         };
         let shaken = timeout(terms.timeouts.handshake, acceptor.accept(plain)).await;
-        let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let shaken = shaken.unwrap_or_else(|_| {
+            terms.metrics.bound_reached(Bound::HandshakeTime);
+            Err(io::ErrorKind::TimedOut.into())
+        });
         terms.metrics.tls_handshake(shaken.as_ref().map(drop).map_err(tls::failure));
         let stream = shaken.map_err(ConnectionError::Handshake)?;
         policy.tls_established(tls::facts(stream.get_ref().1));
@@ -296,9 +302,11 @@ impl Socket {
                 }
             }
         };
-        timeout(terms.timeouts.write, written)
-            .await
-            .map_err(|_| ConnectionError::WriteTimeout)??;
+        let Ok(written) = timeout(terms.timeouts.write, written).await else {
+            terms.metrics.bound_reached(Bound::WriteTime);
+            return Err(ConnectionError::WriteTimeout);
+        };
+        written?;
         Ok(last)
     }
 

@@ -218,6 +218,9 @@ impl Parts {
                 ..Settings::new(&self.config.hostname)
             }),
             timeouts: listener.timeouts.clone(),
+            content_rate: listener.limits.content_rate,
+            greeting_delay: listener.greeting_delay,
+            early_talkers: listener.early_talkers,
             pause: PAUSE,
             acceptor: certificate.map(TlsAcceptor::from),
             implicit_tls: mode == Some(TlsMode::Implicit),

@@ -1,5 +1,7 @@
 //! Where mail comes in.
 
+use std::time::Duration;
+
 use portcullis_smtp::server::{BareNewlines, FutureRelease, Pipelining, Protocol};
 use portcullis_smtp::{Grammar, Offers};
 
@@ -40,6 +42,10 @@ pub struct Listener {
     pub extensions: Offers,
     /// How long a message may be held, where FUTURERELEASE is offered.
     pub future_release: Option<FutureRelease>,
+    /// How long the banner is held back.
+    pub greeting_delay: Duration,
+    /// What happens to clients that talk before the banner.
+    pub early_talkers: EarlyTalkers,
     /// What happens to clients that do not wait where they must.
     pub pipelining: Pipelining,
     /// Bounds of one session.
@@ -48,6 +54,16 @@ pub struct Listener {
     pub timeouts: SessionTimeouts,
     /// Where its address stands in the configuration, for errors that come up later.
     pub place: Place,
+}
+
+/// What happens to a client that talks while the banner is held back.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum EarlyTalkers {
+    /// It is counted and noted in the log.
+    Note,
+    /// It gets 554.
+    #[default]
+    Refuse,
 }
 
 /// What a listener may refer to.
@@ -64,8 +80,10 @@ impl Listener {
         "address_syntax",
         "auth",
         "bare_newlines",
+        "early_talkers",
         "extensions",
         "future_release",
+        "greeting_delay",
         "limits",
         "name",
         "pipelining",
@@ -115,6 +133,12 @@ impl Listener {
             bare_newlines: section.choice("bare_newlines", NEWLINES).unwrap_or_default(),
             future_release: extensions::future_release(&section, extensions),
             extensions,
+            greeting_delay: section.duration(
+                "greeting_delay",
+                Duration::ZERO..=Duration::from_mins(1),
+                Duration::ZERO,
+            ),
+            early_talkers: section.choice("early_talkers", TALKERS).unwrap_or_default(),
             pipelining: section.choice("pipelining", PIPELINING).unwrap_or_default(),
             limits: SessionLimits::read(&limits, known.limits),
             timeouts: SessionTimeouts::read(&timeouts, known.timeouts),
@@ -145,6 +169,9 @@ const GRAMMARS: &[(&str, Grammar)] = &[("lenient", Grammar::Lenient), ("strict",
 
 const NEWLINES: &[(&str, BareNewlines)] =
     &[("normalize", BareNewlines::Normalize), ("refuse", BareNewlines::Refuse)];
+
+const TALKERS: &[(&str, EarlyTalkers)] =
+    &[("note", EarlyTalkers::Note), ("refuse", EarlyTalkers::Refuse)];
 
 const PIPELINING: &[(&str, Pipelining)] = &[
     ("lenient", Pipelining::Lenient),

@@ -27,6 +27,8 @@ pub struct SessionLimits {
     pub errors: u32,
     /// Commands that do not exist.
     pub unknown_commands: u32,
+    /// Octets a second at which content must come.
+    pub content_rate: u64,
     /// Commands that bring no message nearer, between two messages.
     pub idle_commands: u32,
     /// `Received` fields of a message; more is a loop.
@@ -47,6 +49,7 @@ impl Default for SessionLimits {
             transactions: 10_000,
             errors: 20,
             unknown_commands: 10,
+            content_rate: 100,
             idle_commands: 100,
             received_hops: 100,
         }
@@ -56,6 +59,7 @@ impl Default for SessionLimits {
 impl SessionLimits {
     pub(super) const KEYS: &'static [&'static str] = &[
         "command_line",
+        "content_rate",
         "errors",
         "header",
         "header_fields",
@@ -79,6 +83,7 @@ impl SessionLimits {
             header_octets: size("header", 1000..=16 << 20, default.header_octets),
             recipients: section.count("recipients", 1..=100_000, default.recipients as u64)
                 as usize,
+            content_rate: section.size("content_rate", 1..=1 << 30, default.content_rate),
             header_fields: count("header_fields", 10..=1_000_000, default.header_fields),
             refused_recipients: count(
                 "refused_recipients",
@@ -122,6 +127,8 @@ pub struct SessionTimeouts {
     pub write: Duration,
     /// For a TLS handshake.
     pub handshake: Duration,
+    /// For the whole session, until its last transaction begins.
+    pub session: Duration,
 }
 
 impl Default for SessionTimeouts {
@@ -132,12 +139,14 @@ impl Default for SessionTimeouts {
             content: Duration::from_mins(3),
             write: Duration::from_mins(1),
             handshake: Duration::from_secs(30),
+            session: Duration::from_hours(2),
         }
     }
 }
 
 impl SessionTimeouts {
-    pub(super) const KEYS: &'static [&'static str] = &["command", "content", "handshake", "write"];
+    pub(super) const KEYS: &'static [&'static str] =
+        &["command", "content", "handshake", "session", "write"];
 
     pub(super) fn read(section: &Section<'_>, default: &Self) -> Self {
         let wait = |key, default| {
@@ -148,6 +157,11 @@ impl SessionTimeouts {
             content: wait("content", default.content),
             write: wait("write", default.write),
             handshake: wait("handshake", default.handshake),
+            session: section.duration(
+                "session",
+                Duration::from_secs(1)..=Duration::from_hours(24 * 7),
+                default.session,
+            ),
         }
     }
 }

@@ -90,6 +90,7 @@ struct Server {
     address: SocketAddr,
     heard: Heard,
     shutdown: Shutdown,
+    metrics: Metrics,
     task: JoinHandle<Result<Ending, ConnectionError>>,
 }
 
@@ -98,23 +99,39 @@ async fn server(patience: Duration, acceptor: Option<TlsAcceptor>) -> Server {
 }
 
 async fn pausing(patience: Duration, pause: Duration, acceptor: Option<TlsAcceptor>) -> Server {
+    on_terms(|terms| {
+        let starttls = acceptor.is_some();
+        terms.settings = Arc::new(Settings { starttls, ..Settings::clone(&terms.settings) });
+        (terms.pause, terms.acceptor) = (pause, acceptor);
+        (terms.timeouts.command, terms.timeouts.content) = (patience, patience);
+    })
+    .await
+}
+
+/// A patient server in clear text, but for what is changed.
+async fn on_terms(change: impl FnOnce(&mut Terms)) -> Server {
     let limits = Limits { command_octets: 1000, message_octets: 100_000, ..Limits::default() };
-    let starttls = acceptor.is_some();
     let auth = Auth { mechanisms: Mechanism::ALL.into(), in_clear: true, ..Auth::default() };
-    let settings = Settings { starttls, limits, auth, ..Settings::new("mx.example") };
-    let terms = Terms {
+    let settings = Settings { limits, auth, ..Settings::new("mx.example") };
+    let metrics = Metrics::new(&Names::default());
+    let mut terms = Terms {
         settings: Arc::new(settings),
-        pause,
+        pause: LONG,
+        content_rate: 1,
+        greeting_delay: Duration::ZERO,
+        early_talkers: EarlyTalkers::default(),
         timeouts: SessionTimeouts {
-            command: patience,
-            content: patience,
+            command: LONG,
+            content: LONG,
             write: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
+            ..SessionTimeouts::default()
         },
-        acceptor,
+        acceptor: None,
         implicit_tls: false,
-        metrics: Metrics::new(&Names::default()).listener("test"),
+        metrics: metrics.listener("test"),
     };
+    change(&mut terms);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (heard, shutdown) = (Heard::default(), Shutdown::new());
     let address = listener.local_addr().unwrap();
@@ -123,7 +140,7 @@ async fn pausing(patience: Duration, pause: Duration, acceptor: Option<TlsAccept
         let (socket, _) = listener.accept().await.unwrap();
         serve(socket.into(), &terms, &mut policy, &mut watcher).await
     });
-    Server { address, heard, shutdown, task }
+    Server { address, heard, shutdown, metrics, task }
 }
 
 /// Reads until the last line starts with what is expected.
@@ -285,3 +302,139 @@ async fn what_was_said_in_clear_text_does_not_survive_the_handshake() {
 }
 
 const LONG: Duration = Duration::from_secs(30);
+
+impl Server {
+    /// Whether a limit was reached once, and the conversation then ended with a reply.
+    async fn ended_at(self, limit: &str) {
+        assert_eq!(self.task.await.unwrap().unwrap(), Ending::Closed);
+        let line = "portcullis_limit_reached_total{limit=\"LIMIT\",listener=\"test\"} 1";
+        let metrics = self.metrics.render();
+        assert!(metrics.contains(&line.replace("LIMIT", limit)), "{metrics}");
+    }
+}
+
+/// Says something now and then, until the server hangs up.
+async fn drip(stream: &mut TcpStream, octets: &[u8]) -> String {
+    let mut heard = Vec::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    let (mut read, mut write) = stream.split();
+    let listening = read.read_to_end(&mut heard);
+    tokio::pin!(listening);
+    let ended = timeout(LONG, async {
+        loop {
+            tokio::select! {
+                _ = &mut listening => return,
+                _ = tick.tick() => { let _ = write.write_all(octets).await; }
+            }
+        }
+    });
+    ended.await.expect("it hangs up");
+    String::from_utf8(heard).expect("ASCII")
+}
+
+const ENVELOPE: &str =
+    "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\n";
+
+#[tokio::test]
+async fn content_that_drips_is_given_up() {
+    let server = on_terms(|terms| {
+        terms.timeouts.content = Duration::from_millis(200);
+        terms.content_rate = 1 << 20;
+    })
+    .await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, ENVELOPE, "354 ").await;
+    assert!(drip(&mut client, b"x").await.starts_with("421 4.4.2 too slow"));
+    server.ended_at("content_rate").await;
+}
+
+#[tokio::test]
+async fn content_that_is_slow_but_not_too_slow_is_waited_for() {
+    let server = on_terms(|terms| {
+        terms.timeouts.content = Duration::from_millis(300);
+        terms.content_rate = 10;
+    })
+    .await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, ENVELOPE, "354 ").await;
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    for _ in 0..60 {
+        tick.tick().await;
+        client.write_all(b"x").await.unwrap();
+    }
+    say(&mut client, "\r\n.\r\n", "250 ").await;
+}
+
+#[tokio::test]
+async fn content_that_stops_is_given_up() {
+    let server = on_terms(|terms| terms.timeouts.content = Duration::from_millis(50)).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, ENVELOPE, "354 ").await;
+    hear(&mut client, "421 4.4.2 timeout").await;
+    drop(client);
+    server.ended_at("timeouts.content").await;
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_has_lasted_long_enough() {
+    let server = on_terms(|terms| terms.timeouts.session = Duration::from_millis(100)).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let heard = drip(&mut client, b"NOOP\r\n").await;
+    assert!(heard.ends_with("421 4.4.2 this session has lasted long enough, connect again\r\n"));
+    server.ended_at("timeouts.session").await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_has_begun_may_end_after_the_session_s_time() {
+    let server = on_terms(|terms| terms.timeouts.session = Duration::from_millis(500)).await;
+    let begun = std::time::Instant::now();
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, ENVELOPE, "354 ").await;
+    let late = Duration::from_millis(600).saturating_sub(begun.elapsed());
+    tokio::time::sleep(late).await;
+    client.write_all(b"x\r\n.\r\nMAIL FROM:<>\r\n").await.unwrap();
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).await.unwrap();
+    assert!(heard.starts_with("250 2.0.0 ok\r\n421 4.4.2 this session"), "{heard}");
+    assert!(server.heard.all().contains(&"message".to_owned()));
+    server.ended_at("timeouts.session").await;
+}
+
+#[tokio::test]
+async fn who_talks_before_the_banner_is_refused_and_nobody_is_asked() {
+    let server = on_terms(|terms| terms.greeting_delay = LONG).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    say(&mut client, "EHLO bot.example\r\n", "554 5.5.1 ").await;
+    drop(client);
+    assert_eq!(server.heard.all(), Vec::<String>::new());
+    server.ended_at("early_talkers").await;
+}
+
+#[tokio::test]
+async fn who_waits_for_the_banner_gets_it_and_so_does_who_is_only_noted() {
+    for early in ["", "EHLO bot.example\r\n"] {
+        let server = on_terms(|terms| {
+            terms.greeting_delay = Duration::from_millis(100);
+            terms.early_talkers = EarlyTalkers::Note;
+        })
+        .await;
+        let begun = std::time::Instant::now();
+        let mut client = TcpStream::connect(server.address).await.unwrap();
+        say(&mut client, early, if early.is_empty() { "220 " } else { "250 " }).await;
+        assert!(begun.elapsed() >= Duration::from_millis(100));
+        say(&mut client, "QUIT\r\n", "221 ").await;
+        assert_eq!(server.task.await.unwrap().unwrap(), Ending::Closed);
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_the_banner() {
+    let server = on_terms(|terms| terms.greeting_delay = LONG).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    server.shutdown.begin();
+    hear(&mut client, "421 4.3.2").await;
+}

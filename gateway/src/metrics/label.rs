@@ -106,6 +106,8 @@ labels! {
 labels! {
     /// A limit that is kept around the session. Its label is its name in the configuration.
     Bound {
+        /// The client took too long for a command.
+        CommandTime = "timeouts.command",
         /// As many new connections a second as the process takes.
         ConnectionRate = "connection_rate",
         /// As many new connections a second as one address may make.
@@ -118,6 +120,22 @@ labels! {
         ConnectionsPerNetwork = "connections_per_network",
         /// As many failed logins as one address may have.
         FailuresPerAddress = "failures_per_address",
+        /// All messages together are too large for the disk.
+        ContentDisk = "content_disk",
+        /// All messages together are too large for memory, where they cannot go to the disk.
+        ContentMemory = "content_memory",
+        /// Content came too slowly.
+        ContentRate = "content_rate",
+        /// The client took too long for a piece of content.
+        ContentTime = "timeouts.content",
+        /// The client talked before the banner.
+        EarlyTalkers = "early_talkers",
+        /// A TLS handshake took too long.
+        HandshakeTime = "timeouts.handshake",
+        /// The session lasted too long.
+        SessionTime = "timeouts.session",
+        /// The client took too long to take what it was told.
+        WriteTime = "timeouts.write",
     }
 }
 

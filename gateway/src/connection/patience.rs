@@ -1,0 +1,127 @@
+//! How long a client is waited for, and whom its time is up.
+
+use std::time::Duration;
+
+use portcullis_smtp::Reply;
+use portcullis_smtp::server::{Awaiting, Session};
+use tokio::time::Instant;
+
+use super::Terms;
+use crate::metrics::Bound;
+
+/// The clocks of one conversation.
+#[derive(Debug)]
+pub(super) struct Patience {
+    /// Since when it lasts.
+    begun: Instant,
+    /// Since when the client owes what the session awaits. A command that comes octet by octet is
+    /// late like one that does not come; content may take as long as it goes on coming.
+    since: Instant,
+    /// Since when policy has not been asked.
+    asked: Instant,
+    /// The content of this message so far.
+    content: Option<Pace>,
+    /// Content is what is waited for.
+    for_content: bool,
+}
+
+/// How fast content comes. Only time that the client is waited for counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    waited: Duration,
+    octets: u64,
+}
+
+/// A time at which patience ends, and which one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    pub(super) bound: Bound,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self { begun: now, since: now, asked: now, content: None, for_content: false }
+    }
+
+    /// Policy was asked.
+    pub(super) fn asked(&mut self) {
+        self.asked = Instant::now();
+    }
+
+    /// The client knows all answers, or has begun anew.
+    pub(super) fn restart(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// The client is to send something.
+    pub(super) fn wait(&mut self, session: &Session, answered: bool) {
+        let content = session.awaiting() == Awaiting::Content;
+        if answered || content {
+            self.restart();
+        }
+        self.for_content = content;
+        if content {
+            self.content.get_or_insert_default();
+        } else if !session.in_transaction() {
+            self.content = None;
+        }
+    }
+
+    /// Something came, after a wait.
+    pub(super) fn received(&mut self, octets: usize) {
+        if let (true, Some(pace)) = (self.for_content, &mut self.content) {
+            pace.waited += self.since.elapsed();
+            pace.octets = pace.octets.saturating_add(octets as u64);
+        }
+    }
+
+    /// From when on policy is told that the client takes its time.
+    pub(super) fn idle(&self, terms: &Terms) -> Instant {
+        self.asked + terms.pause
+    }
+
+    /// Whether it is too late for another transaction.
+    pub(super) fn is_over(&self, terms: &Terms) -> bool {
+        self.begun.elapsed() >= terms.timeouts.session
+    }
+
+    /// Until when the client may send something.
+    pub(super) fn deadline(&self, session: &Session, terms: &Terms) -> Deadline {
+        let timeouts = &terms.timeouts;
+        let own = match session.awaiting() {
+            Awaiting::Command => {
+                Deadline { at: self.since + timeouts.command, bound: Bound::CommandTime }
+            }
+            Awaiting::Content => self.content_deadline(terms),
+        };
+        // What has begun may end; but not everything that has begun ever does.
+        let life = timeouts.session * if session.in_transaction() { 2 } else { 1 };
+        let life = Deadline { at: self.begun + life, bound: Bound::SessionTime };
+        if life.at < own.at { life } else { own }
+    }
+
+    /// Silence is allowed for a while, and so is a pace that makes up for that while.
+    fn content_deadline(&self, terms: &Terms) -> Deadline {
+        let silence = terms.timeouts.content;
+        let Pace { waited, octets } = self.content.unwrap_or_default();
+        let earned = Duration::from_secs_f64(octets as f64 / terms.content_rate.max(1) as f64);
+        let left = (silence + earned).saturating_sub(waited);
+        if left < silence {
+            Deadline { at: self.since + left, bound: Bound::ContentRate }
+        } else {
+            Deadline { at: self.since + silence, bound: Bound::ContentTime }
+        }
+    }
+}
+
+/// What the client is told when its time is up.
+pub(super) fn farewell(bound: Bound) -> Reply {
+    let text = match bound {
+        Bound::ContentRate => "too slow, closing connection",
+        Bound::SessionTime => "this session has lasted long enough, connect again",
+        _ => "timeout, closing connection",
+    };
+    Reply::fixed(421, (4, 4, 2), text)
+}
