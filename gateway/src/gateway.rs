@@ -123,11 +123,12 @@ impl Parts {
             }
         };
         let limits = &config.limits;
-        let budget = Budget::new(
+        let budget = Budget::waiting(
             limits.content_memory_octets,
             limits.content_disk_octets,
             limits.message_memory_octets,
             std::env::temp_dir(),
+            limits.content_wait,
         );
         let plugins = load(&config, &metrics, &budget, &mut mistakes).await?;
         let mut warnings = Mistakes::default();
@@ -423,7 +424,7 @@ pub async fn check(file: &Path) -> Result<Parts, StartError> {
 
 /// Longer than a client needs for its next command over any network; then the connection to the
 /// upstream serves somebody else meanwhile.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
 /// Reasons why the gateway is not ready, for `/readyz`.
 const STARTING: &str = "starting";
 const DRAINING: &str = "draining";

@@ -22,7 +22,7 @@ use std::time::Duration;
 use portcullis_smtp::sasl::{Mechanism, Verifier};
 use portcullis_smtp::server::{Protocol, Question, Verdict};
 use portcullis_smtp::xclient::Xclient;
-use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
+use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
 use crate::message::{Budget, Envelope, SessionFacts, TlsFacts};
 use crate::metrics::{ListenerMetrics, Outcome};
@@ -139,11 +139,17 @@ impl Pipeline {
     async fn mail(&mut self, reverse_path: ReversePath, parameters: Vec<Parameter>) -> Verdict {
         self.count += 1;
         let id = format!("{}.{}", self.session.id, self.count);
+        let size = parameter::value_of(&parameters, "SIZE").and_then(|size| size.parse().ok());
         let envelope = Envelope { id, reverse_path, parameters, recipients: Vec::new() };
         let case = self.case(Some(Arc::new(envelope)));
         let mut transaction = Box::new(Transaction::new(self.house.clone(), case));
-        let ruling = transaction.ask(Hook::Mail, &mut self.memory).await;
-        let verdict = verdict(ruling.decision, transaction.id());
+        let verdict = match transaction.room(size.unwrap_or_default()) {
+            Err(reply) => Verdict::Reply(reply),
+            Ok(()) => {
+                let ruling = transaction.ask(Hook::Mail, &mut self.memory).await;
+                verdict(ruling.decision, transaction.id())
+            }
+        };
         match &verdict {
             Verdict::Disconnect(reply) | Verdict::Reply(reply) => {
                 transaction.end(outcome(reply), Some(reply));

@@ -1,6 +1,6 @@
 //! Limits, and what happens at them.
 
-use portcullis_tests::{Client, Gateway, Sink};
+use portcullis_tests::{Client, Gateway, Running, Sink, wait_for};
 use serde_json::json;
 
 const MESSAGE: &[u8] = b"Subject: t\r\n\r\nx\r\n";
@@ -77,7 +77,10 @@ fn without_room_for_content_the_client_keeps_its_mail() {
     let gateway = Gateway::new()
         .listener("mx", json!({ "limits": { "message": "1MiB" } }))
         .upstream("store", "smtp", &sink.address().to_string())
-        .set("limits", json!({ "content_memory": "1MiB", "content_disk": "1MiB" }))
+        .set(
+            "limits",
+            json!({ "content_memory": "1MiB", "content_disk": "1MiB", "content_wait": "100ms" }),
+        )
         .start();
     let mut clients: Vec<_> = (0..5).map(|_| gateway.client()).collect();
     for client in &mut clients {
@@ -89,6 +92,8 @@ fn without_room_for_content_the_client_keeps_its_mail() {
              C: DATA
              S: 354",
         );
+    }
+    for client in &mut clients {
         client.send(b"Subject: t\r\n\r\n").unwrap();
         client.send(&b"0123456789abcdef\r\n".repeat(50_000)).unwrap();
     }
@@ -106,4 +111,118 @@ fn without_room_for_content_the_client_keeps_its_mail() {
         .deliver("a@example.org", &["b@example.com"], MESSAGE)
         .unwrap()
         .expect_code(250);
+}
+
+/// Waits until a limit was reached so often.
+#[track_caller]
+fn reached(gateway: &Running, limit: &str, times: f64) {
+    gateway.wait_for_metric("portcullis_limit_reached_total", &[("limit", limit)], times);
+}
+
+#[test]
+fn a_message_that_would_not_fit_is_refused_before_it_is_sent() {
+    let sink = Sink::smtp();
+    let limits = json!({ "content_memory": "1MiB", "content_disk": "60MiB" });
+    let gateway = Gateway::before(&sink).set("limits", limits).start();
+    let mut first = gateway.client();
+    first.talk(
+        "C: MAIL FROM:<a@example.org> SIZE=50000000
+         S: 250
+         C: RCPT TO:<b@example.com>
+         S: 250
+         C: DATA
+         S: 354",
+    );
+    first.send(b"Subject: t\r\n\r\n").unwrap();
+    first.send(&b"0123456789abcdef\r\n".repeat(1_000_000)).unwrap();
+    wait_for("content on the disk", || {
+        (gateway.metrics().sum("portcullis_content_disk_bytes", &[]) > 15e6).then_some(())
+    });
+    let mut second = gateway.client();
+    second.talk(
+        "C: MAIL FROM:<a@example.org> SIZE=50000000
+         S: 452 4.3.1
+         C: MAIL FROM:<a@example.org> SIZE=1000
+         S: 250",
+    );
+    reached(&gateway, "content_disk", 1.0);
+    first.send(b".\r\n").unwrap();
+    first.reply().unwrap().expect_code(250);
+}
+
+#[test]
+fn one_network_has_its_share_unless_it_is_exempt() {
+    let sink = Sink::smtp();
+    let bounds = json!({ "connections_per_network": 1, "connections_per_address": 1 });
+    let gateway = Gateway::before(&sink).set("limits", bounds).start();
+    let _first = gateway.client();
+    Client::connect(gateway.address("mx")).expect(421);
+    reached(&gateway, "connections_per_address", 1.0);
+    let bounds = json!({ "connections_per_network": 1 });
+    let gateway = Gateway::before(&sink).set("limits", bounds).start();
+    let _first = gateway.client();
+    Client::connect(gateway.address("mx")).expect(421);
+    reached(&gateway, "connections_per_network", 1.0);
+    let bounds = json!({ "connections_per_address": 1, "exempt": ["127.0.0.0/8"] });
+    let gateway = Gateway::before(&sink).set("limits", bounds).start();
+    let _first = gateway.client();
+    let _second = gateway.client();
+}
+
+#[test]
+fn who_connects_too_often_is_turned_away() {
+    let sink = Sink::smtp();
+    let bounds = json!({ "connection_rate_per_address": 2 });
+    let gateway = Gateway::before(&sink).set("limits", bounds).start();
+    let codes: Vec<_> =
+        (0..6).map(|_| Client::connect(gateway.address("mx")).reply().unwrap().code).collect();
+    assert_eq!(codes[0], 220);
+    assert!(codes.contains(&421), "{codes:?}");
+}
+
+#[test]
+fn limits_of_a_session_are_announced_kept_and_counted() {
+    let sink = Sink::smtp();
+    let limits = json!({
+        "transactions": 2, "idle_commands": 3, "unknown_commands": 1, "parameter": 64, "header_fields": 10,
+    });
+    let gateway = Gateway::new()
+        .listener("mx", json!({ "limits": limits, "pipelining": "refuse" }))
+        .upstream("store", "smtp", &sink.address().to_string())
+        .start();
+    let mut client = Client::connect(gateway.address("mx"));
+    client.expect(220);
+    let hello = client.command("EHLO client.example");
+    assert!(hello.lines.iter().any(|line| line == "LIMITS MAILMAX=2 RCPTMAX=1000"), "{hello}");
+    let many = format!("{}\r\nx\r\n", "A: b\r\n".repeat(11));
+    let reply = client.deliver("a@example.org", &["b@example.com"], many.as_bytes()).unwrap();
+    assert_eq!((reply.code, reply.text().as_str()), (554, "5.6.0 too many header fields"));
+    client.deliver("a@example.org", &["b@example.com"], MESSAGE).unwrap().expect_code(250);
+    client.command("MAIL FROM:<a@example.org>").expect_code(421);
+    assert!(client.wait_for_end().is_empty());
+    gateway.talk("C: XXXX\n S: 500\n C: XXXX\n S: 421");
+    gateway.talk("C: NOOP\n S: 250\n C: NOOP\n S: 250\n C: NOOP\n S: 250\n C: NOOP\n S: 421");
+    let mut client = gateway.client();
+    client.send(b"NOOP\r\nNOOP\r\n").unwrap();
+    client.expect(503);
+    client.expect(250);
+    for limit in
+        ["header_fields", "transactions", "unknown_commands", "idle_commands", "pipelining"]
+    {
+        reached(&gateway, limit, 1.0);
+    }
+    assert_eq!(sink.letters().len(), 1);
+}
+
+#[test]
+fn who_talks_before_the_banner_is_shown_the_door() {
+    let sink = Sink::smtp();
+    let gateway = Gateway::new()
+        .listener("mx", json!({ "greeting_delay": "10s" }))
+        .upstream("store", "smtp", &sink.address().to_string())
+        .start();
+    let mut client = Client::connect(gateway.address("mx"));
+    client.send(b"EHLO bot.example\r\n").unwrap();
+    client.expect(554);
+    reached(&gateway, "early_talkers", 1.0);
 }

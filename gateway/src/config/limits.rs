@@ -1,5 +1,7 @@
 //! Bounds for the process as a whole.
 
+use std::time::Duration;
+
 use super::network::Network;
 use super::section::Section;
 
@@ -22,6 +24,8 @@ pub struct Limits {
     pub content_memory_octets: u64,
     /// Octets of message content in temporary files.
     pub content_disk_octets: u64,
+    /// How long content waits for room in temporary files.
+    pub content_wait: Duration,
     /// Octets of one message that may lie in memory.
     pub message_memory_octets: u64,
     /// Copies of plugins at once.
@@ -40,6 +44,7 @@ impl Default for Limits {
             exempt: Vec::new(),
             content_memory_octets: 256 << 20,
             content_disk_octets: 4 << 30,
+            content_wait: Duration::from_secs(10),
             message_memory_octets: 256 << 10,
             plugin_copies: 4000,
         }
@@ -55,6 +60,7 @@ impl Limits {
         "connections_per_network",
         "content_disk",
         "content_memory",
+        "content_wait",
         "exempt",
         "message_memory",
         "plugin_copies",
@@ -89,6 +95,11 @@ impl Limits {
                 "content_disk",
                 1 << 20..=1 << 50,
                 default.content_disk_octets,
+            ),
+            content_wait: section.duration(
+                "content_wait",
+                Duration::ZERO..=Duration::from_mins(5),
+                default.content_wait,
             ),
             message_memory_octets: section.size(
                 "message_memory",

@@ -6,6 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Octets that do not change any more; cheap to clone.
 #[derive(Clone, Debug)]
@@ -85,6 +89,10 @@ impl Content {
 pub struct Budget {
     memory: AtomicU64,
     disk: AtomicU64,
+    /// Somebody gave room back.
+    freed: Notify,
+    /// How long room on the disk is waited for.
+    patience: Duration,
     /// Octets in memory for all messages; further content goes to files.
     pub memory_octets: u64,
     /// Octets in files for all messages; further content is refused.
@@ -96,7 +104,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget with nothing spent.
+    /// A budget with nothing spent, of which nobody waits for a share.
     #[must_use]
     pub fn new(
         memory_octets: u64,
@@ -104,10 +112,26 @@ impl Budget {
         message_memory_octets: u64,
         directory: PathBuf,
     ) -> Arc<Self> {
+        let patience = Duration::ZERO;
+        Self::waiting(memory_octets, disk_octets, message_memory_octets, directory, patience)
+    }
+
+    /// A budget with nothing spent; [patient](ContentWriter::patient) writers wait so long for others to
+    /// give room back.
+    #[must_use]
+    pub fn waiting(
+        memory_octets: u64,
+        disk_octets: u64,
+        message_memory_octets: u64,
+        directory: PathBuf,
+        patience: Duration,
+    ) -> Arc<Self> {
         let (memory, disk) = (AtomicU64::new(0), AtomicU64::new(0));
         Arc::new(Self {
             memory,
             disk,
+            freed: Notify::new(),
+            patience,
             memory_octets,
             disk_octets,
             message_memory_octets,
@@ -119,6 +143,26 @@ impl Budget {
     #[must_use]
     pub fn used(&self) -> (u64, u64) {
         (self.memory.load(Ordering::Relaxed), self.disk.load(Ordering::Relaxed))
+    }
+
+    /// Whether another message of at least so many octets may come. No, already before everything is
+    /// spent: what is in the gateway now is still growing.
+    #[must_use]
+    pub fn has_room(&self, octets: u64) -> bool {
+        let fits = |used: u64, bound: u64| {
+            let begun = used == 0 || used < bound - bound / 10;
+            begun && octets <= bound.saturating_sub(used)
+        };
+        let (memory, disk) = self.used();
+        let small = octets <= self.message_memory_octets;
+        small && fits(memory, self.memory_octets) || fits(disk, self.disk_octets)
+    }
+
+    fn give_back(&self, place: Place, octets: u64) {
+        if octets > 0 {
+            self.counter(place).0.fetch_sub(octets, Ordering::Relaxed);
+            self.freed.notify_waiters();
+        }
     }
 
     /// An empty share for header sections.
@@ -164,8 +208,7 @@ impl Lease {
         if let Some(by) = octets.checked_sub(self.octets) {
             return self.grow(by);
         }
-        let counter = self.budget.counter(self.place).0;
-        counter.fetch_sub(self.octets - octets, Ordering::Relaxed);
+        self.budget.give_back(self.place, self.octets - octets);
         self.octets = octets;
         true
     }
@@ -180,11 +223,31 @@ impl Lease {
         }
         grown.is_ok()
     }
+
+    /// Makes it larger, as soon as others have given enough back.
+    async fn grow_within(&mut self, by: u64, patience: Duration) -> bool {
+        if self.grow(by) {
+            return true;
+        }
+        let budget = self.budget.clone();
+        let grown = async {
+            loop {
+                let mut freed = std::pin::pin!(budget.freed.notified());
+                // Before the next look, so that nothing is given back unseen.
+                freed.as_mut().enable();
+                if self.grow(by) {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        !patience.is_zero() && timeout(patience, grown).await.is_ok()
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.budget.counter(self.place).0.fetch_sub(self.octets, Ordering::Relaxed);
+        self.budget.give_back(self.place, self.octets);
     }
 }
 
@@ -195,6 +258,7 @@ pub struct ContentWriter {
     memory_lease: Lease,
     file: Option<(Arc<File>, u64, Lease)>,
     budget: Arc<Budget>,
+    patience: Duration,
 }
 
 impl ContentWriter {
@@ -202,7 +266,14 @@ impl ContentWriter {
     #[must_use]
     pub fn new(budget: Arc<Budget>) -> Self {
         let memory_lease = Lease::new(budget.clone(), Place::Memory);
-        Self { memory: Vec::new(), memory_lease, file: None, budget }
+        Self { memory: Vec::new(), memory_lease, file: None, budget, patience: Duration::ZERO }
+    }
+
+    /// An empty one that waits for room. Who fills it is not read from meanwhile.
+    #[must_use]
+    pub fn patient(budget: Arc<Budget>) -> Self {
+        let patience = budget.patience;
+        Self { patience, ..Self::new(budget) }
     }
 
     /// Octets written so far.
@@ -254,7 +325,7 @@ impl ContentWriter {
     async fn append(&mut self, chunk: Vec<u8>) -> Result<(), ContentError> {
         let Some((file, octets, lease)) = &mut self.file else { return Ok(()) };
         let length = chunk.len() as u64;
-        if !lease.grow(length) {
+        if !lease.grow_within(length, self.patience).await {
             return Err(ContentError::BudgetSpent);
         }
         let (handle, at) = (file.clone(), *octets);
@@ -330,5 +401,41 @@ mod tests {
         assert!(matches!(refused, Err(ContentError::BudgetSpent)));
         drop((first, second));
         assert_eq!(budget.used(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn room_is_waited_for_and_not_for_ever() {
+        let directory = std::env::temp_dir();
+        let budget = Budget::waiting(0, 4, 0, directory, Duration::from_millis(200));
+        let mut first = ContentWriter::patient(budget.clone());
+        first.write(b"1234".to_vec()).await.expect("fits");
+        let mut second = ContentWriter::patient(budget.clone());
+        let freed = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        let (written, ()) = tokio::join!(second.write(b"12".to_vec()), freed);
+        written.expect("the first gave back what it had");
+        let mut third = ContentWriter::patient(budget.clone());
+        let refused = third.write(b"123".to_vec()).await;
+        assert!(matches!(refused, Err(ContentError::BudgetSpent)));
+        drop((second, third));
+        assert_eq!(budget.used(), (0, 0));
+    }
+
+    #[test]
+    fn another_message_is_welcome_as_long_as_there_is_room_for_it() {
+        let budget = budget(100, 1000, 50);
+        assert!(budget.has_room(1000) && !budget.has_room(1001));
+        let mut disk = Lease::new(budget.clone(), Place::Disk);
+        assert!(disk.grow(890));
+        assert!(budget.has_room(110) && !budget.has_room(111));
+        assert!(disk.grow(10));
+        assert!(!budget.has_room(51), "the disk is nearly full");
+        assert!(budget.has_room(50), "memory is not");
+        let mut memory = Lease::new(budget.clone(), Place::Memory);
+        assert!(memory.grow(60));
+        assert!(budget.has_room(40) && !budget.has_room(41));
+        assert!(memory.grow(30) && !budget.has_room(0));
     }
 }

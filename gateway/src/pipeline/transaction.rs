@@ -11,7 +11,7 @@ use portcullis_smtp::{Mailbox, Parameter, Reply, parameter};
 use super::record::Notes;
 use super::{House, signed, verdict};
 use crate::message::{Content, ContentWriter, Envelope, HeaderSection, Lease, Message, Recipient};
-use crate::metrics::Outcome;
+use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::upstream::Delivery;
 
@@ -223,6 +223,10 @@ impl Transaction {
         if self.is_discarded() {
             return Verdict::Accept;
         }
+        if let Err(reply) = self.room(0) {
+            self.refusal = Some(reply.clone());
+            return Verdict::Reply(reply);
+        }
         let ruling = self.ask(Hook::Data, memory).await;
         let verdict = verdict(ruling.decision, self.id());
         if let Verdict::Reply(reply) = &verdict {
@@ -262,7 +266,7 @@ impl Transaction {
             }
             None if self.header.len() <= self.house.header_octets => {
                 if !self.header_lease.resize(self.header.len() as u64) {
-                    self.no_room();
+                    self.no_room(Bound::ContentMemory);
                 }
             }
             Some(_) | None => {
@@ -273,21 +277,31 @@ impl Transaction {
 
     async fn write(&mut self, chunk: Vec<u8>) {
         let budget = &self.house.budget;
-        let writer = self.writer.get_or_insert_with(|| ContentWriter::new(budget.clone()));
+        let writer = self.writer.get_or_insert_with(|| ContentWriter::patient(budget.clone()));
         if let Err(error) = writer.write(chunk).await {
             tracing::warn!(id = self.id(), %error, "message content not kept");
-            self.no_room();
+            self.no_room(Bound::ContentDisk);
         }
     }
 
-    fn no_room(&mut self) {
-        self.refuse(Reply::fixed(452, (4, 3, 1), "no room for the message, try again later"));
+    fn no_room(&mut self, bound: Bound) {
+        self.house.metrics.bound_reached(bound);
+        self.refuse(no_room());
+    }
+
+    /// The refusal of a message of at least so many octets, if there is no room for it now.
+    pub(super) fn room(&self, octets: u64) -> Result<(), Reply> {
+        if self.house.budget.has_room(octets) {
+            return Ok(());
+        }
+        self.house.metrics.bound_reached(Bound::ContentDisk);
+        Err(signed(&no_room(), self.id()))
     }
 
     async fn headers(&mut self, memory: &mut Memory) {
         let header = HeaderSection::parse(std::mem::take(&mut self.header));
         if !self.header_lease.resize(header.memory_octets()) {
-            return self.no_room();
+            return self.no_room(Bound::ContentMemory);
         }
         let body = Content::from_bytes(Vec::new());
         self.case.message = Some(Message { header: Arc::new(header), body });
@@ -359,6 +373,10 @@ impl Transaction {
         let decision = self.ruling.as_ref().map(|ruling| &ruling.decision);
         matches!(decision, Some(Decision::Discard(_)))
     }
+}
+
+fn no_room() -> Reply {
+    Reply::fixed(452, (4, 3, 1), "no room for the message, try again later")
 }
 
 #[cfg(test)]
