@@ -130,8 +130,7 @@ impl Session {
     }
 
     pub(super) fn refuse_turn(&mut self, command: &Command) {
-        let commands_follow =
-            !matches!(command, Command::Bdat { .. } | Command::Data | Command::Starttls);
+        let commands_follow = !matches!(command, Command::Data | Command::Starttls);
         if commands_follow && self.settings.pipelining == Pipelining::Refuse {
             self.events.push(Event::Limited(Limit::Pipelining));
             return self.fault(&replies::out_of_turn());

@@ -83,6 +83,8 @@ async fn what_an_upstream_offers_goes_on_encoded_anew() {
             " MT-PRIORITY=-3",
             "",
         ),
+        // The one promise that is the gateway's own.
+        (&["PRDR"], Said { mail: &["PRDR"], ..PLAIN }, "", ""),
         (&["DELIVERBY 60"], Said { mail: &["BY=-5;NT"], ..PLAIN }, " BY=-5;NT", ""),
         (
             &["FUTURERELEASE 60 2040-01-01T00:00:00Z"],
