@@ -23,6 +23,7 @@ mod settings;
 mod spelling;
 mod tls;
 mod tree;
+mod trust;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub use plugin::{Grant, Isolation, OnFailure, Plugin};
 pub use route::Route;
 pub use session::{SessionLimits, SessionTimeouts};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
+pub use trust::{Trust, covers};
 pub use upstream::{Upstream, UpstreamAddress, UpstreamTls};
 
 use section::{Entry, Reader, Section};
@@ -134,6 +136,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("listeners[].tls", ListenerTls::KEYS),
     ("listeners[].tls.certificates[]", ListenerTls::CERTIFICATE_KEYS),
     ("listeners[].tls.client_certificates", ListenerTls::CLIENT_KEYS),
+    ("listeners[].trust", Trust::KEYS),
     ("log", Log::KEYS),
     ("plugins[]", Plugin::KEYS),
     ("routes[]", Route::KEYS),

@@ -4,6 +4,7 @@
 //! read lies on the stack until the session has taken it.
 
 mod greeting;
+mod introduction;
 mod patience;
 mod transport;
 
@@ -21,7 +22,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::{EarlyTalkers, SessionTimeouts};
+use crate::config::{EarlyTalkers, SessionTimeouts, Trust};
 use crate::metrics::{Bound, ListenerMetrics};
 use crate::policy::Policy;
 use crate::shutdown::Watcher;
@@ -29,6 +30,7 @@ use crate::tls;
 
 use patience::{Deadline, Patience, farewell};
 
+pub use introduction::{IntroductionError, introduction};
 pub use transport::Transport;
 
 /// What all connections of one listener share.
@@ -44,6 +46,8 @@ pub struct Terms {
     pub greeting_delay: Duration,
     /// What becomes of clients that talk meanwhile.
     pub early_talkers: EarlyTalkers,
+    /// Which peers may speak for others.
+    pub trust: Trust,
     /// After which silence within a transaction policy is told of it.
     pub pause: Duration,
     /// For STARTTLS or implicit TLS.
@@ -83,7 +87,8 @@ pub enum ConnectionError {
     WriteTimeout,
 }
 
-/// Holds the whole conversation.
+/// Holds the whole conversation. What the peer may do is the channel's to say; of TLS it knows
+/// nothing yet.
 ///
 /// # Errors
 ///
@@ -91,6 +96,7 @@ pub enum ConnectionError {
 pub async fn serve<P: Policy>(
     transport: Transport,
     terms: &Terms,
+    channel: Channel,
     policy: &mut P,
     shutdown: &mut Watcher,
 ) -> Result<Ending, ConnectionError> {
@@ -99,7 +105,7 @@ pub async fn serve<P: Policy>(
         socket = socket.handshake(terms, policy).await?;
     }
     let bindings = socket.bindings(&terms.settings);
-    let channel = Channel { tls: terms.implicit_tls, bindings, ..Channel::default() };
+    let channel = Channel { tls: terms.implicit_tls, bindings, ..channel };
     let mut session = Session::new(terms.settings.clone(), channel);
     let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
     policy.lost().await;

@@ -222,6 +222,7 @@ impl Parts {
             content_rate: listener.limits.content_rate,
             greeting_delay: listener.greeting_delay,
             early_talkers: listener.early_talkers,
+            trust: listener.trust.clone(),
             pause: PAUSE,
             acceptor: certificate.map(TlsAcceptor::from),
             implicit_tls: mode == Some(TlsMode::Implicit),

@@ -1,5 +1,6 @@
 //! Accepts connections, takes a permit for each, and spawns the conversation.
 
+mod arrival;
 mod file;
 mod passed;
 mod permits;
@@ -11,14 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tracing::{Instrument, debug, error_span, warn};
+use tracing::{debug, warn};
 
-use crate::config::ListenerAddress;
-use crate::connection::{self, Terms, Transport};
+use crate::config::{ListenerAddress, covers};
+use crate::connection::{Terms, Transport};
 use crate::message::{ClientAddress, SessionFacts};
 use crate::metrics::{ListenerMetrics, Refused};
-use crate::pipeline::{House, Pipeline};
+use crate::pipeline::House;
 use crate::shutdown::Shutdown;
+use arrival::Arrival;
 use file::SocketFile;
 use socket::Bound;
 
@@ -131,66 +133,66 @@ impl Acceptor {
         }
     }
 
-    fn admit(&self, socket: Transport, client: ClientAddress, shutdown: &Shutdown) {
-        let metrics = &self.house.metrics;
-        let permit = match self.permits.take(client.ip()) {
-            Ok(permit) => permit,
-            Err(reason) => {
-                metrics.connection_refused(reason);
-                return self.turn_away(&socket, reason, client);
-            }
-        };
-        let session = SessionFacts::new(session_id(), &self.house.listener, client);
+    fn admit(&self, socket: Transport, peer: ClientAddress, shutdown: &Shutdown) {
         let (terms, house) = (self.terms.clone(), self.house.clone());
-        // An error span, so that a quiet log level keeps the id of what it still tells.
-        let span = error_span!("smtp", id = session.id, client.addr = client.host());
-        let (mut watcher, task) = (shutdown.watcher(), shutdown.track());
-        let conversation = async move {
-            let open = Open::new(house.metrics.clone(), permit);
-            let mut pipeline = Pipeline::new(house, session);
-            match connection::serve(socket, &terms, &mut pipeline, &mut watcher).await {
-                Ok(ending) => debug!(?ending, "conversation ended"),
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    debug!(%error, cause, "conversation broke off");
-                }
-            }
-            drop((open, task));
+        let is_proxy = covers(&terms.trust.proxy_protocol, peer.ip());
+        let permit = if is_proxy { self.permits.enter() } else { self.permits.take(peer.ip()) };
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(reason) => return turn_away(&terms, &house, &socket, reason, peer),
         };
-        tokio::spawn(conversation.instrument(span));
+        let session = SessionFacts::new(session_id(), &house.listener, peer);
+        let open = Open::new(house.metrics.clone(), permit);
+        let arrival = Arrival { socket, session, open, terms, house };
+        let (watcher, task) = (shutdown.watcher(), shutdown.track());
+        tokio::spawn(async move {
+            let arrival =
+                if is_proxy { Box::pin(arrival.introduced()).await } else { Some(arrival) };
+            if let Some(arrival) = arrival {
+                arrival.converse(watcher).await;
+            }
+            drop(task);
+        });
     }
+}
 
-    fn turn_away(&self, socket: &Transport, reason: Refused, client: ClientAddress) {
-        let text: &[u8] = match reason {
-            Refused::Draining | Refused::Global => {
-                b"421 4.3.2 too many connections, try again later\r\n"
-            }
-            Refused::Rate => b"421 4.3.2 too many connections at a time, try again later\r\n",
-            Refused::PerAddress => b"421 4.7.0 too many connections from your address\r\n",
-            Refused::PerNetwork => b"421 4.7.0 too many connections from your network\r\n",
-            Refused::RatePerAddress => {
-                b"421 4.7.0 too many connections at a time from your address\r\n"
-            }
-        };
-        debug!(listener = self.house.listener, %client, ?reason, "connection turned away");
-        if !self.terms.implicit_tls
-            && let Err(error) = socket.try_write(text)
-        {
-            debug!(%error, "could not say why");
+fn turn_away(
+    terms: &Terms,
+    house: &House,
+    socket: &Transport,
+    reason: Refused,
+    client: ClientAddress,
+) {
+    let text: &[u8] = match reason {
+        Refused::Draining | Refused::Global => {
+            b"421 4.3.2 too many connections, try again later\r\n"
         }
+        Refused::Rate => b"421 4.3.2 too many connections at a time, try again later\r\n",
+        Refused::PerAddress => b"421 4.7.0 too many connections from your address\r\n",
+        Refused::PerNetwork => b"421 4.7.0 too many connections from your network\r\n",
+        Refused::RatePerAddress => {
+            b"421 4.7.0 too many connections at a time from your address\r\n"
+        }
+    };
+    house.metrics.connection_refused(reason);
+    debug!(listener = house.listener, %client, ?reason, "connection turned away");
+    if !terms.implicit_tls
+        && let Err(error) = socket.try_write(text)
+    {
+        debug!(%error, "could not say why");
     }
 }
 
 /// A connection that counts as open. Who sees it closed finds its permit free.
 struct Open {
-    _permit: Permit,
+    permit: Permit,
     _counted: Counted,
 }
 
 impl Open {
     fn new(metrics: Arc<ListenerMetrics>, permit: Permit) -> Self {
         metrics.connection_opened();
-        Self { _permit: permit, _counted: Counted(metrics) }
+        Self { permit, _counted: Counted(metrics) }
     }
 }
 

@@ -23,7 +23,9 @@ use plugin::PluginFamilies;
 use process::ProcessorSeconds;
 use upstream::UpstreamFamilies;
 
-pub use label::{AuthResult, Bound, Connect, HandshakeFailure, Outcome, Refused, Stage};
+pub use label::{
+    AuthResult, Bound, Connect, HandshakeFailure, Outcome, ProxyHeader, Refused, Stage,
+};
 pub use listener::ListenerMetrics;
 pub use plugin::{PluginMetrics, REASONS, RESULTS};
 pub use upstream::UpstreamMetrics;

@@ -302,6 +302,7 @@ fn the_conformance_configuration_serves_every_profile() {
         ("limits", 12028),
         ("smtps", 12029),
         ("lmtp", 12030),
+        ("xclient", 12031),
         ("strict", 12032),
         ("submission", 12033),
         ("idle", 12034),

@@ -36,3 +36,5 @@
 //! | characters that deceive | U+2028 ends a line for some readers of a log, U+202E turns the rest of it round, U+0085 and U+009B are controls | `address/international.rs`: none of them is in a [`Mailbox`](crate::Mailbox) or a [`Parameter`](crate::Parameter) |
 //! | one domain in two forms | a rule for `xn--bcher-kva.example` does not fit the same domain in UTF-8, or with a full-width letter | [`Mailbox::ascii_domain`](crate::Mailbox::ascii_domain) for comparisons; what IDNA would map to something else is refused |
 //! | numbers that wrap | SIZE=2^64+1 is one octet | `server/phase.rs`: what does not fit is too large |
+//! | a client that names itself somebody else | XCLIENT, XFORWARD or a PROXY header from anybody forges addresses, logs and logins | `server/phase.rs`: 550 unless the driver has given the channel that right, by networks that the operator lists; a PROXY line from elsewhere is an unknown command |
+//! | a header smuggled before or behind TLS | who reads too much behind a PROXY header hands clear text to the session, or loses the handshake's beginning | `proxy.rs`: a [`Parser`](crate::proxy::Parser) never takes an octet beyond the header's end |

@@ -12,6 +12,7 @@ use super::section::{Reader, Section};
 use super::session::{SessionLimits, SessionTimeouts};
 use super::tls::ListenerTls;
 use super::tree::Node;
+use super::trust::Trust;
 use super::upstream::PROTOCOLS;
 use super::{extensions, names};
 
@@ -52,6 +53,8 @@ pub struct Listener {
     pub limits: SessionLimits,
     /// Deadlines of one session.
     pub timeouts: SessionTimeouts,
+    /// Which peers may speak for others.
+    pub trust: Trust,
     /// Where its address stands in the configuration, for errors that come up later.
     pub place: Place,
 }
@@ -94,6 +97,7 @@ impl Listener {
         "socket_mode",
         "timeouts",
         "tls",
+        "trust",
         "upstream",
     ];
     pub(super) const FUTURE_RELEASE_KEYS: &'static [&'static str] = extensions::FUTURE_RELEASE_KEYS;
@@ -142,6 +146,7 @@ impl Listener {
             pipelining: section.choice("pipelining", PIPELINING).unwrap_or_default(),
             limits: SessionLimits::read(&limits, known.limits),
             timeouts: SessionTimeouts::read(&timeouts, known.timeouts),
+            trust: Trust::read(&section.section("trust", Trust::KEYS)),
             place: given.map(|entry| reader.place(entry.node.mark)).unwrap_or_default(),
             protocol,
             name: name?,

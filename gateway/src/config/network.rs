@@ -53,6 +53,12 @@ impl Network {
         Self { address: first(address, prefix), prefix }
     }
 
+    /// Whether every address of its kind lies in it.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.prefix == 0
+    }
+
     /// Its first address.
     #[must_use]
     pub fn address(&self) -> IpAddr {

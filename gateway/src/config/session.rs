@@ -129,6 +129,8 @@ pub struct SessionTimeouts {
     pub handshake: Duration,
     /// For the whole session, until its last transaction begins.
     pub session: Duration,
+    /// For the header of the PROXY protocol.
+    pub proxy_header: Duration,
 }
 
 impl Default for SessionTimeouts {
@@ -140,13 +142,14 @@ impl Default for SessionTimeouts {
             write: Duration::from_mins(1),
             handshake: Duration::from_secs(30),
             session: Duration::from_hours(2),
+            proxy_header: Duration::from_secs(5),
         }
     }
 }
 
 impl SessionTimeouts {
     pub(super) const KEYS: &'static [&'static str] =
-        &["command", "content", "handshake", "session", "write"];
+        &["command", "content", "handshake", "proxy_header", "session", "write"];
 
     pub(super) fn read(section: &Section<'_>, default: &Self) -> Self {
         let wait = |key, default| {
@@ -162,6 +165,7 @@ impl SessionTimeouts {
                 Duration::from_secs(1)..=Duration::from_hours(24 * 7),
                 default.session,
             ),
+            proxy_header: wait("proxy_header", default.proxy_header),
         }
     }
 }

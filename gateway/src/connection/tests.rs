@@ -127,6 +127,7 @@ async fn on_terms(change: impl FnOnce(&mut Terms)) -> Server {
             handshake: Duration::from_secs(10),
             ..SessionTimeouts::default()
         },
+        trust: Trust::default(),
         acceptor: None,
         implicit_tls: false,
         metrics: metrics.listener("test"),
@@ -138,7 +139,7 @@ async fn on_terms(change: impl FnOnce(&mut Terms)) -> Server {
     let (mut policy, mut watcher) = (heard.clone(), shutdown.watcher());
     let task = tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
-        serve(socket.into(), &terms, &mut policy, &mut watcher).await
+        serve(socket.into(), &terms, Channel::default(), &mut policy, &mut watcher).await
     });
     Server { address, heard, shutdown, metrics, task }
 }

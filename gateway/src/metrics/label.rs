@@ -175,6 +175,22 @@ labels! {
 }
 
 labels! {
+    /// What a trusted proxy said of whose connection it is.
+    ProxyHeader {
+        /// It closed first.
+        Closed = "closed",
+        /// Something that begins like a header.
+        Malformed = "malformed",
+        /// Something else.
+        Missing = "missing",
+        /// A header.
+        Ok = "ok",
+        /// Not enough in time.
+        Timeout = "timeout",
+    }
+}
+
+labels! {
     /// What an upstream was asked when it replied.
     Stage {
         /// Nothing: the banner.

@@ -7,7 +7,9 @@ use prometheus::{
 };
 
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
-use super::label::{AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, Refused};
+use super::label::{
+    AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, ProxyHeader, Refused,
+};
 use super::tls::{TlsFamilies, TlsMetrics};
 
 /// The codes that the gateway itself says; plugins and upstreams may add others.
@@ -25,6 +27,7 @@ pub(super) struct ListenerFamilies {
     limits: IntCounterVec,
     message_bytes: HistogramVec,
     outcomes: IntCounterVec,
+    proxy_headers: IntCounterVec,
     replies: IntCounterVec,
     tls: TlsFamilies,
     transactions_in_flight: IntGaugeVec,
@@ -78,6 +81,11 @@ impl ListenerFamilies {
                 "Transactions that ended, each with its one outcome",
                 &["listener", "outcome"],
             ),
+            proxy_headers: counters(
+                "portcullis_proxy_headers_total",
+                "Connections of trusted proxies, by how they said whose connection it is",
+                &["listener", "result"],
+            ),
             replies: counters(
                 "portcullis_replies_total",
                 "Replies to clients",
@@ -113,6 +121,7 @@ impl ListenerFamilies {
             limits: Each::new(&self.limits, listener),
             message_bytes: self.message_bytes.with_label_values(owner),
             outcomes: Each::new(&self.outcomes, listener),
+            proxy_headers: Each::new(&self.proxy_headers, listener),
             replies,
             tls: self.tls.resolve(listener),
             transactions_in_flight: self.transactions_in_flight.with_label_values(owner),
@@ -135,6 +144,7 @@ pub struct ListenerMetrics {
     limits: Each<Limit, IntCounter>,
     message_bytes: Histogram,
     outcomes: Each<Outcome, IntCounter>,
+    proxy_headers: Each<ProxyHeader, IntCounter>,
     replies: Codes,
     tls: TlsMetrics,
     transactions_in_flight: IntGauge,
@@ -199,6 +209,11 @@ impl ListenerMetrics {
     /// A client reached a limit of its session.
     pub fn limited(&self, limit: Limit) {
         self.limits.inc(limit);
+    }
+
+    /// A trusted proxy said whose connection it is, or did not.
+    pub fn proxy_header(&self, result: ProxyHeader) {
+        self.proxy_headers.inc(result);
     }
 
     /// A command was read.
