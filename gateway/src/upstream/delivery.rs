@@ -146,6 +146,9 @@ impl Delivery {
         parameters: &[Parameter],
         recipient: &Recipient,
     ) -> Result<Reply, Failure> {
+        if self.is_unannounced(sender, parameters, recipient) {
+            self.rest().await;
+        }
         let (pool, begun) = (self.pool.clone(), self.begun);
         let limit = pool.target.upstream.command_timeout;
         let first = self.offered.is_none();
@@ -336,6 +339,20 @@ impl Delivery {
             return Ok(Some(Reply::fixed(554, (5, 6, 3), &text)));
         }
         Ok(self.pool.promises(extensions).header(parameters, message))
+    }
+
+    /// Whether a plugin has set an address beyond ASCII in a transaction that was begun without
+    /// SMTPUTF8. It is begun anew then.
+    fn is_unannounced(
+        &self,
+        sender: &ReversePath,
+        parameters: &[Parameter],
+        recipient: &Recipient,
+    ) -> bool {
+        let plain = |offered: &Offered| offered.recipients.iter().all(Mailbox::is_ascii);
+        !recipient.address.is_ascii()
+            && !is_international(sender, parameters, std::iter::empty())
+            && self.offered.as_ref().is_some_and(plain)
     }
 
     fn has_offered(&self, sender: &ReversePath, recipients: &[Recipient]) -> bool {

@@ -197,6 +197,35 @@ async fn a_path_beyond_ascii_that_a_plugin_has_set_is_announced() {
 }
 
 #[tokio::test]
+async fn one_that_comes_late_begins_the_transaction_anew() {
+    let script = script(&[
+        &offering(&["SMTPUTF8"]),
+        ENVELOPE,
+        "C: RSET
+         S: 250 ok
+         C: MAIL FROM:<a@a.example> SMTPUTF8
+         C: RCPT TO:<j\u{f6}rg@b.example>
+         S: 250 ok\\r\\n250 ok
+         C: RSET
+         C: MAIL FROM:<a@a.example> SMTPUTF8
+         C: RCPT TO:<b@b.example>
+         C: RCPT TO:<j\u{f6}rg@b.example>
+         S: 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n250 ok",
+        DATA,
+        "S: 250 2.0.0 queued",
+    ]);
+    let (gateway, up) = Gateway::with(&[&script]).await;
+    let mut delivery = gateway.begin();
+    let recipients = [to(0, "b@b.example"), to(1, "j\u{f6}rg@b.example")];
+    for recipient in &recipients {
+        delivery.offer(&sender(), &[], recipient).await.expect("taken");
+    }
+    let replies = delivery.deliver(&sender(), &[], &recipients, &message("hello\r\n")).await;
+    assert_eq!(texts(&replies), ["250 2.0.0 queued"; 2]);
+    up.contents().await;
+}
+
+#[tokio::test]
 async fn one_recipient_that_cannot_be_reached_does_not_hold_up_the_others() {
     let script = script(&[&offering(&[]), ENVELOPE, DATA, "S: 250 2.0.0 queued"]);
     let (gateway, up) = Gateway::with(&[&script]).await;
