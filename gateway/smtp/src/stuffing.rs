@@ -18,6 +18,9 @@ enum At {
     #[default]
     LineStart,
     Middle,
+    /// A NUL before which the line has NULs alone. It is not written yet: before a dot it becomes a
+    /// space, since to a server that leaves NULs out the dot would be the first.
+    Nul,
 }
 
 impl Stuffer {
@@ -29,16 +32,28 @@ impl Stuffer {
 
     /// Appends a chunk of content to `out`.
     ///
-    /// A bare LF becomes CRLF, a bare CR or a NUL at the start of a line a space, as
+    /// A bare LF becomes CRLF, a bare CR a space, and so does the last NUL before a dot that would else
+    /// be the first of its line, as
     /// [`Normalize`](crate::server::BareNewlines) does on the way in.
     pub fn encode(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         let mut rest = octets;
         if self.at == At::Cr && !rest.is_empty() {
             rest = self.resolve_cr(rest, out);
         }
-        while !rest.is_empty() {
-            if self.at == At::LineStart {
-                rest = start_line(rest, out);
+        while let Some(&first) = rest.first() {
+            match (self.at, first) {
+                (At::LineStart | At::Nul, 0) => {
+                    if self.at == At::Nul {
+                        out.push(0);
+                    }
+                    self.at = At::Nul;
+                    rest = &rest[1..];
+                    continue;
+                }
+                (At::LineStart, b'.') => out.push(b'.'),
+                (At::Nul, b'.') => out.push(b' '),
+                (At::Nul, _) => out.push(0),
+                (At::Cr | At::LineStart | At::Middle, _) => {}
             }
             self.at = At::Middle;
             rest = self.encode_lines(rest, out);
@@ -49,6 +64,10 @@ impl Stuffer {
     pub fn finish(mut self, out: &mut Vec<u8>) {
         if self.at == At::Cr {
             out.push(b' ');
+            self.at = At::Middle;
+        }
+        if self.at == At::Nul {
+            out.push(0);
             self.at = At::Middle;
         }
         if self.at == At::Middle {
@@ -106,20 +125,6 @@ impl Stuffer {
     }
 }
 
-/// Doubles the dot at the start of a line, and lets none begin with NUL: a server that leaves NULs
-/// out would see a dot behind it as the first.
-fn start_line<'a>(line: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-    match line {
-        [b'.', ..] => out.push(b'.'),
-        [0, rest @ ..] => {
-            out.push(b' ');
-            return rest;
-        }
-        _ => {}
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +155,8 @@ mod tests {
             ("\n", "\r\n.\r\n", "LF alone"),
             ("\r", " \r\n.\r\n", "CR alone"),
             ("a\r\n\0.\r\n", "a\r\n .\r\n.\r\n", "a dot behind NUL"),
-            ("\0\0.\0", " \0.\0\r\n.\r\n", "NULs"),
+            ("\0\0.\0", "\0 .\0\r\n.\r\n", "NULs and a dot"),
+            ("\0\0", "\0\0\r\n.\r\n", "NULs alone"),
         ] {
             assert_eq!(encoded(&[content.as_bytes()]), want, "{why}");
         }

@@ -125,13 +125,16 @@ pub(crate) fn read_chunks_slowly(content: &[u8]) -> Vec<u8> {
     octets(&text)
 }
 
-/// Lines whose bare newlines, and NULs at their start, are dealt with.
+/// Lines whose bare newlines, and NULs before a first dot, are dealt with.
 fn normalized<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
     let lines = lines.into_iter().map(|line| line.replace('\r', " ").replace('\n', "\r\n"));
     let text = lines.collect::<Vec<_>>().join("\r\n");
-    let lines = text.split("\r\n").map(|line| match line.strip_prefix('\0') {
-        Some(rest) => format!(" {rest}"),
-        None => line.to_owned(),
+    let lines = text.split("\r\n").map(|line| {
+        let rest = line.trim_start_matches('\0');
+        match (line.len() - rest.len(), rest.starts_with('.')) {
+            (1.., true) => format!("{} {rest}", &line[..line.len() - rest.len() - 1]),
+            _ => line.to_owned(),
+        }
     });
     lines.collect::<Vec<_>>().join("\r\n")
 }
