@@ -11,7 +11,7 @@ use super::{Open, turn_away};
 use crate::config::covers;
 use crate::connection::{self, Terms, Transport};
 use crate::message::{SessionFacts, TlsFacts};
-use crate::metrics::ProxyHeader;
+use crate::metrics::{Bound, ProxyHeader};
 use crate::pipeline::{House, Pipeline};
 use crate::shutdown::Watcher;
 
@@ -34,6 +34,9 @@ impl Arrival {
         let heard = connection::introduction(&mut self.socket, patience).await;
         let result = heard.as_ref().map_or_else(|error| error.result(), |_| ProxyHeader::Ok);
         self.house.metrics.proxy_header(result);
+        if result == ProxyHeader::Timeout {
+            self.house.metrics.bound_reached(Bound::ProxyTime);
+        }
         let (listener, peer) = (&self.house.listener, self.session.client);
         match heard {
             Ok(header) => self.owned_by(header),

@@ -118,8 +118,6 @@ labels! {
         ConnectionsPerAddress = "connections_per_address",
         /// As many connections as one network may have.
         ConnectionsPerNetwork = "connections_per_network",
-        /// As many failed logins as one address may have.
-        FailuresPerAddress = "failures_per_address",
         /// All messages together are too large for the disk.
         ContentDisk = "content_disk",
         /// All messages together are too large for memory, where they cannot go to the disk.
@@ -130,8 +128,12 @@ labels! {
         ContentTime = "timeouts.content",
         /// The client talked before the banner.
         EarlyTalkers = "early_talkers",
+        /// As many failed logins as one address may have.
+        FailuresPerAddress = "failures_per_address",
         /// A TLS handshake took too long.
         HandshakeTime = "timeouts.handshake",
+        /// A proxy took too long to say whose connection it is.
+        ProxyTime = "timeouts.proxy_header",
         /// The session lasted too long.
         SessionTime = "timeouts.session",
         /// The client took too long to take what it was told.
