@@ -53,9 +53,8 @@ pub async fn introduction(
 
 async fn read(transport: &mut (impl AsyncRead + Unpin)) -> Result<Header, IntroductionError> {
     let mut parser = Parser::new();
-    let mut octets = Vec::new();
     loop {
-        octets.resize(parser.wants(), 0);
+        let mut octets = vec![0; parser.wants()];
         let count = transport.read(&mut octets).await?;
         if count == 0 {
             return Err(IntroductionError::Closed);
