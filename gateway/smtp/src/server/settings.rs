@@ -163,7 +163,7 @@ impl Default for Limits {
             message_octets: 50 << 20,
             parameter_octets: 1024,
             header_octets: 256 << 10,
-            header_fields: 1000,
+            header_fields: 10_000,
             recipients: 1000,
             refused_recipients: 50,
             transactions: 10_000,
