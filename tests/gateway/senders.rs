@@ -2,6 +2,7 @@
 
 mod aiosmtplib;
 mod exim;
+mod extensions;
 mod go;
 
 use std::process::Command;

@@ -124,7 +124,9 @@ fn nothing_said_behind_starttls_is_heard_inside_tls() {
         client.command("QUIT").expect_code(221);
     }
     assert!(shaken > 0, "no handshake came about");
-    assert!(gateway.metrics().sum("portcullis_commands_total", &[("verb", "MAIL")]) < 0.5);
+    let heard = |verb| gateway.metrics().sum("portcullis_commands_total", &[("command", verb)]);
+    assert!(heard("STARTTLS") > 0.5);
+    assert!(heard("MAIL") < 0.5, "a sender was taken from before the handshake");
 }
 
 #[test]
