@@ -62,7 +62,7 @@ labels! {
         Discarded = "discarded",
         /// The connection broke or timed out.
         Lost = "lost",
-        /// LMTP: delivered for some recipients, refused for others.
+        /// LMTP or PRDR: delivered for some recipients, refused for others.
         Mixed = "mixed",
         /// The client was told yes, and the quarantine has it.
         Quarantined = "quarantined",
