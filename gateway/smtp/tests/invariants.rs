@@ -72,14 +72,14 @@ proptest! {
 
     #[test]
     fn a_command_means_one_thing(line in lines()) {
-        oracle::command(&line);
+        oracle::syntax::command(&line);
     }
 
     #[test]
     fn an_address_is_safe_wherever_it_is_written(
         text in "[a-z.\"\\\\ ]{0,6}@?[a-z.\\[\\]:0-9-]{0,9}|\\PC{1,6}@(\\PC|[a-z.]){1,8}|.{0,12}",
     ) {
-        oracle::address(text.as_bytes());
+        oracle::syntax::address(text.as_bytes());
     }
 
     #[test]

@@ -6,4 +6,4 @@
 #[path = "../../tests/invariants/oracle.rs"]
 mod oracle;
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| oracle::address(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| oracle::syntax::address(octets));

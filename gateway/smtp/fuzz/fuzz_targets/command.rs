@@ -6,4 +6,4 @@
 #[path = "../../tests/invariants/oracle.rs"]
 mod oracle;
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| oracle::command(line));
+libfuzzer_sys::fuzz_target!(|line: &[u8]| oracle::syntax::command(line));

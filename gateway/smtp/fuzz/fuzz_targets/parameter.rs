@@ -7,6 +7,6 @@
 mod oracle;
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
-    oracle::command(&[b"MAIL FROM:<> ", octets].concat());
-    oracle::command(&[b"RCPT TO:<postmaster> ", octets].concat());
+    oracle::syntax::command(&[b"MAIL FROM:<> ", octets].concat());
+    oracle::syntax::command(&[b"RCPT TO:<postmaster> ", octets].concat());
 });
