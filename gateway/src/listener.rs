@@ -142,8 +142,7 @@ impl Acceptor {
             Err(reason) => return turn_away(&terms, &house, &socket, reason, peer),
         };
         let session = SessionFacts::new(session_id(), &house.listener, peer);
-        let open = Open::new(house.metrics.clone(), permit);
-        let arrival = Arrival { socket, session, open, terms, house };
+        let arrival = Arrival { socket, session, permit, terms, house };
         let (watcher, task) = (shutdown.watcher(), shutdown.track());
         tokio::spawn(async move {
             let arrival =
@@ -185,14 +184,14 @@ fn turn_away(
 
 /// A connection that counts as open. Who sees it closed finds its permit free.
 struct Open {
-    permit: Permit,
+    _permit: Permit,
     _counted: Counted,
 }
 
 impl Open {
     fn new(metrics: Arc<ListenerMetrics>, permit: Permit) -> Self {
         metrics.connection_opened();
-        Self { permit, _counted: Counted(metrics) }
+        Self { _permit: permit, _counted: Counted(metrics) }
     }
 }
 

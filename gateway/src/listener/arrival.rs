@@ -7,7 +7,7 @@ use portcullis_smtp::proxy::{Header, Source, Tls};
 use portcullis_smtp::server::Channel;
 use tracing::{Instrument, debug, error_span, warn};
 
-use super::{Open, turn_away};
+use super::{Open, Permit, turn_away};
 use crate::config::covers;
 use crate::connection::{self, Terms, Transport};
 use crate::message::{SessionFacts, TlsFacts};
@@ -19,7 +19,7 @@ use crate::shutdown::Watcher;
 pub(super) struct Arrival {
     pub(super) socket: Transport,
     pub(super) session: SessionFacts,
-    pub(super) open: Open,
+    pub(super) permit: Permit,
     pub(super) terms: Arc<Terms>,
     pub(super) house: Arc<House>,
 }
@@ -67,7 +67,7 @@ impl Arrival {
             self.session.tls = Some(facts(tls, header.authority));
         }
         if let Some(ip) = counts_for
-            && let Err(reason) = self.open.permit.admit(ip)
+            && let Err(reason) = self.permit.admit(ip)
         {
             turn_away(&self.terms, &self.house, &self.socket, reason, self.session.client);
             return None;
@@ -77,7 +77,8 @@ impl Arrival {
 
     /// Holds the conversation.
     pub(super) async fn converse(self, mut watcher: Watcher) {
-        let Self { socket, session, open, terms, house } = self;
+        let Self { socket, session, permit, terms, house } = self;
+        let open = Open::new(house.metrics.clone(), permit);
         // An error span, so that a quiet log level keeps the id of what it still tells.
         let span = error_span!("smtp", id = session.id, client.addr = session.client.host());
         // By the client, not by the proxy: else whoever comes through it could say who he is.
