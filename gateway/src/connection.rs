@@ -102,7 +102,7 @@ pub async fn serve<P: Policy>(
 ) -> Result<Ending, ConnectionError> {
     let mut socket = Socket::Plain(transport);
     if terms.implicit_tls {
-        socket = socket.handshake(terms, policy).await?;
+        socket = socket.handshake(terms, policy, shutdown).await?;
     }
     let bindings = socket.bindings(&terms.settings);
     let channel = Channel { tls: terms.implicit_tls, bindings, ..channel };
@@ -159,7 +159,7 @@ async fn converse<P: Policy>(
             Step::StartTls => {
                 socket.flush(session, terms).await?;
                 let plain = std::mem::replace(socket, Socket::Gone);
-                *socket = plain.handshake(terms, policy).await?;
+                *socket = plain.handshake(terms, policy, shutdown).await?;
                 session.tls_established(socket.bindings(&terms.settings));
                 patience.restart();
             }
@@ -222,6 +222,13 @@ fn time_is_up(session: &mut Session, terms: &Terms, bound: Bound) {
     session.end(&farewell(bound));
 }
 
+/// A moment after the shutdown has begun: a handshake that comes to its end by then is worth a 421,
+/// and the client does not take TLS for broken.
+async fn last_moment(shutdown: &mut Watcher) {
+    shutdown.begun().await;
+    tokio::time::sleep(LINGER_TIME).await;
+}
+
 /// One client's socket.
 enum Socket {
     /// Between the two others, during a handshake.
@@ -235,11 +242,17 @@ impl Socket {
         self,
         terms: &Terms,
         policy: &mut P,
+        shutdown: &mut Watcher,
     ) -> Result<Self, ConnectionError> {
         let (Self::Plain(plain), Some(acceptor)) = (self, &terms.acceptor) else {
             return Err(ConnectionError::Handshake(io::ErrorKind::Unsupported.into()));
         };
-        let shaken = timeout(terms.timeouts.handshake, acceptor.accept(plain)).await;
+        let shaken = tokio::select! {
+            shaken = timeout(terms.timeouts.handshake, acceptor.accept(plain)) => shaken,
+            () = last_moment(shutdown) => {
+                return Err(ConnectionError::Handshake(io::ErrorKind::Interrupted.into()));
+            }
+        };
         let shaken = shaken.unwrap_or_else(|_| {
             terms.metrics.bound_reached(Bound::HandshakeTime);
             Err(io::ErrorKind::TimedOut.into())
@@ -352,7 +365,7 @@ impl Socket {
 
 /// The reply to QUIT.
 const GOODBYE: u16 = 221;
-/// How long a client that was hung up on may go on sending.
+/// How long a client that was hung up on may go on sending, and a handshake may outlive the service.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// And how much.
 const LINGER_OCTETS: usize = 256 * 1024;

@@ -143,10 +143,16 @@ impl Acceptor {
         };
         let session = SessionFacts::new(session_id(), &house.listener, peer);
         let arrival = Arrival { socket, session, permit, terms, house };
-        let (watcher, task) = (shutdown.watcher(), shutdown.track());
+        let (mut watcher, task) = (shutdown.watcher(), shutdown.track());
         tokio::spawn(async move {
-            let arrival =
-                if is_proxy { Box::pin(arrival.introduced()).await } else { Some(arrival) };
+            let arrival = match is_proxy {
+                false => Some(arrival),
+                true => tokio::select! {
+                    arrival = Box::pin(arrival.introduced()) => arrival,
+                    // Nobody has said anything yet that an answer is owed to.
+                    () = watcher.begun() => None,
+                },
+            };
             if let Some(arrival) = arrival {
                 arrival.converse(watcher).await;
             }

@@ -277,6 +277,21 @@ async fn an_idle_session_ends_when_the_shutdown_begins() {
 }
 
 #[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_handshake() {
+    let made = tls::self_signed(&["mx.example"]).unwrap();
+    let acceptor = TlsAcceptor::from(made.server_config().unwrap());
+    let server = on_terms(|terms| {
+        (terms.implicit_tls, terms.acceptor) = (true, Some(acceptor));
+        terms.timeouts.handshake = Duration::from_hours(1);
+    })
+    .await;
+    let _client = TcpStream::connect(server.address).await.unwrap();
+    server.shutdown.begin();
+    let ended = timeout(LONG, server.task).await.expect("it does not wait").unwrap();
+    assert!(matches!(ended, Err(ConnectionError::Handshake(_))), "{ended:?}");
+}
+
+#[tokio::test]
 async fn who_is_hung_up_on_still_hears_why() {
     let server = server(LONG, None).await;
     let mut client = TcpStream::connect(server.address).await.unwrap();
