@@ -168,9 +168,9 @@ impl Users {
             held.version
         };
         let file = self.file.clone();
-        let looked = spawn_blocking(move || match Version::of(&file) {
-            Ok(now) if Some(now) == known => None,
-            now => Some((now.ok(), read(&file))),
+        let looked = spawn_blocking(move || {
+            let now = Version::of(&file).ok();
+            (now != known).then(|| (now, read(&file)))
         });
         if let Ok(Some((version, read))) = looked.await {
             self.take(version, read);
