@@ -146,6 +146,7 @@ fn check_says_who_cannot_log_in() {
         (check(json!({ "allow_insecure": true })), 2, "nobody can tell who may log in at \"mx\""),
         (with(&["cram-md5"]), 2, "nobody in the users file can log in by CRAM-MD5"),
         (with(&["plain", "scram-sha-256"]), 2, "nobody in the users file can log in by SCRAM"),
+        (with(&["plain", "scram-sha-256-plus"]), 2, "nobody in the users file can log in by SCRAM"),
         (with(&["xoauth2"]), 2, "nobody can check the tokens of XOAUTH2 at \"mx\""),
         (with(&["plain", "login"]), 0, "nobody filters what comes in here"),
     ] {

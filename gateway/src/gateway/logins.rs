@@ -150,12 +150,11 @@ impl Scene<'_> {
             warnings.warn(&auth.users_place, "there is nobody in the users file", Some(help));
             return;
         }
-        for (mechanism, scheme) in
-            [(Mechanism::CramMd5, Scheme::Cleartext), (Mechanism::ScramSha256, Scheme::ScramSha256)]
-        {
-            if !mechanisms.contains(&mechanism) {
-                continue;
-            }
+        let scram = [Mechanism::ScramSha256, Mechanism::ScramSha256Plus];
+        let scram = scram.into_iter().find(|mechanism| mechanisms.contains(mechanism));
+        let cram = Some(Mechanism::CramMd5).filter(|mechanism| mechanisms.contains(mechanism));
+        for (mechanism, scheme) in [(cram, Scheme::Cleartext), (scram, Scheme::ScramSha256)] {
+            let Some(mechanism) = mechanism else { continue };
             let scheme = scheme.name();
             let help = format!("portcullis user add --replace --scheme {scheme}, or do without it");
             match book.split(mechanism) {
