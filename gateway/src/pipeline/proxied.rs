@@ -38,6 +38,10 @@ pub(super) fn replace_client(session: &mut SessionFacts, said: Xclient, may_log_
     said.helo.apply(&mut session.helo);
     session.esmtp = said.protocol == Said::Value(Proto::Esmtp);
     (session.user, session.mechanism, session.forwarded) = (None, None, None);
+    if let Some(tls) = &mut session.tls {
+        // The peer's certificate says nothing of whom it speaks for.
+        (tls.client_subject, tls.client_fingerprint) = (None, None);
+    }
     if let (Said::Value(user), true) = (said.login, may_log_in) {
         session.user = Some(user);
         session.mechanism = Some(MECHANISM.to_owned());
@@ -66,6 +70,7 @@ pub(super) fn forward(session: &mut SessionFacts, said: Xforward) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::TlsFacts;
 
     fn session() -> SessionFacts {
         let peer = "127.0.0.1:4025".parse().expect("an address");
@@ -105,6 +110,20 @@ mod tests {
         replace_client(&mut session, xclient("ADDR=[UNAVAILABLE]"), true);
         assert_eq!(session.client, ClientAddress::Unknown);
         assert_eq!(session.via.map(|via| via.to_string()).as_deref(), Some("127.0.0.1:4025"));
+    }
+
+    #[test]
+    fn another_client_does_not_have_the_peer_s_certificate() {
+        let tls = TlsFacts {
+            version: "TLSv1.3".into(),
+            client_subject: Some("CN=proxy".into()),
+            client_fingerprint: Some("00".into()),
+            ..TlsFacts::default()
+        };
+        let mut session = SessionFacts { tls: Some(tls), ..session() };
+        replace_client(&mut session, xclient("ADDR=192.0.2.7"), true);
+        let want = TlsFacts { version: "TLSv1.3".into(), ..TlsFacts::default() };
+        assert_eq!(session.tls, Some(want));
     }
 
     #[test]
