@@ -83,6 +83,16 @@ pub struct TlsFacts {
     pub at_proxy: bool,
 }
 
+impl TlsFacts {
+    /// All of it as words to be read by people: version, cipher suite, where it ended. A proxy need
+    /// not have told each.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let place: &[&str] = if self.at_proxy { &["at", "the", "proxy"] } else { &[] };
+        let known = [&*self.version, &*self.cipher].into_iter().filter(|word| !word.is_empty());
+        known.chain(place.iter().copied())
+    }
+}
+
 /// What XFORWARD says of the client that a proxy got its mail from. It is for logs and plugins;
 /// nothing is decided by it. Values are printable.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]

@@ -36,9 +36,8 @@ pub(super) fn field(
         "Received: from {helo} ({client})\r\n\tby {hostname} (Portcullis) with {with} id {id}"
     );
     if let Some(tls) = &session.tls {
-        let (version, cipher) = (word(&tls.version), word(&tls.cipher));
-        let place = if tls.at_proxy { " at the proxy" } else { "" };
-        field.push_str(&format!("\r\n\t({version} {cipher}{place})"));
+        let words: Vec<_> = tls.words().map(word).collect();
+        field.push_str(&format!("\r\n\t({})", words.join(" ")));
     }
     if let [recipient] = &envelope.recipients[..] {
         field.push_str(&format!("\r\n\tfor <{}>", recipient.address));
@@ -137,6 +136,14 @@ mod tests {
         let heard = clauses(&session, &[], Protocol::Smtp);
         let want = " with ESMTP id 5d0.1\r\n\t(TLSv1.3 X??by?x?? at the proxy)";
         assert!(heard.ends_with(want), "{heard}");
+    }
+
+    #[test]
+    fn what_a_proxy_does_not_tell_leaves_no_gap() {
+        let tls = TlsFacts { version: "TLSv1.3".into(), at_proxy: true, ..TlsFacts::default() };
+        let session = SessionFacts { tls: Some(tls), ..session("c.example") };
+        let heard = clauses(&session, &[], Protocol::Smtp);
+        assert!(heard.ends_with("\r\n\t(TLSv1.3 at the proxy)"), "{heard}");
     }
 
     #[test]

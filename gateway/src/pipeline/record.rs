@@ -76,7 +76,7 @@ impl Notes {
             let room = RECIPIENTS - recipients.len();
             recipients.extend(envelope.recipients.iter().take(room).map(waiting));
         }
-        let tls = session.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher));
+        let tls = session.tls.as_ref().map(|tls| tls.words().collect::<Vec<_>>().join(" "));
         let certificate = session.tls.as_ref().and_then(|tls| {
             let (subject, digest) =
                 (tls.client_subject.as_ref()?, tls.client_fingerprint.as_ref()?);

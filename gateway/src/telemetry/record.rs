@@ -29,7 +29,7 @@ pub struct TransactionRecord {
     pub helo: Option<String>,
     /// Who logged in.
     pub user: Option<String>,
-    /// TLS version and cipher suite.
+    /// TLS version and cipher suite, and whether it ended at the proxy.
     pub tls: Option<String>,
     /// The client's certificate: its subject and its fingerprint.
     pub certificate: Option<String>,
