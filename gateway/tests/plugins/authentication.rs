@@ -251,6 +251,7 @@ async fn a_plugin_sees_who_the_client_is_and_what_its_proxy_said() {
     session.tls = Some(TlsFacts {
         server_name: Some("mx.example".into()),
         client_subject: Some("CN=ann".into()),
+        at_proxy: true,
         ..TlsFacts::default()
     });
     session.forwarded = Some(Box::new(Forwarded {
@@ -278,6 +279,7 @@ async fn a_plugin_sees_who_the_client_is_and_what_its_proxy_said() {
             "mechanism": "SCRAM-SHA-256",
             "server-name": "mx.example",
             "client-subject": "CN=ann",
+            "tls-at-proxy": true,
             "forwarded-name": "origin.example",
             "forwarded-address": "192.0.2.7",
             "forwarded-port": 2525,

@@ -102,6 +102,15 @@ fn a_session_tells_who_its_client_is() {
         .with_user("ann")
         .with_client_name("proxied.example")
         .with_forwarded(forwarded.clone());
+    let tls = portcullis_plugin::TlsInfo {
+        version: "TLSv1.3".to_owned(),
+        cipher: String::new(),
+        server_name: None,
+        client_subject: None,
+    };
+    assert!(!session.tls_at_proxy());
+    assert!(!session.clone().with_tls(tls.clone()).tls_at_proxy());
+    assert!(session.clone().with_tls_at_proxy(tls).tls_at_proxy());
     assert_eq!(
         (session.user().as_deref(), session.mechanism().as_deref()),
         (Some("ann"), Some("PLAIN"))

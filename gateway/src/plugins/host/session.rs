@@ -49,6 +49,10 @@ impl HostSession for State {
         }))
     }
 
+    fn tls_at_proxy(&mut self, _: Resource<SessionHandle>) -> Result<bool> {
+        Ok(self.call()?.given.session.tls.as_ref().is_some_and(|tls| tls.at_proxy))
+    }
+
     fn user(&mut self, _: Resource<SessionHandle>) -> Result<Option<String>> {
         Ok(self.call()?.given.session.user.clone())
     }

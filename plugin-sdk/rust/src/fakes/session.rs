@@ -16,6 +16,7 @@ pub struct Session {
     helo: Option<String>,
     esmtp: bool,
     tls: Option<TlsInfo>,
+    tls_at_proxy: bool,
     user: Option<String>,
     mechanism: Option<String>,
     forwarded: Option<Forwarded>,
@@ -35,6 +36,7 @@ impl Session {
             helo: None,
             esmtp: true,
             tls: None,
+            tls_at_proxy: false,
             user: None,
             mechanism: None,
             forwarded: None,
@@ -69,7 +71,13 @@ impl Session {
 
     /// Inside TLS.
     pub fn with_tls(mut self, tls: TlsInfo) -> Self {
-        self.tls = Some(tls);
+        (self.tls, self.tls_at_proxy) = (Some(tls), false);
+        self
+    }
+
+    /// Inside TLS that ended at a trusted proxy.
+    pub fn with_tls_at_proxy(mut self, tls: TlsInfo) -> Self {
+        (self.tls, self.tls_at_proxy) = (Some(tls), true);
         self
     }
 
@@ -129,6 +137,12 @@ impl Session {
     /// The TLS session, if there is one.
     pub fn tls(&self) -> Option<TlsInfo> {
         self.tls.clone()
+    }
+
+    /// Whether it ended at a trusted proxy (PROXY protocol): the way from there to the gateway is in
+    /// clear text.
+    pub fn tls_at_proxy(&self) -> bool {
+        self.tls_at_proxy
     }
 
     /// The identity that AUTH established.

@@ -67,6 +67,7 @@ fn told(session: &Session) -> String {
         "user": session.user(),
         "mechanism": session.mechanism(),
         "server-name": tls.as_ref().and_then(|tls| tls.server_name.clone()),
+        "tls-at-proxy": session.tls_at_proxy().then_some(true),
         "client-subject": tls.as_ref().and_then(|tls| tls.client_subject.clone()),
         "forwarded-name": forwarded.name,
         "forwarded-address": forwarded.address,
