@@ -43,7 +43,7 @@ pub use plugin::{Grant, Isolation, OnFailure, Plugin};
 pub use route::Route;
 pub use session::{SessionLimits, SessionTimeouts};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
-pub use trust::{Trust, covers};
+pub use trust::{Peers, Trust};
 pub use upstream::{Upstream, UpstreamAddress, UpstreamTls};
 
 use section::{Entry, Reader, Section};

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing::{debug, warn};
 
-use crate::config::{ListenerAddress, covers};
+use crate::config::{ListenerAddress, Peers};
 use crate::connection::{Terms, Transport};
 use crate::message::{ClientAddress, SessionFacts};
 use crate::metrics::{ListenerMetrics, Refused};
@@ -135,7 +135,7 @@ impl Acceptor {
 
     fn admit(&self, socket: Transport, peer: ClientAddress, shutdown: &Shutdown) {
         let (terms, house) = (self.terms.clone(), self.house.clone());
-        let is_proxy = covers(&terms.trust.proxy_protocol, peer.ip());
+        let is_proxy = trusts(&terms.trust.proxy_protocol, peer);
         let permit = if is_proxy { self.permits.enter() } else { self.permits.take(peer.ip()) };
         let permit = match permit {
             Ok(permit) => permit,
@@ -158,6 +158,15 @@ impl Acceptor {
             }
             drop(task);
         });
+    }
+}
+
+/// Whether a client is one of those who are trusted. Of whom nobody knows anything is not.
+fn trusts(trusted: &Peers, client: ClientAddress) -> bool {
+    match client {
+        ClientAddress::Ip(address) => trusted.has(address.ip()),
+        ClientAddress::Unix => trusted.has_unix(),
+        ClientAddress::Unknown => false,
     }
 }
 

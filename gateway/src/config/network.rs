@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::section::Section;
+use super::section::{Section, Text};
 
 /// A network, or a single address.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -76,17 +76,19 @@ impl Section<'_> {
     /// A list of networks; empty if it is not given.
     pub(super) fn networks(&self, key: &str) -> Vec<Network> {
         let words = self.words(key).unwrap_or_default();
-        let mut networks = Vec::new();
-        for word in words {
-            match Network::read(word.text) {
-                Ok(network) => networks.push(network),
-                Err(help) => {
-                    let text = format!("\"{}\" is no network", word.text);
-                    self.reader.error(word.mark, text, Some(&help));
-                }
+        words.iter().filter_map(|word| self.network(word)).collect()
+    }
+
+    /// One of a list.
+    pub(super) fn network(&self, word: &Text<'_>) -> Option<Network> {
+        match Network::read(word.text) {
+            Ok(network) => Some(network),
+            Err(help) => {
+                let text = format!("\"{}\" is no network", word.text);
+                self.reader.error(word.mark, text, Some(&help));
+                None
             }
         }
-        networks
     }
 }
 

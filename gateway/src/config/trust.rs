@@ -9,11 +9,11 @@ use super::section::Section;
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// Who must say whose connection it is before anything else (PROXY protocol).
-    pub proxy_protocol: Vec<Network>,
+    pub proxy_protocol: Peers,
     /// Who may say who the client is (XCLIENT).
-    pub xclient: Vec<Network>,
+    pub xclient: Peers,
     /// Who may say where a message comes from (XFORWARD).
-    pub xforward: Vec<Network>,
+    pub xforward: Peers,
 }
 
 impl Trust {
@@ -21,25 +21,50 @@ impl Trust {
 
     pub(super) fn read(section: &Section<'_>) -> Self {
         Self {
-            proxy_protocol: networks(section, "proxy_protocol"),
-            xclient: networks(section, "xclient"),
-            xforward: networks(section, "xforward"),
+            proxy_protocol: peers(section, "proxy_protocol"),
+            xclient: peers(section, "xclient"),
+            xforward: peers(section, "xforward"),
         }
     }
 }
 
-/// Whether an address lies in one of these networks. Who has none lies in none.
-#[must_use]
-pub fn covers(networks: &[Network], address: Option<IpAddr>) -> bool {
-    address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
+/// Some peers.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    networks: Vec<Network>,
+    unix: bool,
 }
 
-fn networks(section: &Section<'_>, key: &str) -> Vec<Network> {
-    let networks = section.networks(key);
-    if networks.iter().any(Network::is_everything) {
+impl Peers {
+    /// Whether an address is one of theirs.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+
+    /// Whether they have everybody who may connect to the listener's Unix socket.
+    #[must_use]
+    pub fn has_unix(&self) -> bool {
+        self.unix
+    }
+}
+
+fn peers(section: &Section<'_>, key: &str) -> Peers {
+    let mut peers = Peers::default();
+    for word in section.words(key).unwrap_or_default() {
+        if word.text == UNIX {
+            peers.unix = true;
+        } else {
+            peers.networks.extend(section.network(&word));
+        }
+    }
+    if peers.networks.iter().any(Network::is_everything) {
         let text = format!("everybody in the world is trusted with \"{key}\"");
         let help = "name the proxies: whoever is listed can pretend to be any client";
         section.reader.warn(section.mark_of(key), text, Some(help));
     }
-    networks
+    peers
 }
+
+/// Stands for the peers of a Unix socket, which have no address.
+const UNIX: &str = "unix";

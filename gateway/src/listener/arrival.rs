@@ -7,8 +7,7 @@ use portcullis_smtp::proxy::{Header, Source, Tls};
 use portcullis_smtp::server::Channel;
 use tracing::{Instrument, debug, error_span, warn};
 
-use super::{Open, Permit, turn_away};
-use crate::config::covers;
+use super::{Open, Permit, trusts, turn_away};
 use crate::connection::{self, Terms, Transport};
 use crate::message::{SessionFacts, TlsFacts};
 use crate::metrics::{Bound, ProxyHeader};
@@ -82,10 +81,9 @@ impl Arrival {
         // An error span, so that a quiet log level keeps the id of what it still tells.
         let span = error_span!("smtp", id = session.id, client.addr = session.client.host());
         // By the client, not by the proxy: else whoever comes through it could say who he is.
-        let ip = session.client.ip();
         let channel = Channel {
-            may_xclient: covers(&terms.trust.xclient, ip),
-            may_xforward: covers(&terms.trust.xforward, ip),
+            may_xclient: trusts(&terms.trust.xclient, session.client),
+            may_xforward: trusts(&terms.trust.xforward, session.client),
             ..Channel::default()
         };
         let conversation = async {
