@@ -10,6 +10,7 @@ mod judging;
 mod misbehaving;
 mod observing;
 mod parameters;
+mod proxies;
 mod receivers;
 mod senders;
 mod smuggling;

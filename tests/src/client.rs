@@ -117,6 +117,15 @@ impl Client {
         client
     }
 
+    /// Where its end of the connection is.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.get_ref().socket().local_addr().expect("a connection has two ends")
+    }
+
     /// Sends octets as they are.
     ///
     /// # Errors

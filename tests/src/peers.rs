@@ -5,6 +5,7 @@
 
 mod dovecot;
 mod exim;
+mod haproxy;
 mod postfix;
 mod prometheus;
 
@@ -16,6 +17,7 @@ use std::sync::OnceLock;
 
 pub use dovecot::Dovecot;
 pub use exim::Exim;
+pub use haproxy::HaProxy;
 pub use postfix::Postfix;
 pub use prometheus::Prometheus;
 

@@ -39,15 +39,30 @@ impl Postfix {
     #[must_use]
     #[track_caller]
     pub fn sender(relay: SocketAddr) -> Option<Self> {
+        Self::sender_with(relay, "")
+    }
+
+    /// The same, with more lines of its `main.cf`.
+    #[must_use]
+    #[track_caller]
+    pub fn sender_with(relay: SocketAddr, lines: &str) -> Option<Self> {
         let (host, port) = (relay.ip(), relay.port());
-        Self::start(&format!("relayhost = [{host}]:{port}\nsmtp_tls_security_level = none\n"))
+        let relay = format!("relayhost = [{host}]:{port}\nsmtp_tls_security_level = none\n");
+        Self::start(&(relay + lines))
     }
 
     /// One that sends everything on to an LMTP server at a Unix socket; none if it is not installed.
     #[must_use]
     #[track_caller]
     pub fn lmtp_sender(socket: &Path) -> Option<Self> {
-        Self::start(&format!("default_transport = lmtp:unix:{}\n", socket.display()))
+        Self::lmtp_sender_with(socket, "")
+    }
+
+    /// The same, with more lines of its `main.cf`.
+    #[must_use]
+    #[track_caller]
+    pub fn lmtp_sender_with(socket: &Path, lines: &str) -> Option<Self> {
+        Self::start(&format!("default_transport = lmtp:unix:{}\n{lines}", socket.display()))
     }
 
     #[track_caller]
