@@ -10,6 +10,7 @@
 //! | a refused chunk is run as commands (go-smtp) | BDAT is refused for its order, its recipients or its size, and its octets stay in the input | `server/chunk.rs`: whatever is refused, exactly its octets are swallowed first; in `BDAT 6 FIRST`, too |
 //! | a chunk of unknown size | `BDAT x`, 2^64+1, a NUL or tab in the line: two servers disagree about where the next command begins | `command.rs`, `lines.rs`, `server/chunk.rs`: 501, and the connection closes |
 //! | half a message | of pipelined chunks one is refused and a later LAST is taken for a message | `server/chunk.rs`: a refused chunk fails its transaction |
+//! | answers out of step | an LMTP client that counts on a reply for each recipient takes the next command's reply for one that did not come | `server/verdict.rs`, `server/chunk.rs`: as many replies as recipients, to what is refused, too |
 //! | an end inside a chunk | bare newlines in a chunk are passed on by DATA, to a server that sees CRLF.CRLF in them | `body.rs`: the same rule as after DATA; binary content is never passed on by DATA |
 //! | newline injection through commands | a path with a bare CR or LF is copied into a command to the next server | `lines.rs` refuses the line; a [`Mailbox`](crate::Mailbox) holds no control characters by construction |
 //! | STARTTLS injection (CVE-2011-0411) | commands pipelined in clear text behind STARTTLS are run inside TLS | `server.rs`: what stands behind STARTTLS is forgotten, and so is the whole conversation |

@@ -8,8 +8,9 @@ use std::mem;
 
 use super::intake::Intake;
 use super::phase::{Move, Phase};
+use super::settings::Protocol;
 use super::verdict::Answer;
-use super::{CLOSING, Event, Session, replies};
+use super::{CLOSING, Event, Limit, Session, replies};
 use crate::Reply;
 use crate::command::{Command, CommandError};
 
@@ -31,6 +32,15 @@ enum Unwanted {
     /// A mistake of the client.
     Fault(Reply),
     Refused(Reply),
+}
+
+/// A transaction that has failed with a chunk.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What was said of that chunk.
+    pub(super) reply: Reply,
+    /// Recipients that had been accepted.
+    recipients: usize,
 }
 
 impl Chunk {
@@ -102,16 +112,38 @@ impl Session {
     /// All octets of the chunk were taken.
     pub(super) fn finish_chunk(&mut self) {
         let Some(chunk) = self.chunk.take() else { return };
-        match chunk.refusal {
-            Some(Unwanted::Fault(reply)) => {
-                self.fail(&reply, chunk.last);
-                self.fault(&reply);
+        let Some(unwanted) = chunk.refusal else {
+            return self.finish_content(chunk.octets, chunk.last);
+        };
+        let answers = self.answers(chunk.last);
+        let (Unwanted::Fault(reply) | Unwanted::Refused(reply)) = &unwanted;
+        self.fail(reply, chunk.last);
+        if answers == 0 {
+            if self.is_idle() {
+                self.hang_up(Limit::IdleCommands);
             }
-            Some(Unwanted::Refused(reply)) => {
-                self.fail(&reply, chunk.last);
-                self.dawdle(&reply);
+            return;
+        }
+        match &unwanted {
+            Unwanted::Fault(reply) => self.fault(reply),
+            Unwanted::Refused(reply) => self.dawdle(reply),
+        }
+        for _ in 1..answers {
+            if !self.closing {
+                self.say(reply);
             }
-            None => self.finish_content(chunk.octets, chunk.last),
+        }
+    }
+
+    /// How often a chunk that is refused is answered. To the last one an LMTP client hears as many
+    /// replies as it has recipients, which may be none (RFC 2033 section 4.3): with one more or one
+    /// less it would take each later reply for that to another command.
+    fn answers(&self, last: bool) -> usize {
+        match &self.phase {
+            _ if !last || self.settings.protocol == Protocol::Smtp => 1,
+            Phase::Envelope(envelope) | Phase::Chunks(envelope, _) => envelope.accepted(),
+            Phase::Failed(failure) => failure.recipients,
+            _ => 1,
         }
     }
 
@@ -132,8 +164,9 @@ impl Session {
                 self.events.extend(refusal.limit().map(Event::Limited));
                 self.refused = Some(Box::new(reply.clone()));
                 self.forwarded = false;
+                let recipients = envelope.accepted();
                 self.say(&reply);
-                self.phase = Phase::Failed(Box::new(reply));
+                self.phase = Phase::Failed(Box::new(Failure { reply, recipients }));
             }
         }
     }
@@ -152,9 +185,10 @@ impl Session {
 
     /// The transaction has failed with a chunk (RFC 3030 section 2).
     fn fail(&mut self, reply: &Reply, last: bool) {
-        if self.in_transaction() {
+        if let Phase::Envelope(envelope) | Phase::Chunks(envelope, _) = &self.phase {
+            let failure = Failure { reply: reply.clone(), recipients: envelope.accepted() };
             self.abort();
-            self.phase = Phase::Failed(Box::new(reply.clone()));
+            self.phase = Phase::Failed(Box::new(failure));
         }
         if last && matches!(self.phase, Phase::Failed(_)) {
             self.phase = Phase::Ready;

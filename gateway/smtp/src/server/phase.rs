@@ -2,6 +2,7 @@
 
 use super::Channel;
 use super::auth::Exchange;
+use super::chunk::Failure;
 use super::intake::Intake;
 use super::limit::Limit;
 use super::replies;
@@ -29,8 +30,8 @@ pub(super) enum Phase {
     Content(Envelope, Box<Intake>),
     /// Between and in the chunks of a message.
     Chunks(Envelope, Box<Intake>),
-    /// After a chunk that was refused with this reply; so are those behind it.
-    Failed(Box<Reply>),
+    /// After a chunk that was refused; so are those behind it.
+    Failed(Box<Failure>),
     /// After the final dot or the last chunk.
     Complete(Envelope),
     /// Between AUTH and its end.
@@ -83,6 +84,10 @@ impl Envelope {
 
     pub(super) fn wants_each(&self) -> bool {
         self.each
+    }
+
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted
     }
 
     pub(super) fn accept(&mut self, recipient: Mailbox) {
@@ -271,7 +276,7 @@ impl Phase {
             }
             Self::Chunks(..) => Move::Chunk,
             // Pipelined, before its sender knew: no mistake.
-            Self::Failed(reply) => Move::Say(Reply::clone(reply)),
+            Self::Failed(failure) => Move::Say(failure.reply.clone()),
             _ => return Err(replies::bad_sequence("MAIL first")),
         })
     }
