@@ -250,7 +250,7 @@ impl Phase {
             }
             // Whoever pipelines cannot know yet (RFC 2920 section 3.1): no mistake.
             (Self::Envelope(Envelope { refused: true, .. }), Command::Data) => {
-                Move::Say(replies::no_valid_recipients())
+                Move::Say(replies::no_valid_recipients(settings.protocol))
             }
             (Self::Envelope(_), Command::Data) => return Err(replies::bad_sequence("RCPT first")),
 
@@ -269,7 +269,7 @@ impl Phase {
             }
             Self::Envelope(Envelope { accepted: 1.., .. }) => Move::Ask(Question::Data),
             Self::Envelope(Envelope { refused: true, .. }) => {
-                Move::Say(replies::no_valid_recipients())
+                Move::Say(replies::no_valid_recipients(settings.protocol))
             }
             Self::Envelope(_) => {
                 return Err(replies::bad_sequence("RCPT first"));

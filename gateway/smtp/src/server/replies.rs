@@ -5,7 +5,7 @@
 
 use super::Channel;
 use super::limit::Limit;
-use super::settings::Settings;
+use super::settings::{Protocol, Settings};
 use crate::command::CommandError;
 use crate::lines::LineError;
 use crate::xclient::AttributeError;
@@ -96,8 +96,13 @@ pub(super) fn bad_line(text: &str) -> Reply {
     Reply::fixed(500, (5, 5, 2), text)
 }
 
-pub(super) fn no_valid_recipients() -> Reply {
-    Reply::fixed(554, (5, 5, 1), "no valid recipients")
+/// RFC 5321 section 3.3, RFC 2033 section 4.2.
+pub(super) fn no_valid_recipients(protocol: Protocol) -> Reply {
+    let code = match protocol {
+        Protocol::Lmtp => 503,
+        Protocol::Smtp => 554,
+    };
+    Reply::fixed(code, (5, 5, 1), "no valid recipients")
 }
 
 pub(super) fn too_many_recipients() -> Reply {
