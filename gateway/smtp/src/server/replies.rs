@@ -198,7 +198,7 @@ pub(super) fn malformed_response() -> Reply {
 }
 
 pub(super) fn no_initial_response() -> Reply {
-    Reply::fixed(501, (5, 5, 4), "this mechanism takes no initial response")
+    Reply::fixed(501, (5, 7, 0), "this mechanism takes no initial response")
 }
 
 pub(super) fn response_too_long() -> Reply {
