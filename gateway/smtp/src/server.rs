@@ -353,7 +353,11 @@ impl Session {
             Ok(Move::Say(reply)) => self.dawdle(&reply),
             Ok(Move::Limited(limit, reply)) => {
                 self.events.push(Event::Limited(limit));
-                self.say(&reply);
+                match limit {
+                    // Whoever does not know the bound names all its recipients.
+                    Limit::Recipients => self.say(&reply),
+                    _ => self.dawdle(&reply),
+                }
             }
             Ok(Move::Upgrade) => {
                 self.abort();
@@ -383,7 +387,9 @@ impl Session {
 
     fn hello(&mut self, answer: Answer, esmtp: bool) {
         match answer {
-            Answer::No(reply) => self.say(&reply),
+            // A further one was counted before policy was asked.
+            Answer::No(reply) if !matches!(self.phase, Phase::Greeted) => self.say(&reply),
+            Answer::No(reply) => self.dawdle(&reply),
             Answer::Yes(_) => {
                 self.phase = Phase::Ready;
                 self.may_pipeline = esmtp;
