@@ -118,10 +118,11 @@ impl Extension {
                     format!(" {} {}", most.seconds, most.until.as_str())
                 })
             }
-            // RFC 9422 section 4.
-            Self::Limits => {
-                format!(" MAILMAX={} RCPTMAX={}", limits.transactions, limits.recipients)
-            }
+            Self::Limits => format!(
+                " MAILMAX={} RCPTMAX={}",
+                limits.transactions.min(LARGEST_LIMIT),
+                limits.recipients.min(LARGEST_LIMIT as usize)
+            ),
             Self::Size => format!(" {}", limits.message_octets),
             Self::Xclient => format!(" {}", Xclient::ATTRIBUTES),
             Self::Xforward => format!(" {}", Xforward::ATTRIBUTES),
@@ -193,3 +194,6 @@ pub(crate) fn banner(settings: &Settings) -> String {
     };
     format!("{} {protocol} Portcullis", settings.hostname)
 }
+
+/// RFC 9422 section 4: six digits.
+const LARGEST_LIMIT: u32 = 999_999;
