@@ -44,3 +44,20 @@ fn no_secret_is_ever_shown() {
     let command = Command::parse(b"AUTH PLAIN AGEAaHVudGVyMg==", Dialect::default());
     assert!(!format!("{command:?}").contains("AGEA"));
 }
+
+#[test]
+fn no_proof_is_ever_shown() {
+    let auth = Auth { mechanisms: vec![Mechanism::CramMd5], in_clear: true, ..Auth::default() };
+    let mut session = Session::new(Arc::new(Settings { auth, ..settings() }), Channel::default());
+    session.receive(b"EHLO a\r\nAUTH CRAM-MD5\r\nYSAwMTIzNDU2Nzg5\r\n");
+    let shown = loop {
+        match session.poll() {
+            Step::Ask(_) => session.decide(Verdict::Accept),
+            Step::Nonce => session.nonce([0; NONCE_OCTETS]),
+            step => break format!("{step:?} {session:?}"),
+        }
+    };
+    assert!(shown.contains("Verifier"), "{shown}");
+    let digest = format!("{:?}", b"0123456789").replace(['[', ']'], "");
+    assert!(!shown.contains(&digest), "{shown}");
+}
