@@ -22,6 +22,8 @@ enum Place {
     Name(usize),
     /// In the header section, in a line that is of no interest any more.
     Line,
+    /// In the header section, behind a CR that begins a line. In binary content it may be no end.
+    Cr,
     /// Behind the empty line.
     Body,
 }
@@ -47,7 +49,16 @@ impl HeaderScan {
                         self.place = Place::Name(0);
                     }
                 }
-                Place::Name(0) if octet == b'\r' => self.place = Place::Body,
+                Place::Name(0) if octet == b'\r' => {
+                    octets = rest;
+                    self.place = Place::Cr;
+                }
+                Place::Cr if octet == b'\n' => self.place = Place::Body,
+                Place::Cr => {
+                    self.octets = self.octets.saturating_add(1);
+                    self.fields = self.fields.saturating_add(1);
+                    self.place = Place::Line;
+                }
                 Place::Name(n) => {
                     if n == 0 && !matches!(octet, b' ' | b'\t') {
                         self.fields = self.fields.saturating_add(1);
@@ -91,5 +102,8 @@ mod tests {
         assert_eq!(scan(message.chunks(1)), want);
         assert_eq!(scan(b"".chunks(1)), (0, 0, 0));
         assert_eq!(scan(b"\r\nA: b\r\n".chunks(3)), (0, 0, 0));
+        let binary = b"\rA: b\r\nReceived: c\r\n\r\nReceived: body\r\n";
+        assert_eq!(scan(binary.chunks(binary.len())), (20, 2, 1), "a bare CR ends nothing");
+        assert_eq!(scan(binary.chunks(1)), (20, 2, 1));
     }
 }
