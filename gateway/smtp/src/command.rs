@@ -95,8 +95,6 @@ impl Command {
             true => CommandError::ChunkSize,
             false => CommandError::NotText,
         })?;
-        // RFC 5321 section 4.1.1: white space before the CRLF is tolerated.
-        let argument = argument.trim_end_matches([' ', '\t']);
         Ok(match Verb::from_word(verb) {
             Verb::Auth => auth(argument)?,
             Verb::Bdat => bdat(argument)?,
@@ -225,6 +223,9 @@ pub enum CommandError {
 }
 
 fn split_verb(line: &[u8]) -> (&[u8], &[u8]) {
+    // RFC 5321 section 4.1.1: white space before the CRLF is tolerated.
+    let end = line.iter().rposition(|octet| !matches!(octet, b' ' | b'\t'));
+    let line = &line[..end.map_or(0, |last| last + 1)];
     match memchr::memchr(b' ', line) {
         Some(at) => (&line[..at], &line[at + 1..]),
         None => (line, b""),
@@ -401,6 +402,8 @@ mod tests {
             ("bdat 18446744073709551615 last", Command::Bdat { octets: u64::MAX, last: true }),
             ("BDAT  007  LAST ", Command::Bdat { octets: 7, last: true }),
             ("data ", Command::Data),
+            ("DATA\t", Command::Data),
+            ("QUIT \t ", Command::Quit),
             ("NOOP anything at all", Command::Noop),
             ("HELP MAIL", Command::Help),
             ("VRFY bob", Command::Vrfy),
