@@ -35,8 +35,8 @@ pub enum Pipelining {
     /// Nothing: the answers come in order.
     #[default]
     Lenient,
-    /// The command gets 503 5.5.0 and is not obeyed. Behind DATA, BDAT and STARTTLS stands what is
-    /// no command: there the conversation ends with 421 4.7.0.
+    /// The command gets 503 5.5.0 and is not obeyed. Behind DATA and STARTTLS stands what is no
+    /// command: there the conversation ends with 421 4.7.0.
     Refuse,
     /// The conversation ends with 421 4.7.0.
     Disconnect,
