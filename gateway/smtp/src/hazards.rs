@@ -34,7 +34,7 @@
 //! | loops | two servers send a message to each other | `header.rs` counts Received fields |
 //! | header sections that cost | 64,000 empty fields, or one without an end, for whoever reads them next | `header.rs` counts octets and fields |
 //! | newline injection through encodings | `ENVID=a+0D+0AQUIT` is harmless until somebody decodes it and writes it down, or copies it undecoded to a server that was not asked | `parameter/value.rs`: what is decoded is printable; `Parameter::word` encodes it anew |
-//! | characters that deceive | U+2028 ends a line for some readers of a log, U+202E turns the rest of it round, U+0085 and U+009B are controls | `address/international.rs`: none of them is in a [`Mailbox`](crate::Mailbox) or a [`Parameter`](crate::Parameter) |
+//! | characters that deceive | U+2028 ends a line for some readers of a log, U+202E turns the rest of it round, U+0085 and U+009B are controls, U+200B makes another address that looks the same | `address/international.rs`: none of them is in a [`Mailbox`](crate::Mailbox) or a [`Parameter`](crate::Parameter) |
 //! | one domain in two forms | a rule for `xn--bcher-kva.example` does not fit the same domain in UTF-8, or with a full-width letter | [`Mailbox::ascii_domain`](crate::Mailbox::ascii_domain) for comparisons; what IDNA would map to something else is refused |
 //! | numbers that wrap | SIZE=2^64+1 is one octet | `server/phase.rs`: what does not fit is too large |
 //! | a client that names itself somebody else | XCLIENT, XFORWARD or a PROXY header from anybody forges addresses, logs and logins | `server/phase.rs`: 550 unless the driver has given the channel that right, by networks that the operator lists; a PROXY line from elsewhere is an unknown command |

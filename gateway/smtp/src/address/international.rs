@@ -42,18 +42,21 @@ fn to_ascii(domain: &str, length: DnsLength) -> Option<Cow<'_, str>> {
 
 /// Whether a character beyond ASCII can stand in a line of a log, a header or a terminal without
 /// ending it, hiding in it or turning it round: no control, no white space, nothing that changes
-/// the direction of what follows.
+/// the direction of what follows, and nothing that two addresses can differ in unseen. The joiners
+/// U+200C and U+200D are letters to those who write Persian or Hindi.
 pub(crate) fn is_safe(c: char) -> bool {
-    const DIRECTION: [(char, char); 4] = [
-        ('\u{61c}', '\u{61c}'),
-        ('\u{200e}', '\u{200f}'),
-        ('\u{202a}', '\u{202e}'),
-        ('\u{2066}', '\u{2069}'),
-    ];
-    let turns = DIRECTION.iter().any(|(first, last)| (first..=last).contains(&&c));
     match c {
         ' '..='~' => true,
-        '\u{feff}' => false,
-        _ => !c.is_control() && !c.is_whitespace() && !turns,
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'
+        | '\u{200e}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => false,
+        _ => !c.is_control() && !c.is_whitespace(),
     }
 }

@@ -93,9 +93,9 @@ fn all() -> Dialect {
 
 /// Nothing that ends a line, hides in it or turns it round.
 pub(super) fn is_plain(text: &str) -> bool {
-    const TURNS: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    const SPOILS: &str = "\u{ad}\u{200b}\u{2060}\u{feff}\u{e0001}\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
     text.chars().all(|c| {
         matches!(c, ' '..='~')
-            || !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !TURNS.contains(c)
+            || !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !SPOILS.contains(c)
     })
 }
