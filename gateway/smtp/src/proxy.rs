@@ -52,8 +52,8 @@ pub struct Tls {
     pub version: Option<String>,
     /// As the proxy calls it, for example `TLS_AES_256_GCM_SHA384`. Printable ASCII.
     pub cipher: Option<String>,
-    /// The common name of the client's certificate, if the proxy has verified it. No control
-    /// characters.
+    /// The common name of the client's certificate, if the proxy has verified it. Nothing that
+    /// would spoil a line of a log.
     pub common_name: Option<String>,
 }
 

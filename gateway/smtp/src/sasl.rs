@@ -75,8 +75,8 @@ impl fmt::Display for Mechanism {
 pub struct Credentials {
     /// How.
     pub mechanism: Mechanism,
-    /// Whose secret it is: the authentication identity. At most 255 octets, no control characters;
-    /// empty where OAUTHBEARER names nobody, so that only the token tells.
+    /// Whose secret it is: the authentication identity. At most 255 octets, none that would spoil a
+    /// line of a log; empty where OAUTHBEARER names nobody, so that only the token tells.
     pub user: String,
     /// As whom the client wants to act, if that is somebody else (RFC 4422 section 3.4.1).
     pub authorization: Option<String>,

@@ -6,10 +6,11 @@
 //! ([`Channel`](crate::server::Channel)).
 //!
 //! Text that is read here is printable ASCII by construction, but for a login, which is UTF-8
-//! without control characters.
+//! without what would spoil a line of a log.
 
 use std::net::IpAddr;
 
+use crate::address::is_safe;
 use crate::xtext;
 
 /// What was said of one attribute.
@@ -224,7 +225,7 @@ fn read_value(text: &str) -> Result<Option<String>, AttributeError> {
     }
     let octets = xtext::decode(text).ok_or(AttributeError::Value)?;
     let value = String::from_utf8(octets).map_err(|_| AttributeError::Value)?;
-    if value.is_empty() || value.chars().any(char::is_control) {
+    if value.is_empty() || !value.chars().all(is_safe) {
         return Err(AttributeError::Value);
     }
     Ok(Some(value))
@@ -378,6 +379,7 @@ mod tests {
             ("NAME=j\u{f6}rg", AttributeError::Value),
             ("NAME=a\tb", AttributeError::Value),
             ("HELO=+7F", AttributeError::Value),
+            ("NAME=a+E2+80+AEb", AttributeError::Value),
             ("PORT=65536", AttributeError::Value),
             ("PORT=+2B25", AttributeError::Value),
             ("PORT=-1", AttributeError::Value),
@@ -396,7 +398,7 @@ mod tests {
         for text in ["LOGIN=a", "DESTADDR=192.0.2.1", "DESTPORT=25", "REVERSE_NAME=a"] {
             assert_eq!(Xforward::parse(text), Err(AttributeError::Unknown), "{text:?}");
         }
-        for text in ["PROTO=UUCP", "LOGIN=a+0Ab", "LOGIN=+C2+85"] {
+        for text in ["PROTO=UUCP", "LOGIN=a+0Ab", "LOGIN=+C2+85", "LOGIN=a+E2+80+AE"] {
             assert_eq!(Xclient::parse(text), Err(AttributeError::Value), "{text:?}");
         }
         let long = format!("PROTO={}", "a".repeat(65));

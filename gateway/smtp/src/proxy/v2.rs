@@ -6,6 +6,7 @@ use std::str;
 
 use super::checksum::crc32c;
 use super::{HEADER_OCTETS, Header, HeaderError, Source, Tls};
+use crate::address::is_safe;
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -127,7 +128,7 @@ fn printable(octets: &[u8]) -> Option<String> {
 
 fn text(octets: &[u8]) -> Option<String> {
     let text = str::from_utf8(octets).ok()?;
-    let fine = (1..=TEXT_OCTETS).contains(&text.len()) && !text.chars().any(char::is_control);
+    let fine = (1..=TEXT_OCTETS).contains(&text.len()) && text.chars().all(is_safe);
     fine.then(|| text.to_owned())
 }
 

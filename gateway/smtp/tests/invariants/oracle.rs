@@ -545,7 +545,7 @@ pub(crate) fn proxy(octets: &[u8]) {
     for text in [&header.authority, &tls.version, &tls.cipher].into_iter().flatten() {
         assert!(is_printable(text), "{text:?}");
     }
-    assert!(!tls.common_name.is_some_and(|name| name.contains(char::is_control)));
+    assert!(tls.common_name.is_none_or(|name| syntax::is_plain(&name)));
 }
 
 /// Reads attributes of XCLIENT and XFORWARD.
@@ -553,7 +553,7 @@ pub(crate) fn xclient(text: &str) {
     if let Ok(said) = Xclient::parse(text) {
         [&said.name, &said.reverse_name, &said.helo].into_iter().for_each(check_said);
         if let Said::Value(login) = said.login {
-            assert!(!login.is_empty() && !login.contains(char::is_control));
+            assert!(!login.is_empty() && syntax::is_plain(&login));
         }
     }
     if let Ok(said) = Xforward::parse(text) {

@@ -5,9 +5,12 @@
 
 use std::str;
 
-/// A name: an authentication or an authorization identity.
+use crate::address::is_safe;
+
+/// A name: an authentication or an authorization identity. Whoever tries it, it is written into
+/// logs.
 pub(super) fn name(octets: &[u8]) -> Option<&str> {
-    text(octets).filter(|text| text.len() <= NAME_OCTETS)
+    text(octets).filter(|text| text.len() <= NAME_OCTETS && text.chars().all(is_safe))
 }
 
 /// A name, or nothing where nothing stands.

@@ -59,7 +59,7 @@ pub(crate) fn check(credentials: &Credentials) {
 }
 
 pub(crate) fn check_name(name: &str) {
-    assert!(name.len() <= 255 && !name.contains(char::is_control));
+    assert!(name.len() <= 255 && super::syntax::is_plain(name), "{name:?}");
 }
 
 /// One exchange: an octet for the mechanism, then messages with 0xFF between them.
