@@ -129,11 +129,17 @@ async fn converse<P: Policy>(
                 time_is_up(session, terms, Bound::SessionTime);
             }
             Step::Ask(question) => {
+                if let Question::Mail { .. } = question {
+                    patience.message_begins();
+                }
                 let verdict = policy.judge(question).await;
                 session.decide(verdict);
                 patience.asked();
             }
-            Step::Content(chunk) => policy.content(chunk).await,
+            Step::Content(chunk) => {
+                patience.content_began();
+                policy.content(chunk).await;
+            }
             Step::Aborted => policy.aborted().await,
             Step::Disproved { mechanism, user } => policy.disproved(mechanism, user).await,
             Step::Nonce => draw_nonce(session),

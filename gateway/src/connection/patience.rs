@@ -19,13 +19,14 @@ pub(super) struct Patience {
     since: Instant,
     /// Since when policy has not been asked.
     asked: Instant,
+    /// Since when something is waited for.
+    waiting: Instant,
     /// The content of this message so far.
     content: Option<Pace>,
-    /// Content is what is waited for.
-    for_content: bool,
 }
 
-/// How fast content comes. Only time that the client is waited for counts.
+/// How fast content comes. Only time that the client is waited for counts; that between two chunks
+/// does, too.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
     waited: Duration,
@@ -42,7 +43,7 @@ pub(super) struct Deadline {
 impl Patience {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { begun: now, since: now, asked: now, content: None, for_content: false }
+        Self { begun: now, since: now, asked: now, waiting: now, content: None }
     }
 
     /// Policy was asked.
@@ -61,7 +62,7 @@ impl Patience {
         if answered || content {
             self.restart();
         }
-        self.for_content = content;
+        self.waiting = Instant::now();
         if content {
             self.content.get_or_insert_default();
         } else if !session.in_transaction() {
@@ -69,10 +70,20 @@ impl Patience {
         }
     }
 
+    /// What comes now belongs to another message, perhaps without a wait after the one before.
+    pub(super) fn message_begins(&mut self) {
+        self.content = None;
+    }
+
+    /// Content came. A chunk that comes together with its BDAT is never waited for.
+    pub(super) fn content_began(&mut self) {
+        self.content.get_or_insert_default();
+    }
+
     /// Something came, after a wait.
     pub(super) fn received(&mut self, octets: usize) {
-        if let (true, Some(pace)) = (self.for_content, &mut self.content) {
-            pace.waited += self.since.elapsed();
+        if let Some(pace) = &mut self.content {
+            pace.waited += self.waiting.elapsed();
             pace.octets = pace.octets.saturating_add(octets as u64);
         }
     }
@@ -90,29 +101,24 @@ impl Patience {
     /// Until when the client may send something.
     pub(super) fn deadline(&self, session: &Session, terms: &Terms) -> Deadline {
         let timeouts = &terms.timeouts;
-        let own = match session.awaiting() {
-            Awaiting::Command => {
-                Deadline { at: self.since + timeouts.command, bound: Bound::CommandTime }
-            }
-            Awaiting::Content => self.content_deadline(terms),
+        let (silence, bound) = match session.awaiting() {
+            Awaiting::Command => (timeouts.command, Bound::CommandTime),
+            Awaiting::Content => (timeouts.content, Bound::ContentTime),
         };
+        let own = Deadline { at: self.since + silence, bound };
         // What has begun may end; but not everything that has begun ever does.
         let life = timeouts.session * if session.in_transaction() { 2 } else { 1 };
         let life = Deadline { at: self.begun + life, bound: Bound::SessionTime };
-        if life.at < own.at { life } else { own }
+        let all = [Some(own), Some(life), self.pace_deadline(terms)];
+        all.into_iter().flatten().min_by_key(|deadline| deadline.at).unwrap_or(own)
     }
 
     /// Silence is allowed for a while, and so is a pace that makes up for that while.
-    fn content_deadline(&self, terms: &Terms) -> Deadline {
-        let silence = terms.timeouts.content;
-        let Pace { waited, octets } = self.content.unwrap_or_default();
+    fn pace_deadline(&self, terms: &Terms) -> Option<Deadline> {
+        let Pace { waited, octets } = self.content?;
         let earned = Duration::from_secs_f64(octets as f64 / terms.content_rate.max(1) as f64);
-        let left = (silence + earned).saturating_sub(waited);
-        if left < silence {
-            Deadline { at: self.since + left, bound: Bound::ContentRate }
-        } else {
-            Deadline { at: self.since + silence, bound: Bound::ContentTime }
-        }
+        let left = (terms.timeouts.content + earned).saturating_sub(waited);
+        Some(Deadline { at: self.waiting + left, bound: Bound::ContentRate })
     }
 }
 

@@ -5,6 +5,7 @@ mod auth;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use portcullis_smtp::Extension;
 use portcullis_smtp::sasl::{Mechanism, Verifier};
 use portcullis_smtp::server::{Auth, Limits, Question, Verdict};
 use tokio::net::{TcpListener, TcpStream};
@@ -363,6 +364,40 @@ async fn content_that_drips_is_given_up() {
     say(&mut client, ENVELOPE, "354 ").await;
     assert!(drip(&mut client, b"x").await.starts_with("421 4.4.2 too slow"));
     server.ended_at("content_rate").await;
+}
+
+#[tokio::test]
+async fn content_that_drips_in_chunks_is_given_up() {
+    let server = on_terms(|terms| {
+        let offers = [Extension::Chunking].into_iter().collect();
+        terms.settings = Arc::new(Settings { offers, ..Settings::clone(&terms.settings) });
+        terms.timeouts.content = Duration::from_millis(200);
+        terms.content_rate = 1 << 20;
+    })
+    .await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, ENVELOPE.trim_end_matches("DATA\r\n"), "250 ").await;
+    let heard = drip(&mut client, b"BDAT 1\r\nx").await;
+    assert!(heard.ends_with("421 4.4.2 too slow, closing connection\r\n"), "{heard}");
+    server.ended_at("content_rate").await;
+}
+
+#[tokio::test]
+async fn what_was_slow_of_one_message_does_not_count_for_the_next() {
+    let server = on_terms(|terms| {
+        terms.timeouts.content = Duration::from_millis(600);
+        terms.content_rate = 1 << 20;
+    })
+    .await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, ENVELOPE, "354 ").await;
+    let envelope = ENVELOPE.trim_start_matches("EHLO c.example\r\n");
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        say(&mut client, &format!("x\r\n.\r\n{envelope}"), "354 ").await;
+    }
 }
 
 #[tokio::test]
