@@ -7,7 +7,7 @@ use std::str;
 
 use crate::address;
 use crate::parameter;
-use crate::sasl::Armored;
+use crate::sasl::{Armored, Mechanism};
 use crate::{Domain, Extension, Grammar, Mailbox, Offers, Parameter, ReversePath};
 
 /// How commands are read at this point of a conversation.
@@ -129,18 +129,28 @@ impl Command {
     /// Whether a client has to wait for the answer before it says more, pipelining or not (RFC 2920
     /// section 3.1, RFC 3207 section 4, RFC 4954 section 4).
     pub(crate) fn ends_group(&self) -> bool {
-        matches!(
-            self,
-            Self::Auth { .. }
-                | Self::Data
-                | Self::Ehlo(_)
-                | Self::Expn
-                | Self::Helo(_)
-                | Self::Lhlo(_)
-                | Self::Noop
-                | Self::Starttls
-                | Self::Vrfy
-        )
+        match self {
+            // The one mechanism that is over with its initial response, whatever the answer.
+            Self::Auth { mechanism, initial } => {
+                initial.is_none() || Mechanism::from_name(mechanism) != Some(Mechanism::Plain)
+            }
+            Self::Data
+            | Self::Ehlo(_)
+            | Self::Expn
+            | Self::Helo(_)
+            | Self::Lhlo(_)
+            | Self::Noop
+            | Self::Starttls
+            | Self::Vrfy => true,
+            Self::Bdat { .. }
+            | Self::Help
+            | Self::Mail { .. }
+            | Self::Quit
+            | Self::Rcpt { .. }
+            | Self::Rset
+            | Self::Xclient(_)
+            | Self::Xforward(_) => false,
+        }
     }
 }
 
