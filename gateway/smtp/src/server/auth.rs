@@ -244,15 +244,10 @@ impl Session {
             }
             Answer::Yes(_) => {
                 self.phase = Phase::Ready;
-                self.set_authenticated(true);
+                self.standing.authenticated = true;
                 self.say(&replies::authenticated());
             }
         }
-    }
-
-    /// Takes the client for one who has authenticated, here or with a proxy that is trusted; or not.
-    pub(super) fn set_authenticated(&mut self, authenticated: bool) {
-        self.standing.authenticated = authenticated;
     }
 
     fn tell(&mut self, heard: Heard<'_>) {

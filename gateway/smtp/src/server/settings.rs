@@ -149,7 +149,7 @@ pub struct Limits {
     /// Commands that do not exist; the next one gets 421 4.7.0. They are mistakes, too.
     pub unknown_commands: u32,
     /// Commands since the last message (or since the beginning) that bring none nearer: NOOP, RSET,
-    /// VRFY, HELP, a further EHLO, EHLO, MAIL and DATA that were refused; the next one gets 421
+    /// VRFY, HELP, a further EHLO; EHLO, MAIL and DATA that were refused; the next one gets 421
     /// 4.7.0.
     pub idle_commands: u32,
     /// Received fields of a header section (RFC 5321 section 6.3); more get 554 5.4.6.
