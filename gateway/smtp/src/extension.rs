@@ -1,6 +1,6 @@
 //! Service extensions that the server announces (RFC 5321 section 2.2).
 //!
-//! A new one joins as a variant with a row in [`Extension::announce`]; its parameters are rows in
+//! A new one joins as a variant with a row in `Extension::announce`; its parameters are rows in
 //! `parameter.rs`, its commands variants of [`Command`](crate::command::Command) and rows in the
 //! session's table of phases.
 

@@ -20,7 +20,7 @@
 //! | cross-protocol requests (ALPACA class) | a browser posts an HTML form whose lines are commands | `command.rs`: the first line of HTTP ends the conversation |
 //! | endless lines | a line without an end is kept in memory | `lines.rs`: bounded, swallowed, refused at its end |
 //! | endless mistakes | a client that probes for ever | `server.rs`: 421 after [`Limits::errors`](crate::server::Limits::errors), sooner after [`Limits::unknown_commands`](crate::server::Limits::unknown_commands) |
-//! | endless idling | a client that says NOOP, RSET, EHLO for ever holds its place | `server.rs`: 421 after [`Limits::idle_commands`](crate::server::Limits::idle_commands) without a message |
+//! | endless idling | a client that says NOOP, RSET, EHLO for ever holds its place | `server.rs`: 421 after [`Limits::idle_commands`](crate::server::Limits::idle_commands) without a message, what policy refuses among them |
 //! | address harvesting | a client asks by RCPT which addresses there are | `server.rs`: 421 after [`Limits::refused_recipients`](crate::server::Limits::refused_recipients) |
 //! | content before the 354 | a client that does not wait sends content behind a DATA that is refused, and lines in it are run as commands | they are run, as what they are by RFC 5321; the first few that are no commands end the conversation (`unknown_commands`). [`Pipelining::Refuse`](crate::server::Pipelining::Refuse) ends it before the first |
 //! | a password in clear text | whoever listens has it | `server/phase.rs`: AUTH is neither announced nor taken without TLS, unless [`Auth::in_clear`](crate::server::Auth::in_clear); whoever tries is told nothing of mechanisms |
@@ -29,7 +29,7 @@
 //! | comparing octet by octet | the time that a wrong proof takes tells how much of it is right | proofs are compared in constant time (`subtle`) |
 //! | a proof that is no proof | a decoy's verifier goes with something that somebody can guess | `server/auth.rs`: for whom policy does not know, whatever was proved is not true |
 //! | guessing | a connection is good for any number of passwords | `server/auth.rs`: 421 after [`Limits::auth_failures`](crate::server::Limits::auth_failures); policy hears of each |
-//! | passwords in logs | what is debugged, counted or traced holds what the client said | `sasl.rs`, `lines.rs`: nothing that holds a secret shows it, and it is wiped when it is dropped |
+//! | passwords in logs | what is debugged, counted or traced holds what the client said | `sasl.rs`, `server/auth.rs`, `lines.rs`: nothing that holds a secret or a proof shows it, and what was decoded is wiped when it is dropped |
 //! | logged in before STARTTLS | what was said in clear text holds under TLS | `server.rs`: the handshake forgets who the client was |
 //! | loops | two servers send a message to each other | `header.rs` counts Received fields |
 //! | header sections that cost | 64,000 empty fields, or one without an end, for whoever reads them next | `header.rs` counts octets and fields |
