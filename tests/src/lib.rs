@@ -23,7 +23,9 @@ pub use process::Process;
 pub use sink::{Letter, Sink};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that happens at once on an idle machine.
@@ -36,13 +38,30 @@ pub fn repository() -> PathBuf {
     crate_root.parent().expect("the crate lies in the repository").to_owned()
 }
 
-/// An address on loopback where nobody listens at the moment.
+/// An address on loopback where nobody listens at the moment, and which no other test is given.
+///
+/// Its port is below those that the system picks for connections, so that none takes it before
+/// somebody listens there.
+///
+/// # Panics
+/// If loopback has no free port.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("loopback has a free port")
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(64);
+    for _ in 0..PORTS.len() {
+        let offset = start.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        let port = u16::try_from(u32::from(PORTS.start) + offset).expect("within the range");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("loopback has no free port");
 }
+
+/// Above the fixed ports of the conformance cases, below those of outgoing connections.
+const PORTS: Range<u16> = 13_000..32_000;
 
 /// Looks again and again until there is something to see.
 ///
