@@ -40,6 +40,10 @@ pub struct Plugin {
 pub enum Grant {
     /// `auth-secret`.
     AuthSecret,
+    /// `dns`.
+    Dns,
+    /// `mail-auth`.
+    MailAuth,
     /// `rewrite-body`.
     RewriteBody,
     /// `rewrite-envelope`.
@@ -153,6 +157,8 @@ fn on_failure(section: &Section<'_>) -> OnFailure {
 
 const GRANTS: &[(&str, Grant)] = &[
     ("auth-secret", Grant::AuthSecret),
+    ("dns", Grant::Dns),
+    ("mail-auth", Grant::MailAuth),
     ("rewrite-body", Grant::RewriteBody),
     ("rewrite-envelope", Grant::RewriteEnvelope),
     ("rewrite-headers", Grant::RewriteHeaders),

@@ -9,13 +9,24 @@ wasmtime::component::bindgen!({
     path: "../plugin-sdk/wit",
     world: "smtp:filter/capabilities",
     imports: {
+        "smtp:filter/dns": async | trappable,
+        "smtp:filter/http": async | trappable,
+        "smtp:filter/kv.[method]store.add": async | trappable,
+        "smtp:filter/kv.[method]store.delete": async | trappable,
+        "smtp:filter/kv.[method]store.get": async | trappable,
+        "smtp:filter/kv.[method]store.put": async | trappable,
+        "smtp:filter/mail-auth": async | trappable,
+        "smtp:filter/types.[method]message.parts": async | trappable,
+        "smtp:filter/types.[method]message.read-part": async | trappable,
         "smtp:filter/types.[method]reader.find": async | trappable,
+        "smtp:filter/types.[method]reader.sha256": async | trappable,
         "smtp:filter/types.[method]writer.copy": async | trappable,
         "smtp:filter/types.[method]writer.finish": async | trappable,
         "smtp:filter/types.[method]writer.write": async | trappable,
         default: trappable,
     },
     with: {
+        "smtp:filter/kv.store": host::Store,
         "smtp:filter/types.message": host::MessageHandle,
         "smtp:filter/types.reader": host::Reader,
         "smtp:filter/types.session": host::SessionHandle,
@@ -25,4 +36,4 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use smtp::filter::types::{EditError, Reply, Verdict};
-pub(super) use smtp::filter::{log, metrics, types};
+pub(super) use smtp::filter::{clock, dns, http, kv, log, mail_auth, metrics, random, types};

@@ -6,18 +6,25 @@
 
 #![expect(unreachable_pub, reason = "the generated bindings export the handles again")]
 
+mod clock;
+mod dns;
+mod http;
 mod log;
+mod mail_auth;
 mod message;
 mod metrics;
+mod random;
 mod reader;
 mod session;
 mod standard;
+mod store;
 mod transaction;
 mod writer;
 
 pub(super) use self::log::{LogLines, printable};
 pub use self::reader::Reader;
 pub(super) use self::standard::StandardStream;
+pub use self::store::Store;
 pub use self::writer::Writer;
 
 /// The session of the call in progress.

@@ -236,7 +236,17 @@ fn wanted(component: &Component, skip: &[String]) -> Result<Hooks, LoadFailure> 
 pub(super) type Hooks = [Option<wasmtime::component::ComponentExportIndex>; Hook::ALL.len()];
 
 /// What the gateway implements of the contract.
-const OFFERED: [&str; 3] = ["smtp:filter/log", "smtp:filter/metrics", "smtp:filter/types"];
+const OFFERED: [&str; 9] = [
+    "smtp:filter/clock",
+    "smtp:filter/dns",
+    "smtp:filter/http",
+    "smtp:filter/kv",
+    "smtp:filter/log",
+    "smtp:filter/mail-auth",
+    "smtp:filter/metrics",
+    "smtp:filter/random",
+    "smtp:filter/types",
+];
 
 /// What there is of WASI; files and sockets are there and empty, because runtimes ask for them.
 const WASI: [&str; 6] =

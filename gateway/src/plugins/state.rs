@@ -221,4 +221,4 @@ const HANDLES: usize = 1_000;
 const HOST_CALL_OCTETS: usize = 16 << 20;
 
 /// Random octets of one WASI call; the host makes them, so it has to bound them.
-const RANDOM_OCTETS: u64 = 64 << 10;
+pub(super) const RANDOM_OCTETS: u64 = 64 << 10;

@@ -8,7 +8,7 @@ use super::{MessageHandle, Reader, Staged, Writer};
 use crate::config::Grant;
 use crate::message::{Edit, Envelope, HeaderEdit, Message};
 use crate::plugins::bindings::EditError;
-use crate::plugins::bindings::types::HostMessage;
+use crate::plugins::bindings::types::{HostMessage, Part};
 use crate::plugins::state::{Call, State};
 use crate::policy::Hook;
 
@@ -33,6 +33,18 @@ impl HostMessage for State {
     fn read_body(&mut self, _: Resource<MessageHandle>) -> Result<Resource<Reader>> {
         let reader = Reader::body(self.call()?.message()?);
         Ok(self.table.push(reader)?)
+    }
+
+    async fn parts(&mut self, _: Resource<MessageHandle>) -> Result<Vec<Part>> {
+        Ok(Vec::new())
+    }
+
+    async fn read_part(
+        &mut self,
+        _: Resource<MessageHandle>,
+        _index: u32,
+    ) -> Result<Option<Resource<Reader>>> {
+        Ok(None)
     }
 
     fn add_header(
@@ -93,6 +105,16 @@ impl HostMessage for State {
         let binary = call.given.envelope.as_deref().is_some_and(body);
         let writer = Writer::new(self.facts.budget.clone(), self.calls, room, binary);
         Ok(Ok(self.table.push(writer)?))
+    }
+
+    fn splice_body(
+        &mut self,
+        _: Resource<MessageHandle>,
+        _at: u64,
+        _length: u64,
+        _replacement: Vec<u8>,
+    ) -> Staged<()> {
+        Ok(Err(EditError::Denied))
     }
 
     fn drop(&mut self, _: Resource<MessageHandle>) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -81,6 +82,20 @@ impl Reader {
     }
 }
 
+impl Reader {
+    async fn sha256(&self) -> Result<Vec<u8>> {
+        let mut digest = Sha256::new();
+        let (mut from, end) = (self.at, self.at + self.left());
+        while from < end {
+            let octets = self.peek(from, CHUNK_OCTETS)?;
+            from += octets.len() as u64;
+            digest.update(octets);
+            tokio::task::consume_budget().await;
+        }
+        Ok(digest.finalize().to_vec())
+    }
+}
+
 impl HostReader for State {
     fn read(&mut self, reader: Resource<Reader>, max: u32) -> Result<Vec<u8>> {
         self.table.get_mut(&reader)?.read((max as usize).min(CHUNK_OCTETS))
@@ -103,6 +118,10 @@ impl HostReader for State {
             return Err(wasmtime::Error::msg("what is searched for is longer than 64 KiB"));
         }
         self.table.get(&reader)?.find(&needle, within).await
+    }
+
+    async fn sha256(&mut self, reader: Resource<Reader>) -> Result<Vec<u8>> {
+        self.table.get(&reader)?.sha256().await
     }
 
     fn drop(&mut self, reader: Resource<Reader>) -> Result<()> {

@@ -117,6 +117,19 @@ impl HostTransaction for State {
         })
     }
 
+    fn score(
+        &mut self,
+        _: Resource<TransactionHandle>,
+        _symbol: String,
+        _points: f64,
+    ) -> Staged<()> {
+        Ok(Err(EditError::Denied))
+    }
+
+    fn scores(&mut self, _: Resource<TransactionHandle>) -> Result<Vec<(String, f64)>> {
+        Ok(Vec::new())
+    }
+
     fn drop(&mut self, _: Resource<TransactionHandle>) -> Result<()> {
         Ok(())
     }
