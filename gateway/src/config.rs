@@ -17,12 +17,12 @@ mod network;
 mod plugin;
 mod quantity;
 mod route;
-mod section;
+pub(crate) mod section;
 mod session;
-mod settings;
-mod spelling;
+pub(crate) mod settings;
+pub(crate) mod spelling;
 mod tls;
-mod tree;
+pub(crate) mod tree;
 mod trust;
 mod upstream;
 

@@ -79,7 +79,7 @@ pub enum Isolation {
 }
 
 impl Plugin {
-    pub(super) const KEYS: &'static [&'static str] = &[
+    pub(crate) const KEYS: &'static [&'static str] = &[
         "file",
         "grants",
         "isolation",
@@ -95,9 +95,17 @@ impl Plugin {
         let section = Section::of(reader, "a plugin", node, Self::KEYS);
         let name = names::name(&section);
         let file = section.file("file", "the path of the plugin's .wasm file");
-        let settings = settings(&section);
-        let grants = grants(&section);
-        let on_failure = on_failure(&section);
+        let known = name.is_some() && file.is_some();
+        let plugin = Self::of(&section, name.unwrap_or_default(), file.unwrap_or_default());
+        known.then_some(plugin)
+    }
+
+    /// A plugin of which it is known what it is called and where it lies.
+    pub(crate) fn of(section: &Section<'_>, name: String, file: PathBuf) -> Self {
+        let reader = section.reader;
+        let settings = settings(section);
+        let grants = grants(section);
+        let on_failure = on_failure(section);
         let isolation = section.choice("isolation", ISOLATIONS).unwrap_or_default();
         let time_limit = section.duration(
             "time_limit",
@@ -106,8 +114,8 @@ impl Plugin {
         );
         let memory_limit =
             section.size("memory_limit", 1 << 20..=4 << 30, MEMORY_LIMIT as u64) as usize;
-        Some(Self {
-            name: name?,
+        Self {
+            name,
             settings,
             grants,
             on_failure,
@@ -119,8 +127,8 @@ impl Plugin {
                 .map(|file| reader.place(file.node.mark))
                 .unwrap_or_default(),
             settings_place: reader.place(section.mark_of("settings")),
-            file: file?,
-        })
+            file,
+        }
     }
 }
 

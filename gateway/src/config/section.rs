@@ -16,42 +16,42 @@ use super::{quantity, spelling};
 
 /// The file and what was found wrong with it so far.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) source: &'a Source,
-    pub(super) mistakes: RefCell<Mistakes>,
-    pub(super) warnings: RefCell<Mistakes>,
+pub(crate) struct Reader<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) mistakes: RefCell<Mistakes>,
+    pub(crate) warnings: RefCell<Mistakes>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a Source, mistakes: Mistakes) -> Self {
+    pub(crate) fn new(source: &'a Source, mistakes: Mistakes) -> Self {
         Self { source, mistakes: mistakes.into(), warnings: RefCell::default() }
     }
 
-    pub(super) fn error(&self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
+    pub(crate) fn error(&self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
         self.mistakes.borrow_mut().at(&self.place(mark), text, help);
     }
 
-    pub(super) fn warn(&self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
+    pub(crate) fn warn(&self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
         self.warnings.borrow_mut().warn(&self.place(mark), text, help);
     }
 
     /// An error at a place that was kept.
-    pub(super) fn error_at(&self, place: &Place, text: impl Into<String>, help: Option<&str>) {
+    pub(crate) fn error_at(&self, place: &Place, text: impl Into<String>, help: Option<&str>) {
         self.mistakes.borrow_mut().at(place, text, help);
     }
 
     /// A warning at a place that was kept.
-    pub(super) fn warn_at(&self, place: &Place, text: impl Into<String>, help: Option<&str>) {
+    pub(crate) fn warn_at(&self, place: &Place, text: impl Into<String>, help: Option<&str>) {
         self.warnings.borrow_mut().warn(place, text, help);
     }
 
-    pub(super) fn place(&self, mark: Mark) -> Place {
+    pub(crate) fn place(&self, mark: Mark) -> Place {
         self.source.place(mark)
     }
 
     /// A path as it is meant: relative to the file's directory, so that a configuration means the
     /// same wherever the gateway is started.
-    pub(super) fn path(&self, text: &str) -> PathBuf {
+    pub(crate) fn path(&self, text: &str) -> PathBuf {
         let directory = self.source.file.parent().unwrap_or_else(|| "".as_ref());
         directory.join(text)
     }
@@ -59,24 +59,24 @@ impl<'a> Reader<'a> {
 
 /// A scalar.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Text<'a> {
-    pub(super) text: &'a str,
-    pub(super) mark: Mark,
+pub(crate) struct Text<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) mark: Mark,
 }
 
 /// A key and its value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) key: Text<'a>,
-    pub(super) node: &'a Node,
+pub(crate) struct Entry<'a> {
+    pub(crate) key: Text<'a>,
+    pub(crate) node: &'a Node,
 }
 
 /// A mapping whose keys are known (or, of names that the operator chose, any).
 #[derive(Debug)]
-pub(super) struct Section<'a> {
-    pub(super) reader: &'a Reader<'a>,
-    pub(super) mark: Mark,
-    pub(super) entries: Vec<Entry<'a>>,
+pub(crate) struct Section<'a> {
+    pub(crate) reader: &'a Reader<'a>,
+    pub(crate) mark: Mark,
+    pub(crate) entries: Vec<Entry<'a>>,
     known: &'static [&'static str],
     /// Already complained about: what is missing is not missing.
     broken: bool,
@@ -84,7 +84,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The document, or an item of a list.
-    pub(super) fn of(
+    pub(crate) fn of(
         reader: &'a Reader<'a>,
         what: &str,
         node: &'a Node,
@@ -96,7 +96,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of a name that the operator chose.
-    pub(super) fn under(
+    pub(crate) fn under(
         reader: &'a Reader<'a>,
         what: &str,
         entry: &Entry<'a>,
@@ -147,14 +147,14 @@ impl<'a> Section<'a> {
     }
 
     /// A section within; empty if it is not given.
-    pub(super) fn section(&self, key: &str, known: &'static [&'static str]) -> Self {
+    pub(crate) fn section(&self, key: &str, known: &'static [&'static str]) -> Self {
         let section = self.names(key, known);
         section.refuse_unknown();
         section
     }
 
     /// A section within whose keys are names.
-    pub(super) fn names(&self, key: &str, known: &'static [&'static str]) -> Self {
+    pub(crate) fn names(&self, key: &str, known: &'static [&'static str]) -> Self {
         let entry = self.entry(key);
         let mark = entry.map_or(self.mark, |entry| entry.key.mark);
         let what = format!("\"{key}\"");
@@ -162,23 +162,23 @@ impl<'a> Section<'a> {
     }
 
     /// Whether nothing is given, and nothing was wrong with it either.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty() && !self.broken
     }
 
     /// A key and its value, whatever it is.
-    pub(super) fn entry(&self, key: &str) -> Option<Entry<'a>> {
+    pub(crate) fn entry(&self, key: &str) -> Option<Entry<'a>> {
         debug_assert!(self.known.contains(&key), "\"{key}\" is missing in the list of keys");
         self.entries.iter().find(|entry| entry.key.text == key).copied()
     }
 
     /// Where a key stands, or its section if it is not given.
-    pub(super) fn mark_of(&self, key: &str) -> Mark {
+    pub(crate) fn mark_of(&self, key: &str) -> Mark {
         self.entry(key).map_or(self.mark, |entry| entry.key.mark)
     }
 
     /// A value that is neither a list nor a section.
-    pub(super) fn text(&self, key: &str) -> Option<Text<'a>> {
+    pub(crate) fn text(&self, key: &str) -> Option<Text<'a>> {
         let Entry { key, node } = self.entry(key)?;
         match &node.value {
             Value::Broken => None,
@@ -198,7 +198,7 @@ impl<'a> Section<'a> {
     }
 
     /// A value that has no default.
-    pub(super) fn required(&self, key: &str, help: &str) -> Option<Text<'a>> {
+    pub(crate) fn required(&self, key: &str, help: &str) -> Option<Text<'a>> {
         if self.entry(key).is_none() {
             self.missing(key, help);
         }
@@ -206,14 +206,14 @@ impl<'a> Section<'a> {
     }
 
     /// Says that a key is missing.
-    pub(super) fn missing(&self, key: &str, help: &str) {
+    pub(crate) fn missing(&self, key: &str, help: &str) {
         if !self.broken {
             self.reader.error(self.mark, format!("missing key \"{key}\""), Some(help));
         }
     }
 
     /// A list, of anything.
-    pub(super) fn list(&self, key: &str) -> Option<&'a [Node]> {
+    pub(crate) fn list(&self, key: &str) -> Option<&'a [Node]> {
         let Entry { key, node } = self.entry(key)?;
         match &node.value {
             Value::Broken => None,
@@ -229,7 +229,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of distinct words.
-    pub(super) fn words(&self, key: &str) -> Option<Vec<Text<'a>>> {
+    pub(crate) fn words(&self, key: &str) -> Option<Vec<Text<'a>>> {
         let mut words: Vec<Text<'a>> = Vec::new();
         for node in self.list(key)? {
             match &node.value {
@@ -252,7 +252,7 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number.
-    pub(super) fn count(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+    pub(crate) fn count(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
         let show = |count: u64| count.to_string();
         self.bounded(key, range, default, show, |text| {
             let help = "a number is digits only, such as 1000";
@@ -262,12 +262,12 @@ impl<'a> Section<'a> {
     }
 
     /// Octets.
-    pub(super) fn size(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+    pub(crate) fn size(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
         self.bounded(key, range, default, quantity::show_size, quantity::size)
     }
 
     /// Time.
-    pub(super) fn duration(
+    pub(crate) fn duration(
         &self,
         key: &str,
         range: RangeInclusive<Duration>,
@@ -302,13 +302,13 @@ impl<'a> Section<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&'static str, T)]) -> Option<T> {
         let word = self.text(key)?;
         self.chosen(key, word, choices)
     }
 
     /// What a word stands for.
-    pub(super) fn chosen<T: Copy>(
+    pub(crate) fn chosen<T: Copy>(
         &self,
         key: &str,
         Text { text, mark }: Text<'a>,
@@ -325,7 +325,7 @@ impl<'a> Section<'a> {
 
     /// A name of something that is defined elsewhere in the file. Returned even if it is not, so
     /// that one slip is one mistake.
-    pub(super) fn known_name(&self, what: &str, name: Text<'a>, known: &[&str]) -> String {
+    pub(crate) fn known_name(&self, what: &str, name: Text<'a>, known: &[&str]) -> String {
         let Text { text, mark } = name;
         if !known.contains(&text) {
             let help = spelling::help(text, known.iter().copied());
@@ -335,12 +335,12 @@ impl<'a> Section<'a> {
     }
 
     /// A file that must be there and readable.
-    pub(super) fn file(&self, key: &str, help: &str) -> Option<PathBuf> {
+    pub(crate) fn file(&self, key: &str, help: &str) -> Option<PathBuf> {
         self.read_file(key, help).map(|(path, ..)| path)
     }
 
     /// A PEM file that must hold something.
-    pub(super) fn pem(&self, key: &str, label: &str, help: &str) -> Option<PathBuf> {
+    pub(crate) fn pem(&self, key: &str, label: &str, help: &str) -> Option<PathBuf> {
         let (path, file, given) = self.read_file(key, help)?;
         let mut text = String::new();
         let read = file.take(PEM_OCTETS).read_to_string(&mut text);
@@ -373,7 +373,7 @@ impl<'a> Section<'a> {
 const PEM_OCTETS: u64 = 4 << 20;
 
 /// The entries of a mapping without the wrong ones: keys that are no text, and duplicates.
-pub(super) fn distinct<'a>(reader: &Reader<'_>, entries: &'a [(Node, Node)]) -> Vec<Entry<'a>> {
+pub(crate) fn distinct<'a>(reader: &Reader<'_>, entries: &'a [(Node, Node)]) -> Vec<Entry<'a>> {
     let mut distinct: Vec<Entry<'a>> = Vec::with_capacity(entries.len());
     let mut lines = std::collections::HashMap::new();
     for (key, node) in entries {

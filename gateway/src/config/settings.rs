@@ -4,7 +4,7 @@ use super::section::{Entry, Reader, distinct};
 use super::tree::{Node, Value, is_null};
 
 /// A plugin's settings, as YAML's core schema reads them.
-pub(super) fn to_json(reader: &Reader<'_>, node: &Node) -> serde_json::Value {
+pub(crate) fn to_json(reader: &Reader<'_>, node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Broken => serde_json::Value::Null,
         Value::Sequence(items) => items.iter().map(|item| to_json(reader, item)).collect(),

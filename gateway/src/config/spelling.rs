@@ -1,7 +1,7 @@
 //! What the operator may have meant.
 
 /// The known name nearest to an unknown one, if one is near enough to be a slip.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let slips = (name.chars().count() / 3).max(1);
     known
         .into_iter()
@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// What to say about an unknown name: the nearest known one, or all of them.
-pub(super) fn help<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn help<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(name, known.clone()) {
         return format!("did you mean \"{near}\"?");
     }
@@ -25,7 +25,7 @@ pub(super) fn help<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone)
 }
 
 /// `a`, `a and b`, `a, b and c`.
-pub(super) fn list(words: &[&str]) -> String {
+pub(crate) fn list(words: &[&str]) -> String {
     match words {
         [] => String::new(),
         [word] => (*word).to_owned(),

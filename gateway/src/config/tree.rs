@@ -14,11 +14,11 @@ use super::mistake::{Mistakes, Place};
 
 /// A stretch of the file.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Mark {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Mark {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 impl Mark {
@@ -37,14 +37,14 @@ impl Mark {
 
 /// One value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) mark: Mark,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) mark: Mark,
+    pub(crate) value: Value,
 }
 
 /// The kinds of values that YAML has.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Already complained about; whoever meets it says nothing more.
     Broken,
     /// In the order of the file, duplicates kept.
@@ -57,26 +57,26 @@ pub(super) enum Value {
 
 impl Node {
     /// Whether there is nothing: `key:` or `key: null`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if is_null(text))
     }
 }
 
 /// YAML's core schema for null.
-pub(super) fn is_null(plain: &str) -> bool {
+pub(crate) fn is_null(plain: &str) -> bool {
     matches!(plain, "" | "~" | "null" | "Null" | "NULL")
 }
 
 /// The text of a file.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) file: PathBuf,
-    pub(super) text: String,
+pub(crate) struct Source {
+    pub(crate) file: PathBuf,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// Takes the octets of a file; they must be UTF-8.
-    pub(super) fn new(file: &Path, octets: Vec<u8>) -> Result<Self, Mistakes> {
+    pub(crate) fn new(file: &Path, octets: Vec<u8>) -> Result<Self, Mistakes> {
         let file = file.to_owned();
         match String::from_utf8(octets) {
             Ok(text) => {
@@ -121,7 +121,7 @@ impl Source {
     }
 
     /// The place of a mark, with the line's text.
-    pub(super) fn place(&self, mark: Mark) -> Place {
+    pub(crate) fn place(&self, mark: Mark) -> Place {
         let start = line_start(&self.text, mark.start);
         let rest = self.text.get(start..).unwrap_or_default();
         let line = rest.split(['\n', '\r']).next().unwrap_or_default();
@@ -144,7 +144,7 @@ fn line_start(text: &str, offset: usize) -> usize {
 }
 
 /// Reads the one document of a file; none if it is empty or not YAML.
-pub(super) fn parse(source: &Source, mistakes: &mut Mistakes) -> Option<Node> {
+pub(crate) fn parse(source: &Source, mistakes: &mut Mistakes) -> Option<Node> {
     let options = options! {
         emit_unresolved_aliases: true,
         emit_comments: false,
