@@ -107,3 +107,14 @@ pub mod on_message {
 
     pub use self::exports::smtp::filter::on_message::*;
 }
+
+pub mod on_outcome {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package portcullis:plugin; world on-outcome { export smtp:filter/on-outcome@0.1.0; }",
+        pub_export_macro: true,
+        export_macro_name: "export_on_outcome",
+    });
+
+    pub use self::exports::smtp::filter::on_outcome::*;
+}

@@ -1,14 +1,19 @@
 //! What stands in for the gateway in native tests: the same methods, kept in memory.
 
 mod message;
+mod reach;
 mod record;
 mod session;
+mod store;
 mod transaction;
 
 pub use self::message::{Message, Reader, Writer};
+pub use self::reach::{answer_dns, answer_http, find, requested, stop_clock};
+pub(crate) use self::reach::{clock, dns, http, mail_auth, random};
 pub use self::record::{counted, logged};
 pub(crate) use self::record::{log, metrics};
 pub use self::session::Session;
+pub use self::store::{Store, grant_store, set_unavailable};
 pub use self::transaction::{Edit, Transaction};
 
 use crate::EditError;

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use crate::bindings::smtp::filter::log;
 use crate::exports::lifecycle::Subscription;
-use crate::exports::on_auth;
-use crate::{Authentication, Credentials, Plugin, Question, Session, Verdict};
+use crate::exports::{on_auth, on_outcome};
+use crate::{Authentication, Credentials, Outcome, Plugin, Question, Session, Verdict};
 
 /// Where a plugin lives between `configure` and its hooks.
 #[derive(Debug)]
@@ -33,6 +33,14 @@ impl<P: Plugin> Slot<P> {
         plugin.ask(question)
     }
 
+    /// Tells the plugin what became of it.
+    pub fn outcome(&self, events: Vec<on_outcome::Outcome>) {
+        let events: Vec<_> = events.into_iter().map(Outcome::from).collect();
+        let mut plugin = self.0.borrow_mut();
+        let plugin = plugin.as_mut().expect("the gateway configures a plugin before any hook");
+        plugin.outcome(&events);
+    }
+
     /// Asks the plugin who a client is.
     pub fn authenticate(&self, session: &Session, given: on_auth::Credentials) -> on_auth::Answer {
         let on_auth::Credentials { mechanism, user, authorization, secret } = given;
@@ -44,6 +52,24 @@ impl<P: Plugin> Slot<P> {
             Authentication::Authenticated(identity) => on_auth::Answer::Authenticated(identity),
             Authentication::Refused(reply) => on_auth::Answer::Refused(reply),
             Authentication::Unavailable(reply) => on_auth::Answer::Unavailable(reply),
+        }
+    }
+}
+
+impl From<on_outcome::Outcome> for Outcome {
+    fn from(event: on_outcome::Outcome) -> Self {
+        Self {
+            session: event.session,
+            transaction: event.transaction,
+            listener: event.listener,
+            client_address: event.client_address,
+            stage: event.stage,
+            sender: event.sender,
+            recipient: event.recipient,
+            by: event.by,
+            code: event.code,
+            text: event.text,
+            time: event.time,
         }
     }
 }

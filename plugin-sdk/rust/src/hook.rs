@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Authentication, Credentials, Message, Recipient, Session, Transaction, Verdict};
+use crate::{
+    Authentication, Credentials, Message, Outcome, Recipient, Session, Transaction, Verdict,
+};
 
 /// A step of the conversation at which plugins are asked.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -23,6 +25,8 @@ pub enum Hook {
     Headers,
     /// The message is complete.
     Message,
+    /// After the event: what became of it.
+    Outcome,
 }
 
 impl fmt::Display for Hook {
@@ -36,12 +40,13 @@ impl fmt::Display for Hook {
             Self::Data => "data",
             Self::Headers => "headers",
             Self::Message => "message",
+            Self::Outcome => "outcome",
         })
     }
 }
 
 /// What a hook is asked, with all that it may look at. What `auth` is asked is
-/// [`Plugin::authenticate`].
+/// [`Plugin::authenticate`], what `outcome` is told is [`Plugin::outcome`].
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// May this client talk to us?
@@ -79,5 +84,10 @@ pub trait Plugin: Sized {
     fn authenticate(&mut self, session: &Session, credentials: &Credentials) -> Authentication {
         let _ = (session, credentials);
         Authentication::Next
+    }
+
+    /// Tells the hook `outcome`, if it is written, what became of it.
+    fn outcome(&mut self, events: &[Outcome]) {
+        let _ = events;
     }
 }

@@ -37,6 +37,7 @@
 //! | `fn data(…) -> Verdict` | DATA, before the 354 | `&Session`, `&Transaction` |
 //! | `fn headers(…) -> Verdict` | the header section is complete | `&Session`, `&Transaction`, `&Message` |
 //! | `fn message(…) -> Verdict` | the message is complete | `&Session`, `&Transaction`, `&Message` |
+//! | `fn outcome(…)` | after the event, in batches | `&[Outcome]` |
 //!
 //! A hook takes `&self` or `&mut self` and then whatever it wants of the last column, in any order.
 //! Instead of an answer it may return `Result<Verdict, E>` (`Result<Authentication, E>`): an error is this plugin's failure, as
@@ -61,7 +62,9 @@
 mod authentication;
 #[doc(hidden)]
 pub mod bindings;
+pub mod clock;
 mod content;
+pub mod dns;
 mod envelope;
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]
@@ -72,8 +75,13 @@ mod fakes;
 #[cfg(target_family = "wasm")]
 pub mod guest;
 mod hook;
+pub mod http;
+pub mod kv;
 pub mod log;
+pub mod mail_auth;
 pub mod metrics;
+mod outcome;
+pub mod random;
 mod refusal;
 #[doc(hidden)]
 pub mod settings;
@@ -85,7 +93,7 @@ pub use portcullis_plugin_macros::plugin;
 
 pub use self::authentication::{Authentication, Credentials};
 pub use self::bindings::smtp::filter::types::{
-    EditError, Forwarded, Parameter, Recipient, Reply, TlsInfo, Verdict,
+    EditError, Forwarded, Parameter, Part, Recipient, Reply, TlsInfo, Verdict,
 };
 #[cfg(target_family = "wasm")]
 pub use self::bindings::smtp::filter::types::{Message, Reader, Session, Transaction, Writer};
@@ -93,5 +101,6 @@ pub use self::envelope::split_address;
 #[cfg(not(target_family = "wasm"))]
 pub use self::fakes::{Message, Reader, Session, Transaction, Writer};
 pub use self::hook::{Hook, Plugin, Question};
+pub use self::outcome::Outcome;
 pub use self::refusal::Refusal;
 pub use self::verdict::Answer;

@@ -12,7 +12,10 @@
 use serde_json::Value;
 
 use crate::Plugin;
-pub use crate::fakes::{Edit, Grant, counted, logged};
+pub use crate::fakes::{
+    Edit, Grant, answer_dns, answer_http, counted, find, grant_store, logged, requested,
+    set_unavailable, stop_clock,
+};
 
 /// Configures a plugin as the gateway does. The error is what the operator would read.
 pub fn configure<P: Plugin>(settings: &Value) -> Result<P, String> {

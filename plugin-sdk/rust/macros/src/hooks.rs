@@ -24,12 +24,13 @@ enum Subject {
     Transaction,
     Recipient,
     Message,
+    Events,
 }
 
-use Subject::{Credentials, Message, Name, Recipient, Session, Transaction};
+use Subject::{Credentials, Events, Message, Name, Recipient, Session, Transaction};
 
 /// In the order of the conversation.
-pub(crate) const HOOKS: [Hook; 8] = [
+pub(crate) const HOOKS: [Hook; 9] = [
     hook("connect", "Connect", "on_connect", "export_on_connect", &[Session]),
     hook("helo", "Helo", "on_helo", "export_on_helo", &[Session, Name]),
     hook("auth", "Auth", "on_auth", "export_on_auth", &[Session, Credentials]),
@@ -38,6 +39,7 @@ pub(crate) const HOOKS: [Hook; 8] = [
     hook("data", "Data", "on_data", "export_on_data", &[Session, Transaction]),
     hook("headers", "Headers", "on_headers", "export_on_headers", &[Session, Transaction, Message]),
     hook("message", "Message", "on_message", "export_on_message", &[Session, Transaction, Message]),
+    hook("outcome", "Outcome", "on_outcome", "export_on_outcome", &[Events]),
 ];
 
 const fn hook(
@@ -65,6 +67,7 @@ impl Hook {
             Transaction => quote!(transaction: &sdk::Transaction),
             Recipient => quote!(recipient: sdk::Recipient),
             Message => quote!(message: &sdk::Message),
+            Events => quote!(events: ::std::vec::Vec<sdk::exports::on_outcome::Outcome>),
         });
         quote!(#(#parameters),*)
     }
@@ -79,6 +82,7 @@ impl Hook {
             Transaction => quote!(transaction),
             Recipient => quote!(&recipient),
             Message => quote!(message),
+            Events => quote!(&events),
         });
         quote!(sdk::Question::#variant(#(#subjects),*))
     }
@@ -86,6 +90,29 @@ impl Hook {
     /// Whether it answers who a client is, and not with a verdict.
     pub(crate) fn authenticates(&self) -> bool {
         self.sees.contains(&Credentials)
+    }
+
+    /// Whether it is told something and has no answer.
+    pub(crate) fn listens(&self) -> bool {
+        self.sees.contains(&Events)
+    }
+
+    /// Whether its answer is a verdict.
+    pub(crate) fn judges(&self) -> bool {
+        !self.authenticates() && !self.listens()
+    }
+
+    /// The method that tells the author's `outcome`.
+    pub(crate) fn listen(&self, signature: &Signature) -> syn::Result<TokenStream> {
+        let wanted = self.wanted(signature)?;
+        let arguments = wanted.iter().map(|subject| subject.binding());
+        let method = &signature.ident;
+        Ok(quote! {
+            fn outcome(&mut self, events: &[sdk::Outcome]) {
+                let _ = events;
+                self.#method(#(#arguments),*);
+            }
+        })
     }
 
     /// From the question to the author's method.
@@ -121,7 +148,12 @@ impl Hook {
     /// wants.
     fn wanted(&self, signature: &Signature) -> syn::Result<Vec<Subject>> {
         check_receiver(signature)?;
-        if matches!(signature.output, ReturnType::Default) {
+        let silent = matches!(signature.output, ReturnType::Default);
+        if self.listens() && !silent {
+            let message = format!("`{}` has no answer", self.method);
+            return Err(Error::new_spanned(&signature.output, message));
+        }
+        if !self.listens() && silent {
             let answer = if self.authenticates() { "an `Authentication`" } else { "a `Verdict`" };
             let message = format!("`{}` answers with {answer}", self.method);
             return Err(Error::new_spanned(signature, message));
@@ -161,6 +193,7 @@ impl Subject {
             Transaction => quote!(transaction),
             Recipient => quote!(recipient),
             Message => quote!(message),
+            Events => quote!(events),
         }
     }
 
@@ -172,6 +205,7 @@ impl Subject {
             Transaction => "`&Transaction`",
             Recipient => "`&Recipient`",
             Message => "`&Message`",
+            Events => "`&[Outcome]`",
         }
     }
 }
@@ -191,8 +225,15 @@ pub(crate) fn check_receiver(signature: &Signature) -> syn::Result<()> {
 fn subject(input: &FnArg) -> Option<Subject> {
     let FnArg::Typed(typed) = input else { return None };
     let Type::Reference(reference) = &*typed.ty else { return None };
-    let Type::Path(path) = &*reference.elem else { return None };
+    let (slice, elem) = match &*reference.elem {
+        Type::Slice(slice) => (true, &*slice.elem),
+        other => (false, other),
+    };
+    let Type::Path(path) = elem else { return None };
     let last = &path.path.segments.last()?.ident;
+    if slice {
+        return (last == "Outcome").then_some(Events);
+    }
     [
         ("Session", Session),
         ("str", Name),

@@ -78,7 +78,7 @@ fn names() -> String {
 /// `impl Plugin`: what the gateway's glue and native tests need to know, on every target.
 fn describe(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
     let hooks = methods.hooks.iter().map(|(hook, _)| hook.variant());
-    let (ask, authenticate) = (ask(methods)?, authenticate(methods)?);
+    let (ask, authenticate, listen) = (ask(methods)?, authenticate(methods)?, listen(methods)?);
     let configure = match methods.configure {
         Some(signature) => {
             let settings = settings_type(signature)?;
@@ -116,6 +116,8 @@ fn describe(plugin: &Type, methods: &Methods<'_>) -> syn::Result<TokenStream> {
             }
 
             #authenticate
+
+            #listen
         }
     })
 }
@@ -124,7 +126,7 @@ fn ask(methods: &Methods<'_>) -> syn::Result<TokenStream> {
     let arms = methods
         .hooks
         .iter()
-        .filter(|(hook, _)| !hook.authenticates())
+        .filter(|(hook, _)| hook.judges())
         .map(|(hook, signature)| hook.arm(signature))
         .collect::<syn::Result<Vec<_>>>()?;
     if arms.is_empty() {
@@ -133,7 +135,7 @@ fn ask(methods: &Methods<'_>) -> syn::Result<TokenStream> {
             sdk::Verdict::Next
         });
     }
-    let all = HOOKS.iter().filter(|hook| !hook.authenticates()).count();
+    let all = HOOKS.iter().filter(|hook| hook.judges()).count();
     let others = (arms.len() < all).then(|| quote!(_ => sdk::Verdict::Next,));
     Ok(quote!(match question { #(#arms)* #others }))
 }
@@ -142,6 +144,12 @@ fn ask(methods: &Methods<'_>) -> syn::Result<TokenStream> {
 fn authenticate(methods: &Methods<'_>) -> syn::Result<Option<TokenStream>> {
     let auth = methods.hooks.iter().find(|(hook, _)| hook.authenticates());
     auth.map(|(hook, signature)| hook.authenticate(signature)).transpose()
+}
+
+/// None where the plugin has no such hook: the trait does nothing for it.
+fn listen(methods: &Methods<'_>) -> syn::Result<Option<TokenStream>> {
+    let outcome = methods.hooks.iter().find(|(hook, _)| hook.listens());
+    outcome.map(|(hook, signature)| hook.listen(signature)).transpose()
 }
 
 fn settings_type(signature: &Signature) -> syn::Result<&Type> {
@@ -186,16 +194,18 @@ fn exports(plugin: &Type, methods: &Methods<'_>) -> TokenStream {
 fn export(hook: &Hook) -> TokenStream {
     let parameters = hook.parameters();
     let (answer, ask) = if hook.authenticates() {
-        (quote!(sdk::exports::on_auth::Answer), quote!(authenticate(session, credentials)))
+        (quote!(-> sdk::exports::on_auth::Answer), quote!(authenticate(session, credentials)))
+    } else if hook.listens() {
+        (quote!(), quote!(outcome(events)))
     } else {
         let question = hook.question();
-        (quote!(sdk::Verdict), quote!(ask(#question)))
+        (quote!(-> sdk::Verdict), quote!(ask(#question)))
     };
     let module = Ident::new(hook.module, Span::call_site());
     let export = Ident::new(hook.export, Span::call_site());
     quote! {
         impl sdk::exports::#module::Guest for Exports {
-            fn handle(#parameters) -> #answer {
+            fn handle(#parameters) #answer {
                 PLUGIN.with(|slot| slot.#ask)
             }
         }
@@ -231,6 +241,11 @@ mod tests {
             (quote!(impl A { fn rcpt() -> Verdict {} }), "`rcpt` takes `&self` or `&mut self`"),
             (quote!(impl A { fn rcpt(self) -> Verdict {} }), "`rcpt` takes `&self` or `&mut self`"),
             (quote!(impl A { fn rcpt(&self) {} }), "`rcpt` answers with a `Verdict`"),
+            (quote!(impl A { fn outcome(&self) -> Verdict {} }), "`outcome` has no answer"),
+            (
+                quote!(impl A { fn outcome(&self, events: Vec<Outcome>) {} }),
+                "`outcome` can look at `&[Outcome]`",
+            ),
             (quote!(impl A { fn auth(&self) {} }), "`auth` answers with an `Authentication`"),
             (
                 quote!(impl A { fn auth(&self, name: &str) -> Authentication {} }),

@@ -3,8 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 use super::{Grant, require};
-use crate::EditError;
+use crate::{EditError, Part};
 
 /// The message: complete in `message`, headers only in `headers`.
 #[derive(Clone, Debug)]
@@ -14,7 +16,12 @@ pub struct Message {
     grants: Vec<Grant>,
     edits: RefCell<Vec<Edit>>,
     new_body: Rc<RefCell<Option<Vec<u8>>>>,
+    splices: RefCell<Vec<Splice>>,
+    parts: Vec<(Part, Vec<u8>)>,
 }
+
+/// Place, length, and what stands there instead.
+type Splice = (usize, usize, Vec<u8>);
 
 /// A header field: its lines as they stand in the message.
 #[derive(Clone, Debug)]
@@ -42,12 +49,35 @@ impl Message {
             grants: Vec::new(),
             edits: RefCell::new(Vec::new()),
             new_body: Rc::default(),
+            splices: RefCell::default(),
+            parts: Vec::new(),
         }
     }
 
     /// One more right.
     pub fn with_grant(mut self, grant: Grant) -> Self {
         self.grants.push(grant);
+        self
+    }
+
+    /// One more MIME part, with its decoded content: the fake does not look for parts itself.
+    pub fn with_part(
+        mut self,
+        content_type: &str,
+        file_name: Option<&str>,
+        content: &[u8],
+    ) -> Self {
+        let part = Part {
+            index: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
+            parent: None,
+            content_type: content_type.to_owned(),
+            charset: None,
+            disposition: file_name.map(|_| "attachment".to_owned()),
+            file_name: file_name.map(str::to_owned),
+            size: content.len() as u64,
+            encoded: None,
+        };
+        self.parts.push((part, content.to_vec()));
         self
     }
 
@@ -69,8 +99,24 @@ impl Message {
             }
         }
         edited.extend(b"\r\n");
-        edited.extend(self.new_body.borrow().as_ref().unwrap_or(&self.body));
+        match &*self.new_body.borrow() {
+            Some(body) => edited.extend(body),
+            None => edited.extend(self.spliced()),
+        }
         edited
+    }
+
+    fn spliced(&self) -> Vec<u8> {
+        let mut splices = self.splices.borrow().clone();
+        splices.sort_by_key(|(at, length, _)| (*at, *length));
+        let (mut body, mut copied) = (Vec::new(), 0);
+        for (at, length, replacement) in splices {
+            body.extend(&self.body[copied..at]);
+            body.extend(crlf(&replacement));
+            copied = at + length;
+        }
+        body.extend(&self.body[copied..]);
+        body
     }
 
     /// [`Message::edited`] as text.
@@ -148,6 +194,34 @@ impl Message {
         Ok(Writer { written: RefCell::default(), body: Rc::clone(&self.new_body) })
     }
 
+    /// Replace `length` bytes of the body from `at` on by others. Splices must not overlap. Hook
+    /// `message`; grant `rewrite-body`; not together with `replace_body`.
+    pub fn splice_body(&self, at: u64, length: u64, replacement: &[u8]) -> Result<(), EditError> {
+        require(&self.grants, Grant::RewriteBody)?;
+        let place = |offset: u64| usize::try_from(offset).map_err(|_| EditError::OutOfRange);
+        let (at, length) = (place(at)?, place(length)?);
+        let end = at.checked_add(length).filter(|end| *end <= self.body.len());
+        let end = end.ok_or(EditError::OutOfRange)?;
+        let mut splices = self.splices.borrow_mut();
+        let overlaps = |(other, taken, _): &Splice| at < other + taken && *other < end;
+        if self.new_body.borrow().is_some() || splices.iter().any(overlaps) {
+            return Err(EditError::OutOfRange);
+        }
+        splices.push((at, length, replacement.to_vec()));
+        Ok(())
+    }
+
+    /// The MIME parts that the test has given.
+    pub fn parts(&self) -> Vec<Part> {
+        self.parts.iter().map(|(part, _)| part.clone()).collect()
+    }
+
+    /// The decoded content of one part.
+    pub fn read_part(&self, index: u32) -> Option<Reader> {
+        let (_, content) = self.parts.get(index as usize)?;
+        Some(Reader { bytes: content.clone(), at: Cell::new(0) })
+    }
+
     fn whole(&self) -> Vec<u8> {
         let mut whole = self.header_section();
         whole.extend(b"\r\n");
@@ -220,6 +294,11 @@ impl Reader {
         }
         let found = rest.windows(needle.len()).position(|window| window == needle);
         found.map(|offset| offset as u64)
+    }
+
+    /// SHA-256 of the rest, 32 bytes. The position stays where it is.
+    pub fn sha256(&self) -> Vec<u8> {
+        Sha256::digest(self.rest()).to_vec()
     }
 
     fn rest(&self) -> &[u8] {

@@ -14,6 +14,7 @@ pub struct Transaction {
     grants: Vec<Grant>,
     upstreams: Option<Vec<String>>,
     edits: RefCell<Vec<Edit>>,
+    scores: RefCell<Vec<(String, f64)>>,
 }
 
 /// A staged edit of the envelope.
@@ -50,6 +51,7 @@ impl Transaction {
             grants: Vec::new(),
             upstreams: None,
             edits: RefCell::new(Vec::new()),
+            scores: RefCell::new(Vec::new()),
         }
     }
 
@@ -170,6 +172,29 @@ impl Transaction {
         Ok(())
     }
 
+    /// Adds to the score under the name of a symbol, or replaces what this plugin has added before.
+    pub fn score(&self, symbol: &str, points: f64) -> Result<(), EditError> {
+        let named = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        if symbol.is_empty() || symbol.len() > MAX_SYMBOL || !symbol.bytes().all(named) {
+            return Err(EditError::Malformed);
+        }
+        if !points.is_finite() || points.abs() > MAX_POINTS {
+            return Err(EditError::OutOfRange);
+        }
+        let mut scores = self.scores.borrow_mut();
+        match scores.iter().position(|(known, _)| known == symbol) {
+            Some(at) => scores[at].1 = points,
+            None if scores.len() < MAX_SYMBOLS => scores.push((symbol.to_owned(), points)),
+            None => return Err(EditError::OutOfRange),
+        }
+        Ok(())
+    }
+
+    /// All symbols so far.
+    pub fn scores(&self) -> Vec<(String, f64)> {
+        self.scores.borrow().clone()
+    }
+
     fn stage(&self, edit: Edit) {
         self.edits.borrow_mut().push(edit);
     }
@@ -183,6 +208,10 @@ impl Transaction {
         u32::try_from(self.recipients.len()).unwrap_or(u32::MAX)
     }
 }
+
+const MAX_SYMBOL: usize = 64;
+const MAX_SYMBOLS: usize = 100;
+const MAX_POINTS: f64 = 10_000.0;
 
 fn well_formed(address: &str) -> Result<(), EditError> {
     let odd = |c: char| c.is_control() || matches!(c, '<' | '>' | ' ');
