@@ -1,0 +1,49 @@
+#!/bin/sh
+# plugins.sh PORTCULLIS [bench.py's options]: what plugins cost a message. The gateway without plugins, with
+# one and with ten that do nothing at RCPT and at the end of the message; beside Postfix without and
+# with a milter that does nothing, which costs what `postfix-milter` takes more than `postfix-relay`. Needs target/plugins (plugins/build.sh) and libmilter-dev.
+set -eu
+
+portcullis=$1
+shift
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+[ $# -gt 0 ] || set -- --workloads a,b --runs 5
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# configuration COUNT: prints one with so many plugins.
+configuration() {
+    cat <<YAML
+hostname: hop.example.test
+listeners:
+  - name: mx
+    address: @LISTEN@
+upstreams:
+  store:
+    protocol: smtp
+    address: @UPSTREAM@
+    idle_connections: 100
+default_upstream: store
+limits:
+  connections: 5000
+  connections_per_address: 5000
+  plugin_copies: 4000
+YAML
+    [ "$1" = 0 ] || echo "plugins:"
+    n=0
+    while [ "$n" -lt "$1" ]; do
+        echo "  - {name: cost$n, file: $root/target/plugins/cost-rust.wasm, settings: {headers: false}}"
+        n=$((n + 1))
+    done
+}
+
+set -- --rows postfix-relay,postfix-milter,none,one,ten "$@"
+for row in none:0 one:1 ten:10; do
+    name=${row%:*}
+    configuration "${row#*:}" >"$scratch/$name.yaml.in"
+    set -- "$@" --cmd "$name=$portcullis run --config {conf:$scratch/$name.yaml.in}" \
+        --title "$name=Portcullis, ${row#*:} no-op plugins"
+done
+exec python3 "$here/bench.py" "$@"
