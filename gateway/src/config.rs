@@ -6,10 +6,12 @@ mod address;
 mod admin;
 mod auth;
 mod check;
+mod digest;
 mod extensions;
 mod host;
 mod limits;
 mod listener;
+mod lock;
 mod log;
 mod mistake;
 mod names;
@@ -34,12 +36,14 @@ use std::time::Duration;
 pub use address::{ListenerAddress, UnixSocket};
 pub use admin::Admin;
 pub use auth::Auth;
+pub use digest::Digest;
 pub use limits::Limits;
 pub use listener::{EarlyTalkers, Listener};
+pub use lock::{Locked, lock_command, lock_file, write_lock};
 pub use log::{Log, LogFormat};
 pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;
-pub use plugin::{Grant, Isolation, OnFailure, Plugin};
+pub use plugin::{Grant, Isolation, OnFailure, Pin, PinnedBy, Plugin};
 pub use route::Route;
 pub use session::{SessionLimits, SessionTimeouts};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
@@ -78,11 +82,39 @@ pub struct Config {
     pub warnings: Mistakes,
 }
 
-/// Reads a configuration file. Relative paths in it are relative to its directory.
+/// Reads a configuration file, and its lock file if there is one. Relative paths in it are relative
+/// to its directory.
+///
+/// # Errors
+/// All mistakes of the files.
+pub fn load(path: &Path) -> Result<Config, Mistakes> {
+    let octets = octets(path)?;
+    let (mut config, locked) = match (parse(path, octets), lock::read(&lock_file(path))) {
+        (Ok(config), Ok(locked)) => (config, locked),
+        (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => return Err(mistakes),
+        (Err(mut mistakes), Err(more)) => {
+            more.iter().for_each(|mistake| mistakes.push(mistake.clone()));
+            return Err(mistakes);
+        }
+    };
+    let mut mistakes = Mistakes::default();
+    if let Some(locked) = locked {
+        lock::pin(path, &locked, &mut config, &mut mistakes);
+    }
+    mistakes.or_fail()?;
+    lock::warn_of_unpinned(&mut config);
+    Ok(config)
+}
+
+/// Reads a configuration file and minds no lock file, for whoever writes that.
 ///
 /// # Errors
 /// All mistakes of the file.
-pub fn load(path: &Path) -> Result<Config, Mistakes> {
+pub fn load_unlocked(path: &Path) -> Result<Config, Mistakes> {
+    parse(path, octets(path)?)
+}
+
+fn octets(path: &Path) -> Result<Vec<u8>, Mistakes> {
     let mut octets = Vec::new();
     let read = std::fs::File::open(path)
         .and_then(|file| file.take(FILE_OCTETS + 1).read_to_end(&mut octets));
@@ -94,7 +126,7 @@ pub fn load(path: &Path) -> Result<Config, Mistakes> {
         mistakes.at(&Place::file(path), text, None);
     }
     mistakes.or_fail()?;
-    parse(path, octets)
+    Ok(octets)
 }
 
 /// Reads a configuration that need not be a file; `path` is for messages and for relative paths.

@@ -24,7 +24,7 @@ use crate::listener::{Listener, Passed, Permits};
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
 use crate::pipeline::House;
-use crate::plugins::{Engine, LoadFailure};
+use crate::plugins::Engine;
 use crate::policy::{Chain, Hook, Link, Plugin};
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
@@ -403,11 +403,8 @@ async fn load(
                 plugins.push(loaded);
             }
             Err(error) => {
-                let place = match error.failure {
-                    LoadFailure::Configure(_) => &plugin.settings_place,
-                    _ => &plugin.place,
-                };
-                mistakes.at(place, error.to_string(), None);
+                let (place, help) = (error.failure.place(plugin), error.failure.help(plugin));
+                mistakes.at(place, error.to_string(), help.as_deref());
             }
         }
     }

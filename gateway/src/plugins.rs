@@ -21,10 +21,12 @@ mod component;
 mod convert;
 mod copy;
 mod engine;
+mod fingerprint;
 mod host;
 mod load;
 mod snapshot;
 mod state;
 
 pub use engine::{Engine, EngineError};
+pub use fingerprint::Fingerprint;
 pub use load::{LoadError, LoadFailure};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Digest;
 use super::mistake::Place;
 use super::names;
 use super::section::{Entry, Reader, Section};
@@ -16,6 +17,8 @@ pub struct Plugin {
     pub name: String,
     /// A component or a core module with a component type section.
     pub file: PathBuf,
+    /// What the file has to be; what is pinned twice has to be both.
+    pub pins: Vec<Pin>,
     /// Handed to `lifecycle.configure`, as JSON.
     pub settings: serde_json::Value,
     /// What it may do.
@@ -33,6 +36,29 @@ pub struct Plugin {
     /// Where its `settings` stand (the plugin itself if it has none), for what
     /// `lifecycle.configure` has to say about them.
     pub settings_place: Place,
+}
+
+/// The only file that a plugin may be.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// The file's digest.
+    pub sha256: Digest,
+    /// Who says so.
+    pub by: PinnedBy,
+    /// Where that stands.
+    pub place: Place,
+}
+
+/// Who pins a plugin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PinnedBy {
+    /// `sha256` in the configuration.
+    Key,
+    /// The lock file.
+    Lock {
+        /// How long the file was.
+        octets: u64,
+    },
 }
 
 /// What a plugin may do beyond having an opinion.
@@ -87,6 +113,7 @@ impl Plugin {
         "name",
         "on_failure",
         "settings",
+        "sha256",
         "time_limit",
     ];
 
@@ -103,6 +130,7 @@ impl Plugin {
     /// A plugin of which it is known what it is called and where it lies.
     pub(crate) fn of(section: &Section<'_>, name: String, file: PathBuf) -> Self {
         let reader = section.reader;
+        let pins = pins(section);
         let settings = settings(section);
         let grants = grants(section);
         let on_failure = on_failure(section);
@@ -116,6 +144,7 @@ impl Plugin {
             section.size("memory_limit", 1 << 20..=4 << 30, MEMORY_LIMIT as u64) as usize;
         Self {
             name,
+            pins,
             settings,
             grants,
             on_failure,
@@ -130,6 +159,11 @@ impl Plugin {
             file,
         }
     }
+}
+
+fn pins(section: &Section<'_>) -> Vec<Pin> {
+    let pin = section.digest("sha256", None);
+    pin.map(|(sha256, place)| Pin { sha256, by: PinnedBy::Key, place }).into_iter().collect()
 }
 
 /// The settings as JSON; what is not given is an empty section.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::mistake::{Mistakes, Place};
 use super::tree::{Mark, Node, Source, Value, is_null};
-use super::{quantity, spelling};
+use super::{Digest, quantity, spelling};
 
 /// The file and what was found wrong with it so far.
 #[derive(Debug)]
@@ -297,6 +297,19 @@ impl<'a> Section<'a> {
                 let text = format!("\"{key}\" cannot be \"{text}\"");
                 self.reader.error(mark, text, Some(&help));
                 default
+            }
+        }
+    }
+
+    /// The SHA-256 of a file.
+    pub(super) fn digest(&self, key: &str, help: Option<&str>) -> Option<(Digest, Place)> {
+        let Text { text, mark } = self.text(key)?;
+        match text.parse() {
+            Ok(digest) => Some((digest, self.reader.place(mark))),
+            Err(usual) => {
+                let text = format!("\"{key}\" is no SHA-256: \"{text}\"");
+                self.reader.error(mark, text, help.or(Some(usual)));
+                None
             }
         }
     }

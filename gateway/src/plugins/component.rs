@@ -1,6 +1,7 @@
 //! From a file to a component: components are used as they are, core modules that wit-bindgen
 //! made are wrapped.
 
+use std::io::Read;
 use std::path::Path;
 
 use wasi_preview1_component_adapter_provider::{
@@ -10,22 +11,48 @@ use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
 use super::load::LoadFailure;
+use crate::config::{Digest, Pin};
 
-/// Reads a plugin's file.
-pub(super) fn read(file: &Path) -> Result<Vec<u8>, LoadFailure> {
+/// Reads a plugin's file, which has to be the one that it is pinned to.
+///
+/// It is read once: what is compared is what is used, whatever becomes of the file meanwhile.
+pub(super) fn read(file: &Path, pins: &[Pin]) -> Result<Vec<u8>, LoadFailure> {
+    let octets = octets(file)?;
+    if !pins.is_empty() {
+        let found = Digest::of(&octets);
+        if let Some(pin) = pins.iter().find(|pin| pin.sha256 != found) {
+            let octets = octets.len() as u64;
+            return Err(LoadFailure::Pinned { found, octets, pin: Box::new(pin.clone()) });
+        }
+    }
+    named(file, component(octets))
+}
+
+/// Reads a file, which is not to be trusted with its length.
+pub(super) fn octets(file: &Path) -> Result<Vec<u8>, LoadFailure> {
     let unreadable = |source| LoadFailure::File { file: file.into(), source };
-    let length = std::fs::metadata(file).map_err(unreadable)?.len();
-    if length > FILE_OCTETS {
+    let mut octets = Vec::new();
+    let open = std::fs::File::open(file).map_err(unreadable)?;
+    open.take(FILE_OCTETS + 1).read_to_end(&mut octets).map_err(unreadable)?;
+    if octets.len() as u64 > FILE_OCTETS {
         return Err(LoadFailure::TooLarge { file: file.into(), most: FILE_OCTETS });
     }
-    let octets = std::fs::read(file).map_err(unreadable)?;
-    component(octets).map_err(|failure| match failure {
+    Ok(octets)
+}
+
+/// The failure with the name of the file.
+pub(super) fn named(
+    file: &Path,
+    read: Result<Vec<u8>, LoadFailure>,
+) -> Result<Vec<u8>, LoadFailure> {
+    read.map_err(|failure| match failure {
         LoadFailure::NotWasm { .. } => LoadFailure::NotWasm { file: file.into() },
         other => other,
     })
 }
 
-fn component(octets: Vec<u8>) -> Result<Vec<u8>, LoadFailure> {
+/// A component, whatever the file holds.
+pub(super) fn component(octets: Vec<u8>) -> Result<Vec<u8>, LoadFailure> {
     if !Parser::is_component(&octets) && !Parser::is_core_wasm(&octets) {
         return Err(LoadFailure::NotWasm { file: "".into() });
     }

@@ -12,7 +12,7 @@ use super::copy::{Loaded, WasmPlugin};
 use super::engine::Engine;
 use super::snapshot::{compile, configured, lifecycle};
 use super::state::{CONTRACT, CONTRACT_VERSION, Facts, interface};
-use crate::config;
+use crate::config::{self, Digest, Pin, PinnedBy};
 use crate::policy::{Hook, HookFailure, Plugin};
 
 impl Engine {
@@ -42,8 +42,8 @@ impl Engine {
             let (limit, most) = (plugin.memory_limit, shared.memory_octets);
             return Err(LoadFailure::MemoryLimit { limit, most });
         }
-        let file = plugin.file.clone();
-        let component = blocking(move || component::read(&file)).await?;
+        let (file, pins) = (plugin.file.clone(), plugin.pins.clone());
+        let component = blocking(move || component::read(&file, &pins)).await?;
         let facts = Arc::new(Facts {
             name: plugin.name.clone(),
             grants: plugin.grants.clone(),
@@ -140,6 +140,16 @@ pub enum LoadFailure {
         /// As in the configuration.
         file: PathBuf,
     },
+    /// Another file than the one that was approved.
+    #[error("{}", mispinned(found, *octets, pin))]
+    Pinned {
+        /// What the file is.
+        found: Digest,
+        /// How long it is.
+        octets: u64,
+        /// What it has to be.
+        pin: Box<Pin>,
+    },
     /// It skips what is not there.
     #[error("it wants to skip the hook {0:?}, which does not exist")]
     Skip(String),
@@ -163,6 +173,42 @@ pub enum LoadFailure {
         /// The interface with the version that it was built for.
         wanted: String,
     },
+}
+
+impl LoadFailure {
+    /// What to do about it, where the text itself does not say.
+    #[must_use]
+    pub fn help(&self, plugin: &config::Plugin) -> Option<String> {
+        let Self::Pinned { found, pin, .. } = self else { return None };
+        let then = match pin.by {
+            PinnedBy::Key => format!("sha256: \"{found}\""),
+            PinnedBy::Lock { .. } => config::lock_command(&plugin.place.file),
+        };
+        Some(format!("if that is intended: {then}; if not, find out who changed the file"))
+    }
+
+    /// Where it stands in the configuration, or beside it.
+    #[must_use]
+    pub fn place<'a>(&'a self, plugin: &'a config::Plugin) -> &'a config::Place {
+        match self {
+            Self::Configure(_) => &plugin.settings_place,
+            Self::Pinned { pin, .. } => &pin.place,
+            _ => &plugin.place,
+        }
+    }
+}
+
+fn mispinned(found: &Digest, octets: u64, pin: &Pin) -> String {
+    let wanted = pin.sha256;
+    match pin.by {
+        PinnedBy::Key => {
+            format!("its file is not the one that is pinned: its SHA-256 is {found}, not {wanted}")
+        }
+        PinnedBy::Lock { octets: before } => format!(
+            "its file changed on disk since it was locked: \
+             its SHA-256 is {found} ({octets} octets), and was {wanted} ({before} octets)"
+        ),
+    }
 }
 
 /// Work that takes a thread for a while.

@@ -12,7 +12,7 @@ use super::copy::failure;
 use super::engine::Shared;
 use super::host::printable;
 use super::load::{LoadFailure, blocking};
-use super::state::{CONTRACT, CONTRACT_VERSION, Facts, State};
+use super::state::{CONTRACT_VERSION, Facts, State};
 
 /// A component whose copies are ready to be asked.
 pub(super) struct Configured {
@@ -184,8 +184,11 @@ pub(super) async fn call_configure(
 
 /// The name of the interface that `configure` is in.
 pub(super) fn lifecycle() -> String {
-    format!("{CONTRACT}/lifecycle@{CONTRACT_VERSION}")
+    format!("{LIFECYCLE}@{CONTRACT_VERSION}")
 }
+
+/// The same without its version.
+pub(super) const LIFECYCLE: &str = "smtp:filter/lifecycle";
 
 /// For `configure`, which may read long lists or start a language's runtime.
 const CONFIGURE_TIME: Duration = Duration::from_secs(30);

@@ -85,6 +85,7 @@ pub(crate) fn plugin(file: PathBuf) -> config::Plugin {
     config::Plugin {
         name: "test".into(),
         file,
+        pins: Vec::new(),
         settings: serde_json::json!({}),
         grants: Vec::new(),
         on_failure: OnFailure::Tempfail,

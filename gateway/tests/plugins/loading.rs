@@ -1,6 +1,7 @@
 //! What is wrong with a plugin is told when it is loaded.
 
-use portcullis::plugins::LoadFailure;
+use portcullis::config::{Digest, Pin, PinnedBy, Place};
+use portcullis::plugins::{Fingerprint, LoadFailure};
 use portcullis::policy::{FailureReason, Hook};
 
 use crate::house::{House, call, plugin};
@@ -45,6 +46,37 @@ async fn a_trap_when_it_is_configured_is_told() {
     let failure = failure(&text::module(&["connect"], &code)).await;
     let LoadFailure::ConfigureFailed(failure) = failure else { panic!("{failure}") };
     assert_eq!(failure.reason, FailureReason::Trap);
+}
+
+#[tokio::test]
+async fn only_the_file_that_is_pinned_is_loaded() {
+    let wasm = text::module(&["connect"], NOTHING);
+    let pin = |sha256, by| Pin { sha256, by, place: Place::default() };
+    let right = pin(Digest::of(&wasm), PinnedBy::Key);
+    let house = House::new();
+    assert!(house.try_load(&wasm, |plugin| plugin.pins = vec![right.clone()]).await.is_ok());
+    // What is pinned twice has to be both.
+    let wrong = pin(Digest::of(b"another"), PinnedBy::Lock { octets: 7 });
+    let pins = vec![right, wrong];
+    let failure = house.try_load(&wasm, |plugin| plugin.pins = pins).await.unwrap_err();
+    let (text, found) = (failure.to_string(), Digest::of(&wasm));
+    assert!(text.starts_with("its file changed on disk since it was locked"), "{text}");
+    assert!(text.contains(&format!("its SHA-256 is {found} ({} octets)", wasm.len())), "{text}");
+    let help = failure.help(&plugin("x.wasm".into())).unwrap();
+    assert!(help.contains("portcullis plugin lock --config "), "{help}");
+}
+
+#[tokio::test]
+async fn a_fingerprint_tells_the_digest_and_the_contract() {
+    let house = House::new();
+    let file = house.directory.path().join("plugin.wasm");
+    let wasm = text::module(&["connect"], NOTHING);
+    std::fs::write(&file, &wasm).unwrap();
+    let found = Fingerprint::of(&file).unwrap();
+    let (sha256, octets) = (Digest::of(&wasm), wasm.len() as u64);
+    assert_eq!(found, Fingerprint { sha256, octets, contract: "0.1.0".into() });
+    std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
+    assert!(matches!(Fingerprint::of(&file), Err(LoadFailure::NoContract)));
 }
 
 #[tokio::test]
