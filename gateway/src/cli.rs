@@ -1,5 +1,7 @@
 //! The command line.
 
+mod lock;
+mod plugin;
 mod user;
 
 use std::net::SocketAddr;
@@ -16,6 +18,7 @@ use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format};
+use plugin::Plugin;
 use user::User;
 
 /// A plugin-driven, programmable SMTP gateway.
@@ -56,6 +59,9 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
         plugins: PathBuf,
     },
+    /// Plugins, outside of a running gateway.
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Who may log in: add, remove, list and check the users of a users file.
     #[command(subcommand)]
     User(User),
@@ -92,6 +98,7 @@ impl Arguments {
                 run(config, passed, sink, sink_refuse).await
             }
             Command::Check { config } => check(config).await,
+            Command::Plugin(plugin) => plugin.execute(),
             Command::User(user) => user.execute(),
             Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
         }

@@ -39,7 +39,7 @@ pub use auth::Auth;
 pub use digest::Digest;
 pub use limits::Limits;
 pub use listener::{EarlyTalkers, Listener};
-pub use lock::{Locked, lock_command, lock_file, write_lock};
+pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
 pub use log::{Log, LogFormat};
 pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;
@@ -89,7 +89,7 @@ pub struct Config {
 /// All mistakes of the files.
 pub fn load(path: &Path) -> Result<Config, Mistakes> {
     let octets = octets(path)?;
-    let (mut config, locked) = match (parse(path, octets), lock::read(&lock_file(path))) {
+    let (mut config, locked) = match (parse(path, octets), read_lock(&lock_file(path))) {
         (Ok(config), Ok(locked)) => (config, locked),
         (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => return Err(mistakes),
         (Err(mut mistakes), Err(more)) => {

@@ -36,7 +36,11 @@ pub fn lock_file(configuration: &Path) -> PathBuf {
 }
 
 /// What a lock file holds; none if there is none.
-pub(super) fn read(file: &Path) -> Result<Option<Vec<Locked>>, Mistakes> {
+///
+/// # Errors
+///
+/// All mistakes of the file.
+pub fn read_lock(file: &Path) -> Result<Option<Vec<Locked>>, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut octets = Vec::new();
     let read = File::open(file).and_then(|file| file.take(FILE_OCTETS).read_to_end(&mut octets));
@@ -217,16 +221,16 @@ mod tests {
     fn what_is_written_is_read_again_sorted_one_line_each() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("portcullis.lock");
-        assert_eq!(read(&file), Ok(None));
+        assert_eq!(read_lock(&file), Ok(None));
         // Names that YAML would take for something else.
         write_lock(&file, &[locked("true"), locked("12"), locked("access")]).unwrap();
-        let mut found = read(&file).unwrap().unwrap();
+        let mut found = read_lock(&file).unwrap().unwrap();
         let lines: Vec<_> = found.iter().map(|entry| entry.place.line).collect();
         assert_eq!(lines, [5, 6, 7]);
         found.iter_mut().for_each(|entry| entry.place = Place::default());
         assert_eq!(found, [locked("12"), locked("access"), locked("true")]);
         write_lock(&file, &[]).unwrap();
-        assert_eq!(read(&file), Ok(Some(Vec::new())));
+        assert_eq!(read_lock(&file), Ok(Some(Vec::new())));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
