@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::config::{self, Isolation, Limits, OnFailure};
-use portcullis::message::{Budget, Envelope, SessionFacts};
+use portcullis::message::{Budget, Envelope, Scores, SessionFacts};
 use portcullis::metrics::{Metrics, Names};
 use portcullis::plugins::Engine;
 use portcullis::policy::{Hook, HookCall, Plugin, PluginCopy};
@@ -91,6 +91,7 @@ fn call(hook: Hook) -> HookCall {
         reverse_path: ReversePath::Mailbox(Mailbox::parse("sender@example.com").unwrap()),
         parameters: Vec::new(),
         recipients: Vec::new(),
+        scores: Scores::default(),
     };
     HookCall {
         hook,

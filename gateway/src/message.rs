@@ -6,6 +6,8 @@ mod client;
 mod content;
 mod edit;
 mod header;
+mod score;
+mod splice;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ pub use client::ClientAddress;
 pub use content::{Budget, Content, ContentError, ContentWriter, Lease};
 pub use edit::{Edit, HeaderEdit};
 pub use header::{Field, HeaderError, HeaderSection};
+pub use score::{Points, Score, ScoreError, Scores};
+pub use splice::Splice;
 
 /// One client's connection, as far as it is known now.
 #[derive(Clone, Debug)]
@@ -131,6 +135,8 @@ pub struct Envelope {
     pub parameters: Vec<Parameter>,
     /// The recipients that were accepted.
     pub recipients: Vec<Recipient>,
+    /// What plugins think of it, in points.
+    pub scores: Scores,
 }
 
 /// One recipient.

@@ -24,7 +24,7 @@ use portcullis_smtp::server::{Protocol, Question, Verdict};
 use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
-use crate::message::{Budget, Envelope, SessionFacts, TlsFacts};
+use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ListenerMetrics, Outcome};
 use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy};
 use crate::routing::Routes;
@@ -140,7 +140,8 @@ impl Pipeline {
         self.count += 1;
         let id = format!("{}.{}", self.session.id, self.count);
         let size = parameter::value_of(&parameters, "SIZE").and_then(|size| size.parse().ok());
-        let envelope = Envelope { id, reverse_path, parameters, recipients: Vec::new() };
+        let (recipients, scores) = (Vec::new(), Scores::default());
+        let envelope = Envelope { id, reverse_path, parameters, recipients, scores };
         let case = self.case(Some(Arc::new(envelope)));
         let mut transaction = Box::new(Transaction::new(self.house.clone(), case));
         let verdict = match transaction.room(size.unwrap_or_default()) {

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::splice::{Pieces, Splice};
+
 /// Octets that do not change any more; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Content {
@@ -29,6 +31,7 @@ enum Store {
         octets: Vec<u8>,
         _lease: Option<Lease>,
     },
+    Pieces(Pieces),
 }
 
 impl Content {
@@ -44,14 +47,29 @@ impl Content {
         match &*self.store {
             Store::File { octets, .. } => *octets,
             Store::Memory { octets, .. } => octets.len() as u64,
+            Store::Pieces(pieces) => pieces.octets(),
         }
     }
 
-    /// All of it, if it lies in memory.
+    /// The same with some pieces replaced, none of which overlap or lie beyond its end. What stays
+    /// is not copied.
+    #[must_use]
+    pub fn spliced(&self, splices: &[&Splice]) -> Self {
+        Self { store: Arc::new(Store::Pieces(Pieces::spliced(self, splices))) }
+    }
+
+    pub(super) fn pieces(&self) -> Option<&Pieces> {
+        match &*self.store {
+            Store::File { .. } | Store::Memory { .. } => None,
+            Store::Pieces(pieces) => Some(pieces),
+        }
+    }
+
+    /// All of it, if it lies in memory in one piece.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &*self.store {
-            Store::File { .. } => None,
+            Store::File { .. } | Store::Pieces(_) => None,
             Store::Memory { octets, .. } => Some(octets),
         }
     }
@@ -70,6 +88,7 @@ impl Content {
                 into[..count].copy_from_slice(&octets[from..from + count]);
                 Ok(count)
             }
+            Store::Pieces(pieces) => pieces.read_at(offset, into),
         }
     }
 }

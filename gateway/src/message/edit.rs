@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use portcullis_smtp::{Mailbox, Reply, ReversePath};
 
-use super::{Content, Envelope, Message, Recipient};
+use super::{Content, Envelope, Message, Recipient, Score, Splice};
 
 /// One edit.
 #[derive(Clone, Debug)]
@@ -29,10 +29,14 @@ pub enum Edit {
         /// The recipient; none is all of them.
         index: Option<u32>,
     },
+    /// Points for a symbol.
+    Score(Score),
     /// Another address for this recipient.
     SetRecipient(u32, Mailbox),
     /// Another reverse-path.
     SetSender(ReversePath),
+    /// Some octets of the body replaced; never beside a new body.
+    SpliceBody(Splice),
 }
 
 /// An edit of the header section.
@@ -79,13 +83,17 @@ impl Envelope {
                         }
                     }
                 }
+                Edit::Score(score) => self.scores.set(score.clone()),
                 Edit::SetRecipient(index, address) => {
                     for recipient in self.recipients.iter_mut().filter(|r| r.index == *index) {
                         recipient.address = address.clone();
                     }
                 }
                 Edit::SetSender(reverse_path) => self.reverse_path = reverse_path.clone(),
-                Edit::Header(_) | Edit::RefuseRecipient(..) | Edit::ReplaceBody(_) => {}
+                Edit::Header(_)
+                | Edit::RefuseRecipient(..)
+                | Edit::ReplaceBody(_)
+                | Edit::SpliceBody(_) => {}
             }
         }
     }
@@ -104,13 +112,27 @@ impl Message {
         if !header.is_empty() {
             self.header = self.header.edited(&header).into();
         }
+        let splices: Vec<_> = edits
+            .iter()
+            .filter_map(|edit| match edit {
+                Edit::SpliceBody(splice) => Some(splice),
+                _ => None,
+            })
+            .collect();
+        if !splices.is_empty() {
+            self.set_body(self.body.spliced(&splices));
+        }
         for edit in edits {
             if let Edit::ReplaceBody(body) = edit {
-                self.body = body.clone();
-                if body.octets() > 0 {
-                    Arc::make_mut(&mut self.header).separate();
-                }
+                self.set_body(body.clone());
             }
         }
+    }
+
+    fn set_body(&mut self, body: Content) {
+        if body.octets() > 0 {
+            Arc::make_mut(&mut self.header).separate();
+        }
+        self.body = body;
     }
 }

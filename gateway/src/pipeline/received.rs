@@ -78,7 +78,7 @@ mod tests {
     use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 
     use super::*;
-    use crate::message::{Recipient, TlsFacts};
+    use crate::message::{Recipient, Scores, TlsFacts};
 
     fn session(helo: &str) -> SessionFacts {
         let client = "[2001:db8::1]:2525".parse().expect("an address");
@@ -98,6 +98,7 @@ mod tests {
             reverse_path: ReversePath::Null,
             parameters: Vec::new(),
             recipients: (0..).zip(recipients).map(recipient).collect(),
+            scores: Scores::default(),
         }
     }
 

@@ -18,6 +18,7 @@ wasmtime::component::bindgen!({
         "smtp:filter/mail-auth": async | trappable,
         "smtp:filter/types.[method]message.parts": async | trappable,
         "smtp:filter/types.[method]message.read-part": async | trappable,
+        "smtp:filter/types.[method]message.splice-body": async | trappable,
         "smtp:filter/types.[method]reader.find": async | trappable,
         "smtp:filter/types.[method]reader.sha256": async | trappable,
         "smtp:filter/types.[method]writer.copy": async | trappable,

@@ -261,7 +261,10 @@ impl Case {
             return;
         }
         for edit in edits {
-            self.note(plugin, edit);
+            // Scores have a place of their own in the record.
+            if !matches!(edit, Edit::Score(_)) {
+                self.note(plugin, edit);
+            }
             match edit {
                 Edit::AddRecipient(recipient) => {
                     self.next_index = self.next_index.max(recipient.index.saturating_add(1));
@@ -280,7 +283,11 @@ impl Case {
                 Edit::DropRecipient(index) => {
                     self.recipient_dropped |= self.judged(Some(*index)).is_some();
                 }
-                Edit::Header(_) | Edit::ReplaceBody(_) | Edit::SetSender(_) => {}
+                Edit::Header(_)
+                | Edit::ReplaceBody(_)
+                | Edit::Score(_)
+                | Edit::SetSender(_)
+                | Edit::SpliceBody(_) => {}
             }
         }
         if let Some(envelope) = &mut self.envelope {
@@ -325,12 +332,20 @@ impl Case {
                 let whose = index.map_or_else(|| "all".to_owned(), |index| self.address(index));
                 record(&format!("route of {whose}"), None, Some(upstream))
             }
+            Edit::Score(score) => {
+                record(&format!("score {}", score.symbol), None, Some(&score.points.to_string()))
+            }
             Edit::SetRecipient(index, new) => {
                 record("recipient", Some(&self.address(*index)), Some(new.as_str()))
             }
             Edit::SetSender(new) => {
                 let old = self.envelope.as_ref().map(|envelope| envelope.reverse_path.to_string());
                 record("sender", old.as_deref(), Some(&new.to_string()))
+            }
+            Edit::SpliceBody(splice) => {
+                let (old, new) = (splice.length, splice.replacement.octets());
+                let (old, new) = (format!("{old} octets"), format!("{new} octets"));
+                record(&format!("body at {}", splice.at), Some(&old), Some(&new))
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis::config::{self, Isolation, Limits, OnFailure};
 use portcullis::message::{
-    Budget, Content, Envelope, HeaderSection, Message, Recipient, SessionFacts,
+    Budget, Content, Envelope, HeaderSection, Message, Recipient, Scores, SessionFacts,
 };
 use portcullis::metrics::{Metrics, Names};
 use portcullis::plugins::{Engine, LoadFailure};
@@ -133,6 +133,7 @@ pub(crate) fn envelope() -> Envelope {
         reverse_path: ReversePath::Mailbox(mailbox("sender@example.com")),
         parameters: Vec::new(),
         recipients: vec![recipient(0, "first@example.org")],
+        scores: Scores::default(),
     }
 }
 

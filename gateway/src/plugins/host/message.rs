@@ -4,9 +4,11 @@ use portcullis_smtp::parameter::value_of;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
+use super::transaction::EDIT_OCTETS;
+use super::writer::{LineEnds, not_kept};
 use super::{MessageHandle, Reader, Staged, Writer};
 use crate::config::Grant;
-use crate::message::{Edit, Envelope, HeaderEdit, Message};
+use crate::message::{Content, ContentWriter, Edit, HeaderEdit, Message, Splice};
 use crate::plugins::bindings::EditError;
 use crate::plugins::bindings::types::{HostMessage, Part};
 use crate::plugins::state::{Call, State};
@@ -92,29 +94,43 @@ impl HostMessage for State {
     }
 
     fn replace_body(&mut self, _: Resource<MessageHandle>) -> Staged<Resource<Writer>> {
-        if !self.granted(Grant::RewriteBody) {
-            return Ok(Err(EditError::Denied));
+        if let Err(refused) = self.may_rewrite_body()? {
+            return Ok(Err(refused));
         }
         let call = self.call()?;
-        if call.given.hook != Hook::Message {
-            return Ok(Err(EditError::TooLate));
+        if call.splices().next().is_some() {
+            return Ok(Err(EditError::OutOfRange));
         }
-        let room = call.given.message_octets.saturating_sub(call.message()?.header.octets());
-        let body =
-            |envelope: &Envelope| value_of(&envelope.parameters, "BODY") == Some("BINARYMIME");
-        let binary = call.given.envelope.as_deref().is_some_and(body);
+        let (room, binary) = (call.body_room()?, call.is_binary());
         let writer = Writer::new(self.facts.budget.clone(), self.calls, room, binary);
         Ok(Ok(self.table.push(writer)?))
     }
 
-    fn splice_body(
+    async fn splice_body(
         &mut self,
         _: Resource<MessageHandle>,
-        _at: u64,
-        _length: u64,
-        _replacement: Vec<u8>,
+        at: u64,
+        length: u64,
+        replacement: Vec<u8>,
     ) -> Staged<()> {
-        Ok(Err(EditError::Denied))
+        if let Err(refused) = self.may_rewrite_body()? {
+            return Ok(Err(refused));
+        }
+        let call = self.call()?;
+        let lines = !call.is_binary();
+        let replacement = if lines { LineEnds::of(&replacement) } else { replacement };
+        let octets = replacement.len() as u64;
+        if octets > EDIT_OCTETS as u64 || !call.may_splice(at, length, octets)? {
+            return Ok(Err(EditError::OutOfRange));
+        }
+        let mut kept = ContentWriter::new(self.facts.budget.clone());
+        if octets > 0
+            && let Err(error) = kept.write(replacement).await
+        {
+            return Ok(Err(not_kept(&error)));
+        }
+        let replacement = kept.finish();
+        self.stage(None, |_| Ok((Edit::SpliceBody(Splice { at, length, replacement, lines }), ())))
     }
 
     fn drop(&mut self, _: Resource<MessageHandle>) -> Result<()> {
@@ -122,7 +138,55 @@ impl HostMessage for State {
     }
 }
 
+impl State {
+    fn may_rewrite_body(&self) -> Staged<()> {
+        if !self.granted(Grant::RewriteBody) {
+            return Ok(Err(EditError::Denied));
+        }
+        if self.call()?.given.hook != Hook::Message {
+            return Ok(Err(EditError::TooLate));
+        }
+        Ok(Ok(()))
+    }
+}
+
 impl Call {
+    /// How large the body may be.
+    fn body_room(&self) -> Result<u64> {
+        Ok(self.given.message_octets.saturating_sub(self.message()?.header.octets()))
+    }
+
+    /// Whether the body is not made of lines.
+    fn is_binary(&self) -> bool {
+        let parameters = self.given.envelope.iter().map(|envelope| &envelope.parameters);
+        parameters.into_iter().any(|given| value_of(given, "BODY") == Some("BINARYMIME"))
+    }
+
+    pub(super) fn splices(&self) -> impl Iterator<Item = &Splice> {
+        self.edits.iter().filter_map(|edit| match edit {
+            Edit::SpliceBody(splice) => Some(splice),
+            _ => None,
+        })
+    }
+
+    /// Whether these octets of the body can be replaced by so many others.
+    fn may_splice(&self, at: u64, length: u64, octets: u64) -> Result<bool> {
+        let body = self.message()?.body.octets();
+        let within = at.checked_add(length).is_some_and(|end| end <= body);
+        let replaced = self.edits.iter().any(|edit| matches!(edit, Edit::ReplaceBody(_)));
+        let replacement = Content::from_bytes(Vec::new());
+        let wanted = Splice { at, length, replacement, lines: false };
+        if !within || replaced || self.splices().any(|splice| splice.overlaps(&wanted)) {
+            return Ok(false);
+        }
+        let all = self.splices().map(|splice| (splice.length, splice.replacement.octets()));
+        let (cut, put) = all.fold((length, octets), |(cut, put), (length, octets)| {
+            (cut + length, put.saturating_add(octets))
+        });
+        // A message that was taken may always become shorter.
+        Ok(put <= cut || (body - cut).saturating_add(put) <= self.body_room()?)
+    }
+
     fn message(&self) -> Result<&Message> {
         let message = self.given.message.as_ref();
         message.ok_or_else(|| wasmtime::Error::msg("there is no message yet"))

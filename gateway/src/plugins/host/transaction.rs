@@ -1,12 +1,14 @@
 //! The `transaction` resource: the envelope, and edits of it.
 
+use std::collections::HashSet;
+
 use portcullis_smtp::{Mailbox, ReversePath};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::{Staged, TransactionHandle};
 use crate::config::Grant;
-use crate::message::{Edit, HeaderEdit, Recipient};
+use crate::message::{Edit, Envelope, HeaderEdit, Recipient, Score, ScoreError};
 use crate::plugins::bindings::types::{self, HostTransaction};
 use crate::plugins::bindings::{EditError, Reply};
 use crate::plugins::convert;
@@ -117,17 +119,26 @@ impl HostTransaction for State {
         })
     }
 
-    fn score(
-        &mut self,
-        _: Resource<TransactionHandle>,
-        _symbol: String,
-        _points: f64,
-    ) -> Staged<()> {
-        Ok(Err(EditError::Denied))
+    fn score(&mut self, _: Resource<TransactionHandle>, symbol: String, points: f64) -> Staged<()> {
+        self.call()?.envelope()?;
+        let facts = self.facts.clone();
+        self.stage(None, |call| {
+            let score = Score::new(&facts.name, &symbol, points).map_err(|error| match error {
+                ScoreError::Symbol | ScoreError::NotFinite => EditError::Malformed,
+                ScoreError::TooMany => EditError::OutOfRange,
+            })?;
+            call.edits
+                .retain(|edit| !matches!(edit, Edit::Score(staged) if staged.symbol == symbol));
+            if call.symbols(&facts.name, &symbol) >= SYMBOLS {
+                return Err(EditError::OutOfRange);
+            }
+            Ok((Edit::Score(score), ()))
+        })
     }
 
     fn scores(&mut self, _: Resource<TransactionHandle>) -> Result<Vec<(String, f64)>> {
-        Ok(Vec::new())
+        let scores = self.call()?.envelope()?.scores.iter();
+        Ok(scores.map(|score| (score.symbol.clone(), score.points.get())).collect())
     }
 
     fn drop(&mut self, _: Resource<TransactionHandle>) -> Result<()> {
@@ -161,9 +172,19 @@ impl State {
 }
 
 impl Call {
-    fn envelope(&self) -> Result<&crate::message::Envelope> {
+    fn envelope(&self) -> Result<&Envelope> {
         let envelope = self.given.envelope.as_deref();
         envelope.ok_or_else(|| wasmtime::Error::msg("there is no transaction yet"))
+    }
+
+    /// How many symbols a plugin has scored besides this one.
+    fn symbols(&self, plugin: &str, symbol: &str) -> usize {
+        let before = self.given.envelope.iter().flat_map(|of| of.scores.symbols_of(plugin));
+        let staged = self.edits.iter().filter_map(|edit| match edit {
+            Edit::Score(score) => Some(&*score.symbol),
+            _ => None,
+        });
+        before.chain(staged).filter(|other| *other != symbol).collect::<HashSet<_>>().len()
     }
 
     /// Whether an edit may name this recipient: accepted, judged now, or added in this call.
@@ -187,6 +208,8 @@ fn octets(edit: &Edit) -> usize {
     match edit {
         Edit::AddRecipient(recipient) => recipient.address.as_str().len(),
         Edit::DropRecipient(_) | Edit::ReplaceBody(_) => 0,
+        Edit::Score(score) => score.symbol.len(),
+        Edit::SpliceBody(splice) => splice.replacement.octets() as usize,
         Edit::Header(HeaderEdit::Add { name, value, .. } | HeaderEdit::Set { name, value, .. }) => {
             name.len() + value.len()
         }
@@ -201,5 +224,8 @@ fn octets(edit: &Edit) -> usize {
 /// Edits of one call: as many as a message has recipients, and then some.
 const EDITS: usize = 1_000;
 
+/// Symbols of one plugin in one transaction: more than large rule sets find in one message.
+const SYMBOLS: usize = 100;
+
 /// What they take together: as much as a large header section.
-const EDIT_OCTETS: usize = 1 << 20;
+pub(super) const EDIT_OCTETS: usize = 1 << 20;

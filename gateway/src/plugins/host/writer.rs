@@ -22,34 +22,45 @@ pub struct Writer {
     room: u64,
     /// Not made of lines (BODY=BINARYMIME): kept octet for octet.
     binary: bool,
-    /// Whether the last octet was a CR that is not written yet.
-    carriage_return: bool,
+    line_ends: LineEnds,
 }
 
 impl Writer {
     pub(super) fn new(budget: Arc<Budget>, call: u64, room: u64, binary: bool) -> Self {
         let content = Some(ContentWriter::new(budget));
-        Self { content, call, room, binary, carriage_return: false }
+        Self { content, call, room, binary, line_ends: LineEnds::default() }
     }
 
     async fn write(&mut self, chunk: &[u8]) -> Result<(), EditError> {
-        let octets = if self.binary { chunk.to_vec() } else { self.with_line_ends(chunk) };
+        let octets = if self.binary { chunk.to_vec() } else { self.line_ends.convert(chunk) };
         self.append(octets).await
     }
 
     async fn append(&mut self, lines: Vec<u8>) -> Result<(), EditError> {
         let content = self.content.as_mut().ok_or(EditError::TooLate)?;
         self.room = self.room.checked_sub(lines.len() as u64).ok_or(EditError::OutOfRange)?;
-        content.write(lines).await.map_err(|error| {
-            if let ContentError::Io(error) = &error {
-                tracing::error!(%error, "a body that a plugin writes cannot be kept");
-            }
-            EditError::OutOfRange
-        })
+        content.write(lines).await.map_err(|error| not_kept(&error))
+    }
+}
+
+/// Makes every line end CRLF. A CR or LF that stands alone would be one to some servers and none
+/// to others: smuggling.
+#[derive(Debug, Default)]
+pub(super) struct LineEnds {
+    /// Whether the last octet was a CR that is not written yet.
+    carriage_return: bool,
+}
+
+impl LineEnds {
+    /// A text that comes in one piece.
+    pub(super) fn of(text: &[u8]) -> Vec<u8> {
+        let mut line_ends = Self::default();
+        let mut lines = line_ends.convert(text);
+        lines.extend_from_slice(line_ends.end());
+        lines
     }
 
-    /// A CR or LF that stands alone would be one to some servers and none to others: smuggling.
-    fn with_line_ends(&mut self, chunk: &[u8]) -> Vec<u8> {
+    fn convert(&mut self, chunk: &[u8]) -> Vec<u8> {
         let mut lines = Vec::with_capacity(chunk.len() + chunk.len() / 32);
         let mut rest = chunk;
         if self.carriage_return && !rest.is_empty() {
@@ -73,6 +84,19 @@ impl Writer {
         lines.extend_from_slice(rest);
         lines
     }
+
+    /// What is still to come when the text is over.
+    fn end(&mut self) -> &'static [u8] {
+        if std::mem::take(&mut self.carriage_return) { b"\r\n" } else { b"" }
+    }
+}
+
+/// What a plugin is told when its content could not be kept.
+pub(super) fn not_kept(error: &ContentError) -> EditError {
+    if let ContentError::Io(error) = error {
+        tracing::error!(%error, "a body that a plugin writes cannot be kept");
+    }
+    EditError::OutOfRange
 }
 
 impl HostWriter for State {
@@ -115,12 +139,16 @@ impl HostWriter for State {
         if writer.call != calls {
             return Ok(Err(EditError::TooLate));
         }
-        if writer.carriage_return
-            && let Err(error) = writer.append(b"\r\n".to_vec()).await
+        let end = writer.line_ends.end();
+        if !end.is_empty()
+            && let Err(error) = writer.append(end.to_vec()).await
         {
             return Ok(Err(error));
         }
         let Some(content) = writer.content.take() else { return Ok(Err(EditError::TooLate)) };
+        if self.call()?.splices().next().is_some() {
+            return Ok(Err(EditError::OutOfRange));
+        }
         self.stage(None, |_| Ok((Edit::ReplaceBody(content.finish()), ())))
     }
 
@@ -141,7 +169,7 @@ mod tests {
         for chunk in [&b"a\n\r"[..], b"\0\r", b"\nb\r"] {
             assert_eq!(writer.write(chunk).await, Ok(()));
         }
-        assert!(!writer.carriage_return);
+        assert_eq!(writer.line_ends.end(), b"");
         let content = writer.content.take().expect("not finished").finish();
         assert_eq!(content.as_bytes(), Some(&b"a\n\r\0\r\nb\r"[..]));
     }
@@ -151,15 +179,14 @@ mod tests {
         let text = b"a\r\nb\nc\rd\r\r\n\n\re\r";
         let expected = b"a\r\nb\r\nc\r\nd\r\n\r\n\r\n\r\ne\r\n";
         for size in 1..=text.len() {
-            let budget = Budget::new(1 << 20, 0, 1 << 20, std::env::temp_dir());
-            let mut writer = Writer::new(budget, 0, 1 << 20, false);
+            let mut line_ends = LineEnds::default();
             let mut all = Vec::new();
             for chunk in text.chunks(size) {
-                all.extend(writer.with_line_ends(chunk));
+                all.extend(line_ends.convert(chunk));
             }
-            assert!(writer.carriage_return);
-            all.extend_from_slice(b"\r\n");
+            all.extend_from_slice(line_ends.end());
             assert_eq!(all, expected, "chunks of {size}");
         }
+        assert_eq!(LineEnds::of(text), expected);
     }
 }

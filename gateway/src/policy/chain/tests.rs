@@ -7,7 +7,7 @@ use portcullis_smtp::ReversePath;
 use portcullis_smtp::sasl::{Credentials, Mechanism, Secret};
 
 use super::*;
-use crate::message::{Content, HeaderSection};
+use crate::message::{Content, HeaderSection, Scores};
 use crate::metrics::{Metrics, Names};
 use crate::policy::BoxFuture;
 
@@ -99,6 +99,7 @@ fn case() -> Case {
         reverse_path: ReversePath::Null,
         parameters: Vec::new(),
         recipients: Vec::new(),
+        scores: Scores::default(),
     };
     let header = HeaderSection::parse(b"Subject: old\r\n\r\n".to_vec());
     Case {
