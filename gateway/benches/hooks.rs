@@ -75,6 +75,7 @@ async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
         memory_limit: 64 << 20,
         isolation: Isolation::Transaction,
         place: config::Place::default(),
+        pins: Vec::new(),
         settings_place: config::Place::default(),
     };
     engine.load(&plugin, Arc::new(BTreeSet::new())).await.unwrap()
