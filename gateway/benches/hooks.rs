@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use portcullis::config::{self, Isolation, Limits, OnFailure};
 use portcullis::message::{Budget, Envelope, Scores, SessionFacts};
 use portcullis::metrics::{Metrics, Names};
-use portcullis::plugins::Engine;
+use portcullis::plugins::{Engine, Services};
 use portcullis::policy::{Hook, HookCall, Plugin, PluginCopy};
 use portcullis_smtp::{Mailbox, ReversePath};
 
@@ -64,7 +64,8 @@ async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
     let limits = Limits { plugin_copies: 1_000, ..Limits::default() };
     let budget = Budget::new(1 << 20, 1 << 20, 1 << 20, std::env::temp_dir());
     let metrics = Arc::new(Metrics::new(&Names::default()));
-    let engine = Engine::new(&limits, cache, budget, metrics).unwrap();
+    let services = Services::nowhere(&metrics).unwrap();
+    let engine = Engine::new(&limits, cache, budget, metrics, services).unwrap();
     let plugin = config::Plugin {
         name: "bench".into(),
         file: file.into(),

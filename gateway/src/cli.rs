@@ -196,7 +196,10 @@ fn unfit(error: &StartError) -> ExitCode {
             eprintln!("{mistakes}");
             MISCONFIGURED.into()
         }
-        StartError::Bind { .. } | StartError::Engine(_) | StartError::Workers(_) => {
+        StartError::Bind { .. }
+        | StartError::Engine(_)
+        | StartError::Resolver(_)
+        | StartError::Workers(_) => {
             eprintln!("error: {}", chain(error));
             ExitCode::FAILURE
         }

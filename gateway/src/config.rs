@@ -7,6 +7,7 @@ mod admin;
 mod auth;
 mod check;
 mod digest;
+mod dns;
 mod extensions;
 mod host;
 mod limits;
@@ -37,6 +38,7 @@ pub use address::{ListenerAddress, UnixSocket};
 pub use admin::Admin;
 pub use auth::Auth;
 pub use digest::Digest;
+pub use dns::Dns;
 pub use limits::Limits;
 pub use listener::{EarlyTalkers, Listener};
 pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
@@ -72,6 +74,8 @@ pub struct Config {
     pub limits: Limits,
     /// Metrics and health.
     pub admin: Admin,
+    /// The resolver.
+    pub dns: Dns,
     /// The log.
     pub log: Log,
     /// How long transactions in flight may take after SIGTERM.
@@ -159,6 +163,7 @@ fn empty() -> Node {
 pub const KEYS: &[(&str, &[&str])] = &[
     ("", Config::KEYS),
     ("admin", Admin::KEYS),
+    ("dns", Dns::KEYS),
     ("limits", Limits::KEYS),
     ("listeners[]", Listener::KEYS),
     ("listeners[].auth", Auth::KEYS),
@@ -186,6 +191,7 @@ impl Config {
         "admin",
         "cache_directory",
         "default_upstream",
+        "dns",
         "hostname",
         "limits",
         "listeners",
@@ -242,6 +248,7 @@ impl Config {
             plugins: plugins.iter().filter_map(|node| Plugin::read(reader, node)).collect(),
             limits: Limits::read(&section.section("limits", Limits::KEYS)),
             admin: Admin::read(&section.section("admin", Admin::KEYS)),
+            dns: Dns::read(&section.section("dns", Dns::KEYS)),
             log: Log::read(&section.section("log", Log::KEYS)),
             shutdown_deadline: shutdown.duration(
                 "deadline",

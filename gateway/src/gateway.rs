@@ -24,8 +24,9 @@ use crate::listener::{Listener, Passed, Permits};
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
 use crate::pipeline::House;
-use crate::plugins::Engine;
+use crate::plugins::{Engine, Services};
 use crate::policy::{Chain, Hook, Link, Plugin};
+use crate::resolver::{Resolver, ResolverError};
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
 use crate::tls::Renewal;
@@ -96,6 +97,9 @@ pub enum StartError {
     /// The wasm engine.
     #[error("the plugin engine cannot be started: {0}")]
     Engine(String),
+    /// The resolver.
+    #[error("{0}")]
+    Resolver(#[from] ResolverError),
     /// The threads that serve connections.
     #[error("threads for connections cannot be started")]
     Workers(#[source] io::Error),
@@ -130,7 +134,9 @@ impl Parts {
             std::env::temp_dir(),
             limits.content_wait,
         );
-        let plugins = load(&config, &metrics, &budget, &mut mistakes).await?;
+        let resolver = Resolver::new(&config.dns, metrics.dns())?;
+        let services = Services { resolver };
+        let plugins = load(&config, &metrics, &budget, services, &mut mistakes).await?;
         let mut warnings = Mistakes::default();
         let admissions = logins::prepare(&config, &plugins, &mut mistakes, &mut warnings);
         for warning in &warnings {
@@ -386,11 +392,12 @@ async fn load(
     config: &Config,
     metrics: &Arc<Metrics>,
     budget: &Arc<Budget>,
+    services: Services,
     mistakes: &mut Mistakes,
 ) -> Result<Vec<Arc<dyn Plugin>>, StartError> {
-    let engine =
-        Engine::new(&config.limits, &config.cache_directory, budget.clone(), metrics.clone())
-            .map_err(|error| StartError::Engine(error.to_string()))?;
+    let (cache, budget) = (&config.cache_directory, budget.clone());
+    let engine = Engine::new(&config.limits, cache, budget, metrics.clone(), services)
+        .map_err(|error| StartError::Engine(error.to_string()))?;
     let upstreams = Arc::new(config.upstreams.keys().cloned().collect());
     let mut plugins = Vec::new();
     for plugin in &config.plugins {

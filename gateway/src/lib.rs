@@ -11,7 +11,7 @@
 //! 5  connection                                        knows policy as a trait
 //! 4  pipeline                                          plugins + routing + upstream
 //! 3  plugins, routing, upstream                        blind to each other
-//! 2  policy, tls, users                                seams; who may log in
+//! 2  policy, resolver, tls, users                      seams; who may log in
 //! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
 //! 0  portcullis-smtp
 //! ```
@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod plugins;
 pub mod policy;
+pub mod resolver;
 pub mod routing;
 pub mod shutdown;
 pub mod sink;

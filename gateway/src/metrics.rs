@@ -4,6 +4,7 @@
 //! counts often asks for its handle once ([`Metrics::listener`], [`Metrics::plugin`],
 //! [`Metrics::upstream`]) and keeps it.
 
+mod dns;
 mod family;
 mod label;
 mod listener;
@@ -23,8 +24,9 @@ use plugin::PluginFamilies;
 use process::ProcessorSeconds;
 use upstream::UpstreamFamilies;
 
+pub use dns::{DnsMetrics, InFlight};
 pub use label::{
-    AuthResult, Bound, Connect, HandshakeFailure, Outcome, ProxyHeader, Refused, Stage,
+    AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, ProxyHeader, Refused, Stage,
 };
 pub use listener::ListenerMetrics;
 pub use plugin::{PluginMetrics, REASONS, RESULTS};
@@ -49,6 +51,7 @@ pub struct Names {
 pub struct Metrics {
     registry: Registry,
     processor_seconds: ProcessorSeconds,
+    dns: Arc<DnsMetrics>,
     listeners: Owners<ListenerMetrics>,
     plugins: Owners<PluginMetrics>,
     upstreams: Owners<UpstreamMetrics>,
@@ -68,6 +71,7 @@ impl Metrics {
         process::register(&registry);
         let metrics = Self {
             processor_seconds: ProcessorSeconds::new(&registry),
+            dns: Arc::new(DnsMetrics::new(&registry)),
             listener_families: ListenerFamilies::new(&registry),
             plugin_families: PluginFamilies::new(&registry),
             upstream_families: UpstreamFamilies::new(&registry),
@@ -102,6 +106,11 @@ impl Metrics {
     /// Announces a plugin that is known only after [`Metrics::new`], with the labels of its hooks.
     pub fn announce_plugin(&self, name: &str, hooks: &[&'static str]) {
         self.plugin_families.announce(&self.plugin(name), name, hooks);
+    }
+
+    /// The metrics of the resolver.
+    pub fn dns(&self) -> Arc<DnsMetrics> {
+        self.dns.clone()
     }
 
     /// The metrics of an upstream, by its name in the configuration.

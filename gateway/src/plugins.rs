@@ -27,6 +27,6 @@ mod load;
 mod snapshot;
 mod state;
 
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Services};
 pub use fingerprint::Fingerprint;
 pub use load::{LoadError, LoadFailure};

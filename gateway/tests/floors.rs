@@ -15,6 +15,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("metrics", &["prometheus"]),
     ("plugins", &["wasi_preview1_component_adapter_provider", "wasmtime", "wit_component"]),
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),
+    ("resolver", &["hickory_proto", "hickory_resolver"]),
     ("telemetry", &["tracing_subscriber"]),
     ("tls", &["arc_swap", "rcgen", "webpki"]),
     ("users", &["argon2"]),

@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod client;
 pub mod corpus;
+pub mod dns;
 pub mod gateway;
 pub mod log;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod sink;
 
 pub use certificate::Certificate;
 pub use client::{Client, Reply};
+pub use dns::{Dns, Fault, Zone};
 pub use gateway::{Gateway, Running};
 pub use log::{Log, Record};
 pub use metrics::Metrics;

@@ -86,6 +86,22 @@ labels! {
 }
 
 labels! {
+    /// What a question to the resolver came to.
+    DnsResult {
+        /// Neither yes nor no.
+        Failed = "failed",
+        /// The name has no such records.
+        NoData = "no-data",
+        /// There is no such name.
+        NoSuchName = "no-such-name",
+        /// Records.
+        Records = "records",
+        /// Nobody answered in time.
+        TimedOut = "timed-out",
+    }
+}
+
+labels! {
     /// Why a connection was turned away before its session began.
     Refused {
         /// The gateway is shutting down.
@@ -401,6 +417,7 @@ mod tests {
         check::<AuthResult>();
         check::<Outcome>();
         check::<Bound>();
+        check::<DnsResult>();
         check::<HandshakeFailure>();
         check::<Refused>();
         check::<Stage>();

@@ -13,14 +13,34 @@ use wasmtime::{
 use super::bindings::Capabilities;
 use super::cache::{CacheDirectory, Snapshots};
 use super::state::{State, TABLE_ELEMENTS};
-use crate::config::Limits;
+use crate::config::{self, Limits};
 use crate::message::Budget;
 use crate::metrics::Metrics;
+use crate::resolver::{Resolver, ResolverError};
 
 /// Loads plugins and bounds what all their copies take together. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub(super) shared: Arc<Shared>,
+}
+
+/// What plugins reach through the gateway, each with its grants. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Names: grant `dns`.
+    pub resolver: Resolver,
+}
+
+impl Services {
+    /// Services that find nothing and nobody: for tests, and to try a plugin out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Resolver::new`].
+    pub fn nowhere(metrics: &Metrics) -> Result<Self, ResolverError> {
+        let dns = config::Dns { servers: Some(Vec::new()), ..config::Dns::default() };
+        Ok(Self { resolver: Resolver::new(&dns, metrics.dns())? })
+    }
 }
 
 /// What every plugin needs of its engine.
@@ -36,6 +56,7 @@ pub(super) struct Shared {
     pub(super) snapshots: Option<Snapshots>,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) services: Services,
 }
 
 impl std::fmt::Debug for Shared {
@@ -58,6 +79,7 @@ impl Engine {
         cache_directory: &Path,
         budget: Arc<Budget>,
         metrics: Arc<Metrics>,
+        services: Services,
     ) -> Result<Self, EngineError> {
         let cache = CacheDirectory::open(cache_directory)?;
         let (wasm, memory_octets) = reserve(limits.plugin_copies, cache.as_ref())?;
@@ -69,8 +91,17 @@ impl Engine {
         let copies = Arc::new(Semaphore::new(limits.plugin_copies as usize));
         let loading = Semaphore::new(LOADING as usize);
         let snapshots = cache.map(CacheDirectory::snapshots);
-        let shared =
-            Shared { wasm, linker, copies, loading, memory_octets, snapshots, budget, metrics };
+        let shared = Shared {
+            wasm,
+            linker,
+            copies,
+            loading,
+            memory_octets,
+            snapshots,
+            budget,
+            metrics,
+            services,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 }

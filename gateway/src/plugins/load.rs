@@ -51,6 +51,7 @@ impl Engine {
             memory_limit: plugin.memory_limit,
             budget: shared.budget.clone(),
             metrics: shared.metrics.plugin(&plugin.name),
+            services: shared.services.clone(),
         });
         let settings: Arc<str> = plugin.settings.to_string().into();
         let configured =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_smtp::sasl::Credentials;
 use wasmtime::component::ResourceTable;
@@ -14,6 +14,7 @@ use crate::message::{Budget, Edit};
 use crate::metrics::PluginMetrics;
 use crate::policy::{Hook, HookCall};
 
+use super::engine::Services;
 use super::host::{LogLines, StandardStream};
 
 /// What is the same for all copies of a plugin.
@@ -25,6 +26,7 @@ pub(super) struct Facts {
     pub(super) memory_limit: usize,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: Arc<PluginMetrics>,
+    pub(super) services: Services,
 }
 
 /// The data of a store.
@@ -54,12 +56,22 @@ pub(super) struct Call {
     pub(super) notes: Vec<(String, String)>,
     pub(super) saved: Option<Vec<u8>>,
     pub(super) next_index: u32,
+    /// Questions to the resolver so far.
+    pub(super) queries: usize,
 }
 
 impl Call {
     pub(super) fn new(given: HookCall) -> Self {
         let next_index = given.next_index;
-        Self { given, edits: Vec::new(), staged: 0, notes: Vec::new(), saved: None, next_index }
+        Self {
+            given,
+            edits: Vec::new(),
+            staged: 0,
+            notes: Vec::new(),
+            saved: None,
+            next_index,
+            queries: 0,
+        }
     }
 
     /// What the client gave, during AUTH.
@@ -119,6 +131,13 @@ impl State {
     /// The name of what runs, for the log.
     pub(super) fn running(&self) -> &'static str {
         self.call.as_ref().map_or("configure", |call| call.given.hook.label())
+    }
+
+    /// Until when the host may wait for others, so that the plugin can still make something of what
+    /// came.
+    pub(super) fn patience(&self) -> Instant {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.deadline - (left / 10).min(MOST_RESERVED)
     }
 
     pub(super) fn granted(&self, grant: Grant) -> bool {
@@ -213,6 +232,9 @@ pub(super) const CONTRACT_VERSION: &str = "0.1.0";
 
 /// Elements of one table: more than the largest known plugins (C#) have.
 pub(super) const TABLE_ELEMENTS: usize = 100_000;
+
+/// Of a plugin's time: what it has left after the host has waited in vain.
+const MOST_RESERVED: Duration = Duration::from_millis(100);
 
 /// Handles that a copy may hold at once: readers, writers, streams. A leak ends here.
 const HANDLES: usize = 1_000;

@@ -10,7 +10,7 @@ use portcullis::message::{
     Budget, Content, Envelope, HeaderSection, Message, Recipient, Scores, SessionFacts,
 };
 use portcullis::metrics::{Metrics, Names};
-use portcullis::plugins::{Engine, LoadFailure};
+use portcullis::plugins::{Engine, LoadFailure, Services};
 use portcullis::policy::{Hook, HookCall, Plugin};
 use portcullis_smtp::sasl::{Credentials, Mechanism, Secret};
 use portcullis_smtp::{Mailbox, ReversePath};
@@ -78,7 +78,8 @@ fn engine(cache: &Path, copies: u32, metrics: Arc<Metrics>) -> Engine {
         ..Limits::default()
     };
     let budget = Budget::new(1 << 20, 1 << 20, 1 << 20, std::env::temp_dir());
-    Engine::new(&limits, cache, budget, metrics).unwrap()
+    let services = Services::nowhere(&metrics).unwrap();
+    Engine::new(&limits, cache, budget, metrics, services).unwrap()
 }
 
 pub(crate) fn plugin(file: PathBuf) -> config::Plugin {

@@ -131,6 +131,7 @@ mod tests {
     use super::*;
     use crate::message::{Budget, SessionFacts};
     use crate::metrics::{Metrics, Names};
+    use crate::plugins::Services;
     use crate::plugins::state::{Call, Facts};
     use crate::policy::{Hook, HookCall};
 
@@ -159,13 +160,15 @@ mod tests {
         let mut config = wasmtime::Config::new();
         config.epoch_interruption(true);
         let engine = wasmtime::Engine::new(&config).unwrap();
+        let metrics = Metrics::new(&Names::default());
         let facts = Facts {
             name: "me".into(),
             grants: Vec::new(),
             upstreams: Arc::default(),
             memory_limit: 0,
             budget: Budget::new(0, 0, 0, std::env::temp_dir()),
-            metrics: Metrics::new(&Names::default()).plugin("me"),
+            metrics: metrics.plugin("me"),
+            services: Services::nowhere(&metrics).unwrap(),
         };
         let mut store = State::store(&engine, facts.into(), Instant::now());
         let state = store.data_mut();
