@@ -71,6 +71,7 @@ async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
         file: file.into(),
         settings: serde_json::json!({ "deny": { "senders": ["spam.example", ".spam.example"] } }),
         grants: Vec::new(),
+        stores: Vec::new(),
         on_failure: OnFailure::Tempfail,
         time_limit: Duration::from_secs(1),
         memory_limit: 64 << 20,

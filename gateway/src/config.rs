@@ -9,6 +9,7 @@ mod check;
 mod digest;
 mod dns;
 mod extensions;
+mod grant;
 mod host;
 mod limits;
 mod listener;
@@ -24,6 +25,7 @@ pub(crate) mod section;
 mod session;
 pub(crate) mod settings;
 pub(crate) mod spelling;
+mod store;
 mod tls;
 pub(crate) mod tree;
 mod trust;
@@ -39,15 +41,17 @@ pub use admin::Admin;
 pub use auth::Auth;
 pub use digest::Digest;
 pub use dns::Dns;
+pub use grant::Grant;
 pub use limits::Limits;
 pub use listener::{EarlyTalkers, Listener};
 pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
 pub use log::{Log, LogFormat};
 pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;
-pub use plugin::{Grant, Isolation, OnFailure, Pin, PinnedBy, Plugin};
+pub use plugin::{Isolation, OnFailure, Pin, PinnedBy, Plugin};
 pub use route::Route;
 pub use session::{SessionLimits, SessionTimeouts};
+pub use store::{Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use trust::{Peers, Trust};
 pub use upstream::{Upstream, UpstreamAddress, UpstreamTls};
@@ -70,6 +74,8 @@ pub struct Config {
     pub default_upstream: Option<String>,
     /// The plugins, in the order in which they are asked.
     pub plugins: Vec<Plugin>,
+    /// What plugins may remember things in, by name.
+    pub stores: BTreeMap<String, Store>,
     /// Bounds for the process as a whole.
     pub limits: Limits,
     /// Metrics and health.
@@ -181,6 +187,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("session.limits", SessionLimits::KEYS),
     ("session.timeouts", SessionTimeouts::KEYS),
     ("shutdown", Config::SHUTDOWN_KEYS),
+    ("stores.*", Store::KEYS),
     ("upstreams.*", Upstream::KEYS),
     ("upstreams.*.timeouts", Upstream::TIMEOUT_KEYS),
     ("upstreams.*.tls", Upstream::TLS_KEYS),
@@ -200,6 +207,7 @@ impl Config {
         "routes",
         "session",
         "shutdown",
+        "stores",
         "upstreams",
     ];
     const SESSION_KEYS: &'static [&'static str] = &["limits", "timeouts"];
@@ -212,6 +220,8 @@ impl Config {
         names::refuse_duplicates("plugin", &section, plugins.iter());
         let plugin_names: Vec<_> =
             plugins.iter().filter_map(names::declared).map(|name| name.text).collect();
+        let stores = stores(&section);
+        let store_names: Vec<_> = stores.iter().map(|entry| entry.key.text).collect();
         let upstreams = upstreams(&section);
         let upstream_names: Vec<_> = upstreams.iter().map(|entry| entry.key.text).collect();
         let session = section.section("session", Self::SESSION_KEYS);
@@ -245,7 +255,14 @@ impl Config {
             default_upstream: section
                 .text("default_upstream")
                 .map(|text| section.known_name("upstream", text, &upstream_names)),
-            plugins: plugins.iter().filter_map(|node| Plugin::read(reader, node)).collect(),
+            plugins: plugins
+                .iter()
+                .filter_map(|node| Plugin::read(reader, node, &store_names))
+                .collect(),
+            stores: stores
+                .iter()
+                .filter_map(|entry| Some((entry.key.text.to_owned(), Store::read(reader, entry)?)))
+                .collect(),
             limits: Limits::read(&section.section("limits", Limits::KEYS)),
             admin: Admin::read(&section.section("admin", Admin::KEYS)),
             dns: Dns::read(&section.section("dns", Dns::KEYS)),
@@ -280,6 +297,14 @@ fn listeners(section: &Section<'_>, known: &listener::Known<'_>) -> Vec<Listener
     nodes.iter().filter_map(|node| Listener::read(section.reader, node, known)).collect()
 }
 
+fn stores<'a>(section: &Section<'a>) -> Vec<Entry<'a>> {
+    let stores = section.names("stores", &[]).entries;
+    for entry in &stores {
+        names::check(section, entry.key);
+    }
+    stores
+}
+
 fn upstreams<'a>(section: &Section<'a>) -> Vec<Entry<'a>> {
     const HELP: &str = "without an upstream, mail has nowhere to go: \
                         upstreams: {store: {address: \"192.0.2.1:25\"}}";
@@ -296,6 +321,9 @@ fn upstreams<'a>(section: &Section<'a>) -> Vec<Entry<'a>> {
     }
     upstreams.entries
 }
+
+/// What is or is not.
+const SWITCH: &[(&str, bool)] = &[("false", false), ("true", true)];
 
 /// Larger than any list that is kept by hand, small enough to be read by mistake.
 const FILE_OCTETS: u64 = 16 << 20;

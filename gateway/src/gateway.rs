@@ -29,6 +29,7 @@ use crate::policy::{Chain, Hook, Link, Plugin};
 use crate::resolver::{Resolver, ResolverError};
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
+use crate::store::Stores;
 use crate::tls::Renewal;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
@@ -115,6 +116,7 @@ impl Parts {
         let metrics = Arc::new(Metrics::new(&Names {
             listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
             plugins: Vec::new(),
+            stores: config.stores.keys().cloned().collect(),
             upstreams: config.upstreams.keys().cloned().collect(),
         }));
         let mut mistakes = Mistakes::default();
@@ -135,7 +137,8 @@ impl Parts {
             limits.content_wait,
         );
         let resolver = Resolver::new(&config.dns, metrics.dns())?;
-        let services = Services { resolver };
+        let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
+        let services = Services { resolver, stores };
         let plugins = load(&config, &metrics, &budget, services, &mut mistakes).await?;
         let mut warnings = Mistakes::default();
         let admissions = logins::prepare(&config, &plugins, &mut mistakes, &mut warnings);

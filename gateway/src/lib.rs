@@ -11,7 +11,7 @@
 //! 5  connection                                        knows policy as a trait
 //! 4  pipeline                                          plugins + routing + upstream
 //! 3  plugins, routing, upstream                        blind to each other
-//! 2  policy, resolver, tls, users                      seams; who may log in
+//! 2  policy, resolver, store, tls, users               seams; who may log in; what plugins remember
 //! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
 //! 0  portcullis-smtp
 //! ```
@@ -32,6 +32,7 @@ pub mod resolver;
 pub mod routing;
 pub mod shutdown;
 pub mod sink;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

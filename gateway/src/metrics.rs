@@ -10,6 +10,7 @@ mod label;
 mod listener;
 mod plugin;
 mod process;
+mod store;
 mod tls;
 mod upstream;
 
@@ -22,6 +23,7 @@ use family::{gauges, pulled};
 use listener::ListenerFamilies;
 use plugin::PluginFamilies;
 use process::ProcessorSeconds;
+use store::StoreFamilies;
 use upstream::UpstreamFamilies;
 
 pub use dns::{DnsMetrics, InFlight};
@@ -30,6 +32,7 @@ pub use label::{
 };
 pub use listener::ListenerMetrics;
 pub use plugin::{PluginMetrics, REASONS, RESULTS};
+pub use store::{StoreMetrics, StoreOperation, StoreResult};
 pub use upstream::UpstreamMetrics;
 
 /// The `Content-Type` of [`Metrics::render`].
@@ -42,6 +45,8 @@ pub struct Names {
     pub listeners: Vec<String>,
     /// Names of plugins, each with the labels of the hooks that it answers.
     pub plugins: Vec<(String, Vec<&'static str>)>,
+    /// Names of stores.
+    pub stores: Vec<String>,
     /// Names of upstreams.
     pub upstreams: Vec<String>,
 }
@@ -54,9 +59,11 @@ pub struct Metrics {
     dns: Arc<DnsMetrics>,
     listeners: Owners<ListenerMetrics>,
     plugins: Owners<PluginMetrics>,
+    stores: Owners<StoreMetrics>,
     upstreams: Owners<UpstreamMetrics>,
     listener_families: ListenerFamilies,
     plugin_families: PluginFamilies,
+    store_families: StoreFamilies,
     upstream_families: UpstreamFamilies,
 }
 
@@ -74,10 +81,12 @@ impl Metrics {
             dns: Arc::new(DnsMetrics::new(&registry)),
             listener_families: ListenerFamilies::new(&registry),
             plugin_families: PluginFamilies::new(&registry),
+            store_families: StoreFamilies::new(&registry),
             upstream_families: UpstreamFamilies::new(&registry),
             registry,
             listeners: Owners::default(),
             plugins: Owners::default(),
+            stores: Owners::default(),
             upstreams: Owners::default(),
         };
         for listener in &names.listeners {
@@ -85,6 +94,9 @@ impl Metrics {
         }
         for (plugin, hooks) in &names.plugins {
             metrics.announce_plugin(plugin, hooks);
+        }
+        for store in &names.stores {
+            metrics.store(store);
         }
         for upstream in &names.upstreams {
             metrics.upstream(upstream);
@@ -111,6 +123,11 @@ impl Metrics {
     /// The metrics of the resolver.
     pub fn dns(&self) -> Arc<DnsMetrics> {
         self.dns.clone()
+    }
+
+    /// The metrics of a store, by its name in the configuration.
+    pub fn store(&self, name: &str) -> Arc<StoreMetrics> {
+        self.stores.get(name, || self.store_families.resolve(name))
     }
 
     /// The metrics of an upstream, by its name in the configuration.
@@ -194,6 +211,7 @@ mod tests {
         Metrics::new(&Names {
             listeners: vec!["mx".to_owned()],
             plugins: vec![("no-spam".to_owned(), vec!["connect", "rcpt"])],
+            stores: vec!["greylist".to_owned()],
             upstreams: vec!["store".to_owned()],
         })
     }

@@ -33,6 +33,7 @@ fn every_metric_has_its_row_in_the_readme() {
     let metrics = Metrics::new(&Names {
         listeners: vec!["mx".to_owned()],
         plugins: vec![("access".to_owned(), vec!["rcpt"])],
+        stores: vec!["greylist".to_owned()],
         upstreams: vec!["store".to_owned()],
     });
     metrics.watch_content(|| (0, 0));

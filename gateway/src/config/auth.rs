@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_smtp::sasl::Mechanism;
 
+use super::SWITCH;
 use super::mistake::Place;
 use super::section::Section;
 
@@ -118,8 +119,6 @@ const MECHANISMS: &[(&str, Mechanism)] = &[
     ("plain", Mechanism::Plain),
     ("login", Mechanism::Login),
 ];
-
-const SWITCH: &[(&str, bool)] = &[("false", false), ("true", true)];
 
 const USERS_HELP: &str = "\"portcullis user add\" makes one";
 const MINUTE: Duration = Duration::from_mins(1);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Digest;
+use super::grant::{Grant, Grants};
 use super::mistake::Place;
 use super::names;
 use super::section::{Entry, Reader, Section};
@@ -23,6 +24,8 @@ pub struct Plugin {
     pub settings: serde_json::Value,
     /// What it may do.
     pub grants: Vec<Grant>,
+    /// The stores that it may open.
+    pub stores: Vec<String>,
     /// What its failure means.
     pub on_failure: OnFailure,
     /// For one hook call.
@@ -59,25 +62,6 @@ pub enum PinnedBy {
         /// How long the file was.
         octets: u64,
     },
-}
-
-/// What a plugin may do beyond having an opinion.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Grant {
-    /// `auth-secret`.
-    AuthSecret,
-    /// `dns`.
-    Dns,
-    /// `mail-auth`.
-    MailAuth,
-    /// `rewrite-body`.
-    RewriteBody,
-    /// `rewrite-envelope`.
-    RewriteEnvelope,
-    /// `rewrite-headers`.
-    RewriteHeaders,
-    /// `route`.
-    Route,
 }
 
 /// What a plugin's failure means for the transaction.
@@ -117,22 +101,23 @@ impl Plugin {
         "time_limit",
     ];
 
-    /// A plugin, if it can be told what it is called and where it lies.
-    pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Option<Self> {
+    /// A plugin, if it can be told what it is called and where it lies. `stores` are the names of all
+    /// stores.
+    pub(super) fn read(reader: &Reader<'_>, node: &Node, stores: &[&str]) -> Option<Self> {
         let section = Section::of(reader, "a plugin", node, Self::KEYS);
         let name = names::name(&section);
         let file = section.file("file", "the path of the plugin's .wasm file");
         let known = name.is_some() && file.is_some();
-        let plugin = Self::of(&section, name.unwrap_or_default(), file.unwrap_or_default());
+        let plugin = Self::of(&section, name.unwrap_or_default(), file.unwrap_or_default(), stores);
         known.then_some(plugin)
     }
 
     /// A plugin of which it is known what it is called and where it lies.
-    pub(crate) fn of(section: &Section<'_>, name: String, file: PathBuf) -> Self {
+    pub(crate) fn of(section: &Section<'_>, name: String, file: PathBuf, stores: &[&str]) -> Self {
         let reader = section.reader;
         let pins = pins(section);
         let settings = settings(section);
-        let grants = grants(section);
+        let Grants { words: grants, stores } = Grants::read(section, stores);
         let on_failure = on_failure(section);
         let isolation = section.choice("isolation", ISOLATIONS).unwrap_or_default();
         let time_limit = section.duration(
@@ -147,6 +132,7 @@ impl Plugin {
             pins,
             settings,
             grants,
+            stores,
             on_failure,
             time_limit,
             memory_limit,
@@ -181,11 +167,6 @@ fn settings(section: &Section<'_>) -> serde_json::Value {
     to_json(section.reader, node)
 }
 
-fn grants(section: &Section<'_>) -> Vec<Grant> {
-    let words = section.words("grants").unwrap_or_default();
-    words.into_iter().filter_map(|word| section.chosen("grants", word, GRANTS)).collect()
-}
-
 fn on_failure(section: &Section<'_>) -> OnFailure {
     let on_failure = section.choice("on_failure", FAILURES).unwrap_or_default();
     if on_failure == OnFailure::Accept {
@@ -196,16 +177,6 @@ fn on_failure(section: &Section<'_>) -> OnFailure {
     }
     on_failure
 }
-
-const GRANTS: &[(&str, Grant)] = &[
-    ("auth-secret", Grant::AuthSecret),
-    ("dns", Grant::Dns),
-    ("mail-auth", Grant::MailAuth),
-    ("rewrite-body", Grant::RewriteBody),
-    ("rewrite-envelope", Grant::RewriteEnvelope),
-    ("rewrite-headers", Grant::RewriteHeaders),
-    ("route", Grant::Route),
-];
 
 const FAILURES: &[(&str, OnFailure)] = &[
     ("accept", OnFailure::Accept),

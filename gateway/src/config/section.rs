@@ -406,7 +406,7 @@ pub(crate) fn distinct<'a>(reader: &Reader<'_>, entries: &'a [(Node, Node)]) -> 
 }
 
 /// A value's kind, in words.
-fn kind(node: &Node) -> &'static str {
+pub(super) fn kind(node: &Node) -> &'static str {
     match &node.value {
         Value::Broken => "this",
         Value::Mapping(_) => "a section",

@@ -49,6 +49,8 @@ macro_rules! labels {
     };
 }
 
+pub(super) use labels;
+
 labels! {
     /// How a transaction ended. Each has exactly one.
     Outcome {
@@ -421,6 +423,8 @@ mod tests {
         check::<HandshakeFailure>();
         check::<Refused>();
         check::<Stage>();
+        check::<crate::metrics::StoreOperation>();
+        check::<crate::metrics::StoreResult>();
         check::<Connect>();
         check::<Verb>();
         check::<Limit>();

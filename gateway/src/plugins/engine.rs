@@ -17,6 +17,7 @@ use crate::config::{self, Limits};
 use crate::message::Budget;
 use crate::metrics::Metrics;
 use crate::resolver::{Resolver, ResolverError};
+use crate::store::Stores;
 
 /// Loads plugins and bounds what all their copies take together. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Engine {
 pub struct Services {
     /// Names: grant `dns`.
     pub resolver: Resolver,
+    /// What plugins remember: grant `kv`.
+    pub stores: Arc<Stores>,
 }
 
 impl Services {
@@ -39,7 +42,8 @@ impl Services {
     /// As [`Resolver::new`].
     pub fn nowhere(metrics: &Metrics) -> Result<Self, ResolverError> {
         let dns = config::Dns { servers: Some(Vec::new()), ..config::Dns::default() };
-        Ok(Self { resolver: Resolver::new(&dns, metrics.dns())? })
+        let resolver = Resolver::new(&dns, metrics.dns())?;
+        Ok(Self { resolver, stores: Arc::default() })
     }
 }
 

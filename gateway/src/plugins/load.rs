@@ -1,6 +1,6 @@
 //! Loading: from one plugin of the configuration to one that can be asked, or to what is wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::snapshot::{compile, configured, lifecycle};
 use super::state::{CONTRACT, CONTRACT_VERSION, Facts, interface};
 use crate::config::{self, Digest, Pin, PinnedBy};
 use crate::policy::{Hook, HookFailure, Plugin};
+use crate::store::{Store, Stores};
 
 impl Engine {
     /// Loads, configures and freezes a plugin. `upstreams` are the names that it may route to.
@@ -48,6 +49,7 @@ impl Engine {
             name: plugin.name.clone(),
             grants: plugin.grants.clone(),
             upstreams,
+            stores: granted(&shared.services.stores, plugin),
             memory_limit: plugin.memory_limit,
             budget: shared.budget.clone(),
             metrics: shared.metrics.plugin(&plugin.name),
@@ -63,6 +65,12 @@ impl Engine {
         loaded.try_out().await?;
         Ok(WasmPlugin::new(loaded))
     }
+}
+
+/// The stores that a plugin may open.
+fn granted(stores: &Stores, plugin: &config::Plugin) -> BTreeMap<String, Arc<Store>> {
+    let named = plugin.stores.iter();
+    named.filter_map(|name| Some((name.clone(), stores.get(name)?))).collect()
 }
 
 /// Why a plugin cannot be used. The operator's or the author's fault; the configuration is refused.

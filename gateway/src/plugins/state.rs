@@ -1,6 +1,6 @@
 //! What the host keeps beside one copy of a plugin: its bounds, its handles, the call in progress.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ pub(super) struct Facts {
     pub(super) name: String,
     pub(super) grants: Vec<Grant>,
     pub(super) upstreams: Arc<BTreeSet<String>>,
+    /// Those that are granted, by name.
+    pub(super) stores: BTreeMap<String, Arc<crate::store::Store>>,
     pub(super) memory_limit: usize,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: Arc<PluginMetrics>,

@@ -89,6 +89,7 @@ pub(crate) fn plugin(file: PathBuf) -> config::Plugin {
         pins: Vec::new(),
         settings: serde_json::json!({}),
         grants: Vec::new(),
+        stores: Vec::new(),
         on_failure: OnFailure::Tempfail,
         time_limit: Duration::from_secs(10),
         memory_limit: 16 << 20,

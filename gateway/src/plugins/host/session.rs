@@ -165,6 +165,7 @@ mod tests {
             name: "me".into(),
             grants: Vec::new(),
             upstreams: Arc::default(),
+            stores: BTreeMap::new(),
             memory_limit: 0,
             budget: Budget::new(0, 0, 0, std::env::temp_dir()),
             metrics: metrics.plugin("me"),

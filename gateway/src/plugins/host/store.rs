@@ -1,55 +1,88 @@
 //! The `kv` interface.
+//!
+//! A store is opened by each copy, or at each call: a handle that `configure` kept would be frozen
+//! with the plugin and name nothing in its copies. So nothing can be opened there.
+
+use std::time::Duration;
 
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::plugins::bindings::kv::{self, Entry, KvError};
 use crate::plugins::state::State;
+use crate::store::{self, Keys, StoreError};
 
 /// An open store.
 #[derive(Debug)]
-pub struct Store;
+pub struct Store(Keys);
 
 type Outcome<T> = Result<std::result::Result<T, KvError>>;
 
 impl kv::Host for State {}
 
 impl kv::HostStore for State {
-    fn open(&mut self, _name: String) -> Outcome<Resource<Store>> {
-        Ok(Err(KvError::Denied))
+    fn open(&mut self, name: String) -> Outcome<Resource<Store>> {
+        let Some(store) = self.facts.stores.get(&name) else { return Ok(Err(KvError::Denied)) };
+        if self.call.is_none() {
+            let text = "a store is not open while the plugin is configured";
+            return Ok(Err(KvError::Unavailable(text.to_owned())));
+        }
+        let keys = Keys::of(store.clone(), &self.facts.name);
+        Ok(Ok(self.table.push(Store(keys))?))
     }
 
-    async fn get(&mut self, _: Resource<Store>, _keys: Vec<String>) -> Outcome<Vec<Option<Entry>>> {
-        Ok(Err(KvError::Denied))
+    async fn get(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<Vec<Option<Entry>>> {
+        let found = self.table.get(&of)?.0.get(&keys).await;
+        let entries = found.map(|found| found.into_iter().map(|one| one.map(entry)).collect());
+        Ok(entries.map_err(error))
     }
 
     async fn put(
         &mut self,
-        _: Resource<Store>,
-        _key: String,
-        _value: Vec<u8>,
-        _ttl_seconds: Option<u32>,
-        _expect: Option<u64>,
+        of: Resource<Store>,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: Option<u32>,
+        expect: Option<u64>,
     ) -> Outcome<u64> {
-        Ok(Err(KvError::Denied))
+        let keys = &self.table.get(&of)?.0;
+        Ok(keys.put(&key, value, time(ttl_seconds), expect).await.map_err(error))
     }
 
     async fn add(
         &mut self,
-        _: Resource<Store>,
-        _key: String,
-        _by: i64,
-        _ttl_seconds: Option<u32>,
+        of: Resource<Store>,
+        key: String,
+        by: i64,
+        ttl_seconds: Option<u32>,
     ) -> Outcome<i64> {
-        Ok(Err(KvError::Denied))
+        let keys = &self.table.get(&of)?.0;
+        Ok(keys.add(&key, by, time(ttl_seconds)).await.map_err(error))
     }
 
-    async fn delete(&mut self, _: Resource<Store>, _keys: Vec<String>) -> Outcome<()> {
-        Ok(Err(KvError::Denied))
+    async fn delete(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<()> {
+        Ok(self.table.get(&of)?.0.delete(&keys).await.map_err(error))
     }
 
-    fn drop(&mut self, store: Resource<Store>) -> Result<()> {
-        self.table.delete(store)?;
+    fn drop(&mut self, of: Resource<Store>) -> Result<()> {
+        self.table.delete(of)?;
         Ok(())
+    }
+}
+
+fn time(seconds: Option<u32>) -> Option<Duration> {
+    seconds.map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+fn entry(store::Entry { value, version }: store::Entry) -> Entry {
+    Entry { value, version }
+}
+
+fn error(error: StoreError) -> KvError {
+    match error {
+        StoreError::Conflict => KvError::Conflict,
+        StoreError::NotACounter => KvError::NotACounter,
+        StoreError::TooLarge => KvError::TooLarge,
+        StoreError::Unavailable(reason) => KvError::Unavailable(reason),
     }
 }

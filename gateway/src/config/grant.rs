@@ -1,0 +1,151 @@
+//! What plugins may do.
+
+use super::section::{Section, Text, distinct, kind};
+use super::spelling;
+use super::tree::{Node, Value};
+
+/// What a plugin may do beyond having an opinion.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Grant {
+    /// `auth-secret`.
+    AuthSecret,
+    /// `dns`.
+    Dns,
+    /// `mail-auth`.
+    MailAuth,
+    /// `rewrite-body`.
+    RewriteBody,
+    /// `rewrite-envelope`.
+    RewriteEnvelope,
+    /// `rewrite-headers`.
+    RewriteHeaders,
+    /// `route`.
+    Route,
+}
+
+/// All grants of a plugin.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Grants {
+    pub(super) words: Vec<Grant>,
+    /// Names of stores, `kv`.
+    pub(super) stores: Vec<String>,
+}
+
+impl Grants {
+    /// Reads the list: words, and sections of one key with a list of what is granted.
+    pub(super) fn read(section: &Section<'_>, stores: &[&str]) -> Self {
+        let mut grants = Self::default();
+        let mut seen: Vec<Text<'_>> = Vec::new();
+        for node in section.list("grants").unwrap_or_default() {
+            match &node.value {
+                Value::Broken => {}
+                Value::Scalar { text, .. } if !node.is_null() => {
+                    let word = Text { text, mark: node.mark };
+                    if once(section, &mut seen, word) {
+                        grants.words.extend(plain(section, word));
+                    }
+                }
+                Value::Mapping(entries) => {
+                    for entry in distinct(section.reader, entries) {
+                        if once(section, &mut seen, entry.key) {
+                            grants.listed(section, entry.key, entry.node, stores);
+                        }
+                    }
+                }
+                Value::Scalar { .. } | Value::Sequence(_) => {
+                    let text = format!("\"grants\" must be a list of words, not of {}", kind(node));
+                    section.reader.error(node.mark, text, None);
+                }
+            }
+        }
+        grants
+    }
+
+    /// A grant that names what it is for.
+    fn listed(&mut self, section: &Section<'_>, key: Text<'_>, node: &Node, stores: &[&str]) {
+        match key.text {
+            "kv" => {
+                for word in words(section, key, node) {
+                    self.stores.push(section.known_name("store", word, stores));
+                }
+            }
+            other => {
+                let help = match PLAIN.iter().any(|(word, _)| *word == other) {
+                    true => format!("it names nothing: grants: [{other}]"),
+                    false => spelling::help(other, all()),
+                };
+                let text = format!("\"grants\" cannot be \"{other}\"");
+                section.reader.error(key.mark, text, Some(&help));
+            }
+        }
+    }
+}
+
+/// Whether a grant is there for the first time; says so if not.
+fn once<'a>(section: &Section<'_>, seen: &mut Vec<Text<'a>>, word: Text<'a>) -> bool {
+    let Some(first) = seen.iter().find(|known| known.text == word.text) else {
+        seen.push(word);
+        return true;
+    };
+    let help = format!("the first one is in line {}", first.mark.line);
+    let text = format!("\"{}\" is listed twice", word.text);
+    section.reader.error(word.mark, text, Some(&help));
+    false
+}
+
+fn plain(section: &Section<'_>, Text { text, mark }: Text<'_>) -> Option<Grant> {
+    if let Some((_, grant)) = PLAIN.iter().find(|(word, _)| *word == text) {
+        return Some(*grant);
+    }
+    let help = match LISTED.iter().find(|(word, _)| *word == text) {
+        Some((_, help)) => (*help).to_owned(),
+        None => spelling::help(text, all()),
+    };
+    section.reader.error(mark, format!("\"grants\" cannot be \"{text}\""), Some(&help));
+    None
+}
+
+/// The names that a grant is for.
+fn words<'a>(section: &Section<'_>, key: Text<'_>, node: &'a Node) -> Vec<Text<'a>> {
+    let Value::Sequence(items) = &node.value else {
+        if !matches!(node.value, Value::Broken) {
+            let text = format!("\"{}\" must be a list, not {}", key.text, kind(node));
+            let help = LISTED.iter().find(|(word, _)| *word == key.text).map(|(_, help)| *help);
+            section.reader.error(if node.is_null() { key.mark } else { node.mark }, text, help);
+        }
+        return Vec::new();
+    };
+    let mut found: Vec<Text<'a>> = Vec::new();
+    for node in items {
+        match &node.value {
+            Value::Broken => {}
+            Value::Scalar { text, .. } if !node.is_null() => {
+                let word = Text { text, mark: node.mark };
+                once(section, &mut found, word);
+            }
+            _ => {
+                let text =
+                    format!("\"{}\" must be a list of words, not of {}", key.text, kind(node));
+                section.reader.error(node.mark, text, None);
+            }
+        }
+    }
+    found
+}
+
+fn all() -> impl Iterator<Item = &'static str> + Clone {
+    PLAIN.iter().map(|(word, _)| *word).chain(LISTED.iter().map(|(word, _)| *word))
+}
+
+const PLAIN: &[(&str, Grant)] = &[
+    ("auth-secret", Grant::AuthSecret),
+    ("dns", Grant::Dns),
+    ("mail-auth", Grant::MailAuth),
+    ("rewrite-body", Grant::RewriteBody),
+    ("rewrite-envelope", Grant::RewriteEnvelope),
+    ("rewrite-headers", Grant::RewriteHeaders),
+    ("route", Grant::Route),
+];
+
+/// Grants that name what they are for, and how that is written.
+const LISTED: &[(&str, &str)] = &[("kv", "name the stores: grants: [{kv: [greylist]}]")];

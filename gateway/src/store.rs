@@ -1,0 +1,253 @@
+//! Stores: what plugins remember longer than a transaction.
+//!
+//! A plugin opens a store by the name that it has in the configuration and gets [`Keys`]: its own
+//! part of the store, or the common one if the store is shared. Whatever goes wrong with a store is
+//! `unavailable` to the plugin, soon: mail waits for an answer.
+
+mod memory;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{self, StoreKind};
+use crate::metrics::{Metrics, StoreMetrics, StoreOperation, StoreResult};
+use memory::Memory;
+
+/// All stores of a configuration.
+#[derive(Debug, Default)]
+pub struct Stores(BTreeMap<String, Arc<Store>>);
+
+/// One store.
+#[derive(Debug)]
+pub struct Store {
+    name: String,
+    shared: bool,
+    kind: Kind,
+    metrics: Arc<StoreMetrics>,
+}
+
+/// Cheap to clone: who reads the configuration anew takes over what is the same.
+#[derive(Clone, Debug)]
+enum Kind {
+    Memory(Arc<Memory>),
+}
+
+/// What is kept under a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// The octets.
+    pub value: Vec<u8>,
+    /// Another one after each write; never 0.
+    pub version: u64,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else has written.
+    #[error("the stored version is another one")]
+    Conflict,
+    /// It, or the sum, is no number of 64 bits.
+    #[error("not a counter")]
+    NotACounter,
+    /// A key, a value, or keys beyond the contract's bounds.
+    #[error("too large")]
+    TooLarge,
+    /// Full, failed, or too late. Perhaps it was done all the same.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Stores {
+    /// Makes the stores of a configuration. What `earlier` ones hold stays where a store is still
+    /// the same.
+    #[must_use]
+    pub fn open(
+        stores: &BTreeMap<String, config::Store>,
+        earlier: Option<&Self>,
+        metrics: &Metrics,
+    ) -> Self {
+        let open = |(name, config): (&String, &config::Store)| {
+            let metrics = metrics.store(name);
+            let known = earlier.and_then(|stores| stores.get(name));
+            let kind = Kind::open(config, known.as_deref(), &metrics);
+            let store = Store { name: name.clone(), shared: config.shared, kind, metrics };
+            (name.clone(), Arc::new(store))
+        };
+        Self(stores.iter().map(open).collect())
+    }
+
+    /// The store of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Store>> {
+        self.0.get(name).cloned()
+    }
+}
+
+impl Kind {
+    fn open(config: &config::Store, known: Option<&Store>, metrics: &Arc<StoreMetrics>) -> Self {
+        match (&config.kind, known.map(|store| &store.kind)) {
+            (StoreKind::Memory { octets }, Some(Self::Memory(memory))) => {
+                memory.bound(*octets);
+                Self::Memory(Arc::clone(memory))
+            }
+            (StoreKind::Memory { octets }, _) => {
+                Self::Memory(Arc::new(Memory::new(*octets, Arc::clone(metrics))))
+            }
+        }
+    }
+}
+
+/// The part of a store that a plugin sees.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    store: Arc<Store>,
+    /// Nobody's, if the store is shared. Plugins' names are letters, digits, `_` and `-`.
+    prefix: String,
+}
+
+impl Keys {
+    /// What this plugin sees of a store.
+    #[must_use]
+    pub fn of(store: Arc<Store>, plugin: &str) -> Self {
+        let owner = if store.shared { "" } else { plugin };
+        Self { prefix: format!("{owner}:"), store }
+    }
+
+    /// What is there, in the order of the keys.
+    ///
+    /// # Errors
+    /// Why it cannot be told.
+    pub async fn get(&self, keys: &[String]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let work = async {
+            let keys = self.all(keys)?;
+            match &self.store.kind {
+                Kind::Memory(memory) => Ok(memory.get(&keys, Instant::now())),
+            }
+        };
+        self.counted(StoreOperation::Get, work).await
+    }
+
+    /// Writes a value, if the stored version is the expected one; 0 expects none at all.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub async fn put(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        time_to_live: Option<Duration>,
+        expect: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let work = async {
+            let key = self.one(key)?;
+            if value.len() > VALUE_OCTETS {
+                return Err(StoreError::TooLarge);
+            }
+            match &self.store.kind {
+                Kind::Memory(memory) => {
+                    memory.put(&key, value, time_to_live, expect, Instant::now())
+                }
+            }
+        };
+        self.counted(StoreOperation::Put, work).await
+    }
+
+    /// Adds to a counter; the sum. A counter that is made by it ends after its time to live.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub async fn add(
+        &self,
+        key: &str,
+        by: i64,
+        time_to_live: Option<Duration>,
+    ) -> Result<i64, StoreError> {
+        let work = async {
+            let key = self.one(key)?;
+            match &self.store.kind {
+                Kind::Memory(memory) => memory.add(&key, by, time_to_live, Instant::now()),
+            }
+        };
+        self.counted(StoreOperation::Add, work).await
+    }
+
+    /// Deletes what is there under these keys.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        let work = async {
+            let keys = self.all(keys)?;
+            match &self.store.kind {
+                Kind::Memory(memory) => memory.delete(&keys),
+            }
+            Ok(())
+        };
+        self.counted(StoreOperation::Delete, work).await
+    }
+
+    fn one(&self, key: &str) -> Result<String, StoreError> {
+        if key.len() > KEY_OCTETS {
+            return Err(StoreError::TooLarge);
+        }
+        Ok(format!("{}{key}", self.prefix))
+    }
+
+    fn all(&self, keys: &[String]) -> Result<Vec<String>, StoreError> {
+        if keys.len() > KEYS {
+            return Err(StoreError::TooLarge);
+        }
+        keys.iter().map(|key| self.one(key)).collect()
+    }
+
+    async fn counted<T>(
+        &self,
+        operation: StoreOperation,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let start = Instant::now();
+        let done = work.await;
+        let result = match &done {
+            Ok(_) => StoreResult::Ok,
+            Err(StoreError::Conflict) => StoreResult::Conflict,
+            Err(StoreError::NotACounter) => StoreResult::NotACounter,
+            Err(StoreError::TooLarge) => StoreResult::TooLarge,
+            Err(StoreError::Unavailable(reason)) => {
+                tracing::debug!(store = self.store.name, reason, "unavailable");
+                StoreResult::Unavailable
+            }
+        };
+        self.store.metrics.operation(operation, result, start.elapsed());
+        done
+    }
+}
+
+/// A stored number and another one. Only what Redis takes for a number is one: no sign but a minus,
+/// no zeros in front.
+fn sum(stored: Option<&[u8]>, by: i64) -> Result<i64, StoreError> {
+    let number = match stored {
+        None => Some(0),
+        Some(octets) => std::str::from_utf8(octets)
+            .ok()
+            .and_then(|text| text.parse().ok().filter(|number: &i64| number.to_string() == text)),
+    };
+    number.and_then(|number| number.checked_add(by)).ok_or(StoreError::NotACounter)
+}
+
+fn full() -> StoreError {
+    StoreError::Unavailable("the store is full".to_owned())
+}
+
+/// Longer than an address, a message id or a digest with a word in front.
+const KEY_OCTETS: usize = 1 << 10;
+
+/// What one call may carry; larger things are no state of a filter.
+const VALUE_OCTETS: usize = 64 << 10;
+
+/// Keys of one call.
+const KEYS: usize = 100;
+
+#[cfg(test)]
+mod tests;
