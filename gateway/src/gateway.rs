@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use portcullis_smtp::server::{Limits, Settings};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -23,7 +24,7 @@ use crate::connection::Terms;
 use crate::listener::{Listener, Passed, Permits};
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
-use crate::pipeline::House;
+use crate::pipeline::{House, Site};
 use crate::plugins::{Engine, Services};
 use crate::policy::{Chain, Hook, Link, Plugin};
 use crate::resolver::{Resolver, ResolverError};
@@ -54,8 +55,8 @@ pub struct Parts {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Each with what its sessions share, for each worker.
-    listeners: Vec<(String, Listener, Vec<Arc<House>>)>,
+    /// Each with where its sessions find what they share, for each worker.
+    listeners: Vec<(String, Listener, Vec<Arc<Site>>)>,
     workers: Workers,
     renewals: Vec<Renewal>,
     admin: Option<TcpListener>,
@@ -289,16 +290,17 @@ impl Gateway {
             let (name, address) = (listener.name.clone(), &listener.address);
             let (certificate, renewal) = secured.map(|one| (one.config, one.renewal)).unzip();
             renewals.extend(renewal);
-            let terms = parts.terms(listener, certificate);
-            let bound = Listener::bind(address, count, &mut passed, terms, permits.clone());
+            let terms = Arc::new(ArcSwap::from_pointee(parts.terms(listener, certificate)));
+            let permits = permits.clone();
+            let bound = Listener::bind(&name, address, count, &mut passed, terms, permits);
             let bound = bound.map_err(|source| StartError::Bind {
                 name: name.clone(),
                 address: address.to_string(),
                 source,
             })?;
-            let houses =
-                upstreams.iter().map(|upstreams| Arc::new(parts.house(listener, upstreams)));
-            listeners.push((name, bound, houses.collect()));
+            let houses = upstreams.iter().map(|upstreams| parts.house(listener, upstreams));
+            let sites = houses.map(|house| Arc::new(Site::new(house))).collect();
+            listeners.push((name, bound, sites));
         }
         let admin = match parts.config.admin.address {
             Some(address) => {
@@ -350,8 +352,8 @@ impl Gateway {
             }
         }
         let mut accepting = JoinSet::new();
-        for (_, listener, houses) in self.listeners {
-            for (runtime, acceptors) in self.workers.runtimes().zip(listener.acceptors(houses)) {
+        for (_, listener, sites) in self.listeners {
+            for (runtime, acceptors) in self.workers.runtimes().zip(listener.acceptors(sites)) {
                 for acceptor in acceptors {
                     accepting.spawn_on(acceptor.run(self.shutdown.clone()), runtime);
                 }

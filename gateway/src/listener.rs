@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tracing::{debug, warn};
 
 use crate::config::{ListenerAddress, Peers};
 use crate::connection::{Terms, Transport};
 use crate::message::{ClientAddress, SessionFacts};
 use crate::metrics::{ListenerMetrics, Refused};
-use crate::pipeline::House;
+use crate::pipeline::Site;
 use crate::shutdown::Shutdown;
 use arrival::Arrival;
 use file::SocketFile;
@@ -34,9 +35,13 @@ pub struct Listener {
     sockets: Vec<Vec<Bound>>,
     /// Removed when nobody accepts from it any more.
     file: Option<Arc<SocketFile>>,
-    terms: Arc<Terms>,
+    name: String,
+    terms: Arc<CurrentTerms>,
     permits: Arc<Permits>,
 }
+
+/// The terms for connections that come now; others stay with those that they began with.
+pub type CurrentTerms = ArcSwap<Terms>;
 
 impl Listener {
     /// Binds the address for so many workers, or takes what was passed.
@@ -45,10 +50,11 @@ impl Listener {
     ///
     /// If it is in use, not this machine's, not allowed, or not passed.
     pub fn bind(
+        name: &str,
         address: &ListenerAddress,
         workers: usize,
         passed: &mut Passed,
-        terms: Terms,
+        terms: Arc<CurrentTerms>,
         permits: Arc<Permits>,
     ) -> io::Result<Self> {
         let (sockets, file) = match address {
@@ -62,7 +68,7 @@ impl Listener {
             }
             ListenerAddress::Systemd(name) => (shared(&passed.take(name)?, workers)?, None),
         };
-        Ok(Self { sockets, file, terms: Arc::new(terms), permits })
+        Ok(Self { sockets, file, name: name.to_owned(), terms, permits })
     }
 
     /// Where it listens; the port is the real one also where 0 was asked for. None without an IP
@@ -77,15 +83,16 @@ impl Listener {
         self.sockets.first().into_iter().flatten().map(ToString::to_string)
     }
 
-    /// What each worker is to run: an acceptor for each of its sockets, with its house.
-    pub fn acceptors(self, houses: Vec<Arc<House>>) -> impl Iterator<Item = Vec<Acceptor>> {
-        let (file, terms, permits) = (self.file, self.terms, self.permits);
-        self.sockets.into_iter().zip(houses).map(move |(sockets, house)| {
+    /// What each worker is to run: an acceptor for each of its sockets, with its site.
+    pub fn acceptors(self, sites: Vec<Arc<Site>>) -> impl Iterator<Item = Vec<Acceptor>> {
+        let Self { file, name, terms, permits, .. } = self;
+        self.sockets.into_iter().zip(sites).map(move |(sockets, site)| {
             let acceptor = |socket| Acceptor {
                 socket,
                 _file: file.clone(),
+                listener: name.clone(),
                 terms: terms.clone(),
-                house: house.clone(),
+                site: site.clone(),
                 permits: permits.clone(),
             };
             sockets.into_iter().map(acceptor).collect()
@@ -103,8 +110,9 @@ fn shared(sockets: &[Bound], workers: usize) -> io::Result<Vec<Vec<Bound>>> {
 pub struct Acceptor {
     socket: Bound,
     _file: Option<Arc<SocketFile>>,
-    terms: Arc<Terms>,
-    house: Arc<House>,
+    listener: String,
+    terms: Arc<CurrentTerms>,
+    site: Arc<Site>,
     permits: Arc<Permits>,
 }
 
@@ -126,7 +134,7 @@ impl Acceptor {
                 Ok((socket, client)) => self.admit(socket, client, &shutdown),
                 Err(error) => {
                     // Out of descriptors, most likely: accepting again at once would spin.
-                    warn!(listener = self.house.listener, %error, "accept failed");
+                    warn!(listener = self.listener, %error, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -134,15 +142,15 @@ impl Acceptor {
     }
 
     fn admit(&self, socket: Transport, peer: ClientAddress, shutdown: &Shutdown) {
-        let (terms, house) = (self.terms.clone(), self.house.clone());
+        let (terms, site) = (self.terms.load_full(), self.site.clone());
         let is_proxy = trusts(&terms.trust.proxy_protocol, peer);
         let permit = if is_proxy { self.permits.enter() } else { self.permits.take(peer.ip()) };
         let permit = match permit {
             Ok(permit) => permit,
-            Err(reason) => return turn_away(&terms, &house, &socket, reason, peer),
+            Err(reason) => return turn_away(&terms, &self.listener, &socket, reason, peer),
         };
-        let session = SessionFacts::new(session_id(), &house.listener, peer);
-        let arrival = Arrival { socket, session, permit, terms, house };
+        let session = SessionFacts::new(session_id(), &self.listener, peer);
+        let arrival = Arrival { socket, session, permit, terms, site };
         let (mut watcher, task) = (shutdown.watcher(), shutdown.track());
         tokio::spawn(async move {
             let arrival = match is_proxy {
@@ -172,7 +180,7 @@ fn trusts(trusted: &Peers, client: ClientAddress) -> bool {
 
 fn turn_away(
     terms: &Terms,
-    house: &House,
+    listener: &str,
     socket: &Transport,
     reason: Refused,
     client: ClientAddress,
@@ -188,8 +196,8 @@ fn turn_away(
             b"421 4.7.0 too many connections at a time from your address\r\n"
         }
     };
-    house.metrics.connection_refused(reason);
-    debug!(listener = house.listener, %client, ?reason, "connection turned away");
+    terms.metrics.connection_refused(reason);
+    debug!(listener, %client, ?reason, "connection turned away");
     if !terms.implicit_tls
         && let Err(error) = socket.try_write(text)
     {

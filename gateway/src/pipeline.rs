@@ -14,6 +14,7 @@ mod login;
 mod proxied;
 mod received;
 mod record;
+mod site;
 mod transaction;
 
 use std::sync::Arc;
@@ -32,8 +33,9 @@ use crate::upstream::Upstreams;
 use transaction::Transaction;
 
 pub use login::Login;
+pub use site::Site;
 
-/// What all sessions of one listener share.
+/// What all sessions of one listener share, until a reload.
 #[derive(Debug)]
 pub struct House {
     /// The listener's name.
@@ -67,7 +69,7 @@ pub struct House {
 /// The policy of one session.
 #[derive(Debug)]
 pub struct Pipeline {
-    house: Arc<House>,
+    site: Arc<Site>,
     session: Arc<SessionFacts>,
     memory: Memory,
     /// The memory as it was before the client said anything: STARTTLS takes the session back to it.
@@ -80,17 +82,18 @@ pub struct Pipeline {
 impl Pipeline {
     /// The policy of a session at its beginning.
     #[must_use]
-    pub fn new(house: Arc<House>, session: SessionFacts) -> Self {
+    pub fn new(site: Arc<Site>, session: SessionFacts) -> Self {
         let session = Arc::new(session);
         let (memory, greeting_memory) = (Memory::default(), Memory::default());
-        Self { house, session, memory, greeting_memory, transaction: None, count: 0 }
+        Self { site, session, memory, greeting_memory, transaction: None, count: 0 }
     }
 
     /// Asks at a hook before MAIL, where a copy of a plugin lives for that call alone.
     async fn ask_alone(&mut self, hook: Hook) -> Verdict {
-        let mut case = self.case(None);
+        let house = self.site.house();
+        let mut case = self.case(&house, None);
         let mut copies = Copies::default();
-        let ruling = self.house.chain.ask(hook, &mut case, &mut self.memory, &mut copies).await;
+        let ruling = house.chain.ask(hook, &mut case, &mut self.memory, &mut copies).await;
         if let Some(plugin) = &ruling.by
             && ruling.decision != Decision::Pass
         {
@@ -121,7 +124,7 @@ impl Pipeline {
     /// A trusted peer says who the client is. What plugins found out about the one before is void.
     fn replace_client(&mut self, said: Xclient) -> Verdict {
         let session = Arc::make_mut(&mut self.session);
-        proxied::replace_client(session, said, self.house.login.is_some());
+        proxied::replace_client(session, said, self.site.house().login.is_some());
         let (id, client, via) = (&session.id, session.client, session.via);
         let via = via.map(|via| via.to_string());
         tracing::info!(target: "session", id, %client, via, "the peer speaks for a client");
@@ -142,8 +145,9 @@ impl Pipeline {
         let size = parameter::value_of(&parameters, "SIZE").and_then(|size| size.parse().ok());
         let (recipients, scores) = (Vec::new(), Scores::default());
         let envelope = Envelope { id, reverse_path, parameters, recipients, scores };
-        let case = self.case(Some(Arc::new(envelope)));
-        let mut transaction = Box::new(Transaction::new(self.house.clone(), case));
+        let house = self.site.house();
+        let case = self.case(&house, Some(Arc::new(envelope)));
+        let mut transaction = Box::new(Transaction::new(house, case));
         let verdict = match transaction.room(size.unwrap_or_default()) {
             Err(reply) => Verdict::Reply(reply),
             Ok(()) => {
@@ -160,7 +164,7 @@ impl Pipeline {
         verdict
     }
 
-    fn case(&self, envelope: Option<Arc<Envelope>>) -> Case {
+    fn case(&self, house: &House, envelope: Option<Arc<Envelope>>) -> Case {
         Case {
             session: self.session.clone(),
             envelope,
@@ -171,7 +175,7 @@ impl Pipeline {
             refused: Vec::new(),
             edits: Vec::new(),
             plugins_time: Duration::ZERO,
-            message_octets: self.house.message_octets,
+            message_octets: house.message_octets,
         }
     }
 

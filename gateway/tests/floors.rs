@@ -17,7 +17,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),
     ("resolver", &["hickory_proto", "hickory_resolver"]),
     ("telemetry", &["tracing_subscriber"]),
-    ("tls", &["arc_swap", "rcgen", "webpki"]),
+    ("tls", &["rcgen", "webpki"]),
     ("users", &["argon2"]),
 ];
 

@@ -11,7 +11,7 @@ use super::{Open, Permit, trusts, turn_away};
 use crate::connection::{self, Terms, Transport};
 use crate::message::{SessionFacts, TlsFacts};
 use crate::metrics::{Bound, ProxyHeader};
-use crate::pipeline::{House, Pipeline};
+use crate::pipeline::{Pipeline, Site};
 use crate::shutdown::Watcher;
 
 /// A connection that has its permit.
@@ -20,7 +20,7 @@ pub(super) struct Arrival {
     pub(super) session: SessionFacts,
     pub(super) permit: Permit,
     pub(super) terms: Arc<Terms>,
-    pub(super) house: Arc<House>,
+    pub(super) site: Arc<Site>,
 }
 
 impl Arrival {
@@ -32,11 +32,11 @@ impl Arrival {
         let patience = self.terms.timeouts.proxy_header;
         let heard = connection::introduction(&mut self.socket, patience).await;
         let result = heard.as_ref().map_or_else(|error| error.result(), |_| ProxyHeader::Ok);
-        self.house.metrics.proxy_header(result);
+        self.terms.metrics.proxy_header(result);
         if result == ProxyHeader::Timeout {
-            self.house.metrics.bound_reached(Bound::ProxyTime);
+            self.terms.metrics.bound_reached(Bound::ProxyTime);
         }
-        let (listener, peer) = (&self.house.listener, self.session.client);
+        let (listener, peer) = (&self.session.listener, self.session.client);
         match heard {
             Ok(header) => self.owned_by(header),
             Err(error) if result == ProxyHeader::Closed => {
@@ -68,7 +68,13 @@ impl Arrival {
         if let Some(ip) = counts_for
             && let Err(reason) = self.permit.admit(ip)
         {
-            turn_away(&self.terms, &self.house, &self.socket, reason, self.session.client);
+            turn_away(
+                &self.terms,
+                &self.session.listener,
+                &self.socket,
+                reason,
+                self.session.client,
+            );
             return None;
         }
         Some(self)
@@ -76,8 +82,8 @@ impl Arrival {
 
     /// Holds the conversation.
     pub(super) async fn converse(self, mut watcher: Watcher) {
-        let Self { socket, session, permit, terms, house } = self;
-        let open = Open::new(house.metrics.clone(), permit);
+        let Self { socket, session, permit, terms, site } = self;
+        let open = Open::new(terms.metrics.clone(), permit);
         // An error span, so that a quiet log level keeps the id of what it still tells.
         let span = error_span!("smtp", id = session.id, client.addr = session.client.host());
         // By the client, not by the proxy: else whoever comes through it could say who he is.
@@ -87,7 +93,7 @@ impl Arrival {
             ..Channel::default()
         };
         let conversation = async {
-            let mut pipeline = Pipeline::new(house, session);
+            let mut pipeline = Pipeline::new(site, session);
             match connection::serve(socket, &terms, channel, &mut pipeline, &mut watcher).await {
                 Ok(ending) => debug!(?ending, "conversation ended"),
                 Err(error) => {

@@ -70,14 +70,15 @@ struct Attempt<'a> {
 impl Pipeline {
     /// Whether the client is who it says to be.
     pub(super) async fn auth(&mut self, credentials: &Credentials) -> Verdict {
-        let Some(login) = self.house.login.clone() else { return out_of_step() };
+        let house = self.site.house();
+        let Some(login) = house.login.clone() else { return out_of_step() };
         let attempt = Attempt::new(credentials.mechanism, &credentials.user);
         if !login.admits(self.session.client) {
             self.throttled(&login, &attempt).await;
             return Verdict::Reply(too_many());
         }
-        let mut case = self.case(None);
-        let chain = &self.house.chain;
+        let mut case = self.case(&house, None);
+        let chain = &house.chain;
         let ruling = match chain.authenticate(&mut case, &mut self.memory, credentials).await {
             AuthRuling::Unknown => login.check(credentials).await,
             ruling => ruling,
@@ -105,7 +106,7 @@ impl Pipeline {
         mechanism: Mechanism,
         user: &str,
     ) -> Result<Option<Verifier>, Reply> {
-        let Some(login) = self.house.login.clone() else { return Ok(None) };
+        let Some(login) = self.site.house().login.clone() else { return Ok(None) };
         if !login.admits(self.session.client) {
             self.throttled(&login, &Attempt::new(mechanism, user)).await;
             return Err(too_many());
@@ -118,7 +119,7 @@ impl Pipeline {
 
     /// The client does not know what it should.
     pub(super) async fn unproved(&mut self, mechanism: Mechanism, user: &str) {
-        if let Some(login) = self.house.login.clone() {
+        if let Some(login) = self.site.house().login.clone() {
             self.failed(&login, &Attempt::new(mechanism, user)).await;
         }
     }
@@ -140,13 +141,13 @@ impl Pipeline {
     }
 
     async fn throttled(&mut self, login: &Login, attempt: &Attempt<'_>) {
-        self.house.metrics.bound_reached(Bound::FailuresPerAddress);
+        self.site.house().metrics.bound_reached(Bound::FailuresPerAddress);
         self.tell(attempt, AuthResult::Throttled);
         sleep_until(attempt.began + login.failure_delay).await;
     }
 
     fn tell(&self, attempt: &Attempt<'_>, result: AuthResult) {
-        self.house.metrics.auth(attempt.mechanism, result);
+        self.site.house().metrics.auth(attempt.mechanism, result);
         let SessionFacts { id, listener, client, user: identity, .. } = &*self.session;
         let (mechanism, user) = (attempt.mechanism.name(), attempt.user);
         match result {

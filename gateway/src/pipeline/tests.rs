@@ -4,6 +4,7 @@ mod endings;
 mod logins;
 mod messages;
 mod recipients;
+mod reloading;
 mod upstream;
 
 use std::path::Path;
@@ -145,7 +146,7 @@ routes:
             esmtp: true,
             ..SessionFacts::new("s".into(), "mx", "192.0.2.1:2525".parse().expect("an address"))
         };
-        let client = Pipeline::new(Arc::new(house), session);
+        let client = Pipeline::new(Arc::new(Site::new(house)), session);
         Self { one, two, quarantine, metrics, budget, client }
     }
 

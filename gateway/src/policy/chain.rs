@@ -65,8 +65,8 @@ pub struct Case {
 /// What plugins keep from one hook to the next in one session, on the gateway's side.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// By the plugin's place in the chain.
-    saved: BTreeMap<usize, Arc<Vec<u8>>>,
+    /// By the plugin's name: its place in the chain is not the same after a reload.
+    saved: BTreeMap<String, Arc<Vec<u8>>>,
     notes: Arc<BTreeMap<String, String>>,
 }
 
@@ -147,11 +147,11 @@ impl Chain {
     ) -> Ruling {
         for &n in &self.order[hook as usize] {
             let link = &self.links[n];
-            let call = case.hook_call(hook, n, memory);
+            let call = case.hook_call(hook, link.plugin.name(), memory);
             let decision = match self.call(n, call, case, copies).await {
                 Ok(answer) => {
                     let opinion = answer.opinion.clone();
-                    memory.take(n, link.plugin.name(), &answer);
+                    memory.take(link.plugin.name(), &answer);
                     case.apply(link.plugin.name(), &answer.edits);
                     match opinion {
                         // `possible` keeps identities to the hook that establishes them.
@@ -240,7 +240,7 @@ impl Chain {
 }
 
 impl Case {
-    fn hook_call(&self, hook: Hook, n: usize, memory: &Memory) -> HookCall {
+    fn hook_call(&self, hook: Hook, plugin: &str, memory: &Memory) -> HookCall {
         HookCall {
             hook,
             session: self.session.clone(),
@@ -249,7 +249,7 @@ impl Case {
             recipient: self.recipient.clone(),
             next_index: self.next_index,
             message: self.message.clone(),
-            saved: memory.saved.get(&n).cloned(),
+            saved: memory.saved.get(plugin).cloned(),
             notes: memory.notes.clone(),
             message_octets: self.message_octets,
         }
@@ -376,9 +376,9 @@ impl Case {
 }
 
 impl Memory {
-    fn take(&mut self, n: usize, plugin: &str, answer: &Answer) {
+    fn take(&mut self, plugin: &str, answer: &Answer) {
         if let Some(saved) = &answer.saved {
-            self.saved.insert(n, Arc::new(saved.clone()));
+            self.saved.insert(plugin.to_owned(), Arc::new(saved.clone()));
         }
         if !answer.notes.is_empty() {
             let notes = Arc::make_mut(&mut self.notes);

@@ -42,12 +42,12 @@ impl Chain {
         let credentials = Arc::new(credentials.clone());
         for &n in &self.order[Hook::Auth as usize] {
             let link = &self.links[n];
-            let mut call = case.hook_call(Hook::Auth, n, memory);
+            let mut call = case.hook_call(Hook::Auth, link.plugin.name(), memory);
             call.credentials = Some(credentials.clone());
             let ruling = match self.call(n, call, case, &mut Copies::default()).await {
                 Ok(answer) => {
                     let (plugin, id) = (link.plugin.name(), &case.session.id);
-                    memory.take(n, plugin, &answer);
+                    memory.take(plugin, &answer);
                     let result = answer.opinion.label();
                     debug!(target: "session", id, plugin, result, "asked who the client is");
                     AuthRuling::from(answer.opinion)

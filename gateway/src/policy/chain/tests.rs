@@ -309,10 +309,15 @@ async fn what_is_saved_comes_back_to_its_owner_and_notes_to_all() {
     for hook in [Hook::Connect, Hook::Helo] {
         let _ = chain.ask(hook, &mut case(), &mut memory, &mut Copies::default()).await;
     }
-    let heard = |plugin: &Scripted| plugin.heard.lock().unwrap()[1].clone();
+    let heard = |plugin: &Scripted| plugin.heard.lock().unwrap().last().unwrap().clone();
     assert_eq!(heard(&first).saved.as_deref(), Some(&b"mine".to_vec()));
     assert_eq!(heard(&second).saved, None);
     assert_eq!(heard(&second).notes.get("first.key").map(String::as_str), Some("value"));
+    // As after a reload that changes the order.
+    let other = self::chain(&[second.clone(), first.clone()]);
+    let _ = other.ask(Hook::Helo, &mut case(), &mut memory, &mut Copies::default()).await;
+    assert_eq!(heard(&first).saved.as_deref(), Some(&b"mine".to_vec()));
+    assert_eq!(heard(&second).saved, None);
 }
 
 #[tokio::test]
