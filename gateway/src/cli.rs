@@ -59,7 +59,7 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
         plugins: PathBuf,
     },
-    /// Plugins, outside of a running gateway.
+    /// For those who write plugins: try them without a gateway.
     #[command(subcommand)]
     Plugin(Plugin),
     /// Who may log in: add, remove, list and check the users of a users file.
@@ -98,7 +98,7 @@ impl Arguments {
                 run(config, passed, sink, sink_refuse).await
             }
             Command::Check { config } => check(config).await,
-            Command::Plugin(plugin) => plugin.execute(),
+            Command::Plugin(plugin) => plugin.execute().await,
             Command::User(user) => user.execute(),
             Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
         }

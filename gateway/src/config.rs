@@ -16,7 +16,7 @@ mod listener;
 mod lock;
 mod log;
 mod mistake;
-mod names;
+pub(crate) mod names;
 mod network;
 mod plugin;
 mod quantity;
@@ -42,6 +42,7 @@ pub use auth::Auth;
 pub use digest::Digest;
 pub use dns::Dns;
 pub use grant::Grant;
+pub use host::cache_directory;
 pub use limits::Limits;
 pub use listener::{EarlyTalkers, Listener};
 pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
@@ -274,7 +275,7 @@ impl Config {
             ),
             cache_directory: section
                 .text("cache_directory")
-                .map_or_else(host::cache_directory, |text| reader.path(text.text)),
+                .map_or_else(cache_directory, |text| reader.path(text.text)),
             warnings: Mistakes::default(),
         };
         check::check(&config, &section, &upstreams);

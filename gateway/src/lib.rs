@@ -8,7 +8,7 @@
 //! 8  demo
 //! 7  gateway, sink                                     wiring; an embedded upstream
 //! 6  listener, admin
-//! 5  connection                                        knows policy as a trait
+//! 5  connection, workbench                             knows policy as a trait; one plugin alone
 //! 4  pipeline                                          plugins + routing + upstream
 //! 3  plugins, routing, upstream                        blind to each other
 //! 2  policy, resolver, store, tls, users               seams; who may log in; what plugins remember
@@ -37,4 +37,5 @@ pub mod telemetry;
 pub mod tls;
 pub mod upstream;
 pub mod users;
+pub mod workbench;
 pub mod worker;

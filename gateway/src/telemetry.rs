@@ -3,6 +3,7 @@
 //! Half of what is logged was said by a peer. So a line is a line whatever is in it: control
 //! characters, and those that turn text around, are escaped, in messages and in fields.
 
+mod kept;
 mod line;
 mod record;
 
@@ -22,6 +23,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use line::Value;
 
+pub use kept::{Kept, KeptLine};
 pub use record::{Decision, EditRecord, RecipientRecord, TransactionRecord};
 
 /// How lines look.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Which module alone may name these crates.
 const OWNERS: &[(&str, &[&str])] = &[
     ("admin", &["http_body_util", "hyper", "hyper_util"]),
+    ("cli", &["quick_junit"]),
     ("config", &["serde_yaml"]),
     ("gateway", &["sd_notify"]),
     ("listener", &["listenfd"]),

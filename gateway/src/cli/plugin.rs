@@ -1,4 +1,8 @@
-//! `portcullis plugin`: what is done with plugins outside of a running gateway.
+//! `portcullis plugin`: what is done with plugins outside of a running gateway, most of it by those
+//! who write them.
+
+mod junit;
+mod test;
 
 use std::process::ExitCode;
 
@@ -11,12 +15,16 @@ use super::lock::Lock;
 pub(super) enum Plugin {
     /// Approve the plugins of a configuration as they are now: writes the lock file beside it.
     Lock(Lock),
+    /// Play scenario files and compare what came with what they expect.
+    Test(test::Test),
 }
 
 impl Plugin {
-    pub(super) fn execute(self) -> ExitCode {
+    /// Does what was asked: 0, 1 (it went wrong) or 2 (what was given is wrong).
+    pub(super) async fn execute(self) -> ExitCode {
         match self {
             Self::Lock(lock) => lock.execute(),
+            Self::Test(test) => test.execute().await,
         }
     }
 }

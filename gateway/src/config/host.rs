@@ -48,7 +48,8 @@ fn is_literal(text: &str) -> bool {
 
 /// Where this user's caches are: what systemd says (`CacheDirectory=`), then XDG, then the
 /// machine's.
-pub(super) fn cache_directory() -> PathBuf {
+#[must_use]
+pub fn cache_directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let from_systemd = variable("CACHE_DIRECTORY").map(PathBuf::from);
     let from_xdg = || variable("XDG_CACHE_HOME").map(|path| PathBuf::from(path).join("portcullis"));

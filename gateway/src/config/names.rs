@@ -10,7 +10,7 @@ pub(super) fn name(section: &Section<'_>) -> Option<String> {
 }
 
 /// Whether a name can stand in logs, metrics and routes; says so if not.
-pub(super) fn check(section: &Section<'_>, Text { text, mark }: Text<'_>) -> bool {
+pub(crate) fn check(section: &Section<'_>, Text { text, mark }: Text<'_>) -> bool {
     let fit = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b'-');
     let good = (1..=64).contains(&text.len()) && text.bytes().all(fit);
     if !good {

@@ -95,6 +95,16 @@ impl<'a> Section<'a> {
         section
     }
 
+    /// A mapping of which others read other keys.
+    pub(crate) fn part(
+        reader: &'a Reader<'a>,
+        what: &str,
+        node: &'a Node,
+        known: &'static [&'static str],
+    ) -> Self {
+        Self::any(reader, what, node.mark, Some(node), known)
+    }
+
     /// The value of a name that the operator chose.
     pub(crate) fn under(
         reader: &'a Reader<'a>,

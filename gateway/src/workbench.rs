@@ -1,0 +1,24 @@
+//! One plugin on the bench: the real engine and the real chain, over a session, an envelope and a
+//! message that are given, without a socket.
+//!
+//! ```text
+//! scenario file ── Suite ── Scenario ── Given ──► Workbench::play ──► Played
+//!                              └─────── Expected ──────────── verify ──┴──► Difference...
+//! ```
+
+mod delivered;
+mod expected;
+mod fact;
+mod forms;
+mod given;
+mod play;
+mod suite;
+mod watch;
+
+pub use delivered::Delivered;
+pub use expected::{Difference, Expected};
+pub use fact::Fact;
+pub use given::{Given, Mail, read_file};
+pub use play::{Ended, Played, Workbench, WorkbenchError};
+pub use suite::{Scenario, Suite};
+pub use watch::Called;

@@ -1,0 +1,305 @@
+//! Plays what is given: asks the chain at each hook in the order of a conversation, as far as the
+//! answers let it go.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_smtp::Reply;
+use tracing::instrument::WithSubscriber;
+
+use super::given::{Given, Mail};
+use super::watch::{Called, Seen, Watched};
+use crate::config::{self, Limits};
+use crate::message::{Budget, Content, Envelope, HeaderSection, Message, Recipient, Scores};
+use crate::metrics::{Metrics, Names};
+use crate::plugins::{Engine, EngineError, LoadError, Services};
+use crate::policy::{AuthRuling, Case, Chain, Copies, Decision, Hook, Link, Memory};
+use crate::resolver::ResolverError;
+use crate::telemetry::{Kept, KeptLine};
+
+/// A loaded plugin, ready to be asked.
+#[derive(Debug)]
+pub struct Workbench {
+    chain: Chain,
+    answers: Vec<Hook>,
+    seen: Seen,
+}
+
+/// Why there is nothing on the bench.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkbenchError {
+    /// The machine's fault.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The plugin's fault, or that of its settings.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The machine's fault.
+    #[error(transparent)]
+    Resolver(#[from] ResolverError),
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// The hooks that the plugin answers with its settings.
+    pub answers: Vec<Hook>,
+    /// Each hook call, in order.
+    pub calls: Vec<Called>,
+    /// How it ended.
+    pub ended: Ended,
+    /// What there is of session, envelope and message, with all edits.
+    pub case: Case,
+    /// What the plugin logged.
+    pub log: Vec<KeptLine>,
+}
+
+/// How a conversation ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ended {
+    /// The client hears yes, and nothing is delivered.
+    Discarded,
+    /// The client hears this, and the connection is closed.
+    Disconnected(Reply),
+    /// Nothing was refused, or only some recipients.
+    Passed,
+    /// The client hears yes, and the message goes to quarantine.
+    Quarantined,
+    /// The client hears this.
+    Refused(Reply),
+}
+
+impl Workbench {
+    /// Loads a plugin with the gateway's own engine. `cache` is where compiled plugins are kept.
+    ///
+    /// # Errors
+    ///
+    /// If there is no engine, or the plugin cannot be loaded.
+    pub async fn new(
+        plugin: &config::Plugin,
+        upstreams: BTreeSet<String>,
+        cache: &Path,
+    ) -> Result<Self, WorkbenchError> {
+        let limits = Limits { plugin_copies: COPIES, ..Limits::default() };
+        let directory = std::env::temp_dir();
+        let budget = Budget::new(CONTENT, CONTENT, CONTENT, directory);
+        let metrics = Arc::new(Metrics::new(&Names::default()));
+        let services = Services::nowhere(&metrics)?;
+        let engine = Engine::new(&limits, cache, budget, metrics.clone(), services)?;
+        let seen = Seen::default();
+        let loaded = engine.load(plugin, Arc::new(upstreams)).await?;
+        let answers = Hook::ALL.into_iter().filter(|hook| loaded.answers(*hook)).collect();
+        let watched = Arc::new(Watched::new(loaded, seen.clone()));
+        let link = Link { plugin: watched, metrics: metrics.plugin(&plugin.name) };
+        Ok(Self { chain: Chain::new(vec![link], true), answers, seen })
+    }
+
+    /// Plays a conversation.
+    pub async fn play(&self, given: &Given) -> Played {
+        let kept = Kept::default();
+        let mut conversation = Conversation::new(&self.chain, given);
+        let ended = conversation.play(given).with_subscriber(kept.dispatch()).await;
+        let case = conversation.case;
+        let mut log = kept.take();
+        log.retain(|line| line.target == "portcullis::plugin");
+        let answers = self.answers.clone();
+        Played { answers, calls: self.seen.take(), ended, case, log }
+    }
+}
+
+struct Conversation<'a> {
+    chain: &'a Chain,
+    case: Case,
+    memory: Memory,
+    copies: Copies,
+    /// What was decided and does not end the conversation.
+    lasting: Ended,
+}
+
+/// Goes on, or ends here.
+type Step = Result<(), Ended>;
+
+impl<'a> Conversation<'a> {
+    fn new(chain: &'a Chain, given: &Given) -> Self {
+        let mut session = given.session.clone();
+        (session.helo, session.user, session.mechanism) = (None, None, None);
+        let case = Case {
+            session: Arc::new(session),
+            envelope: None,
+            recipient: None,
+            recipient_dropped: false,
+            next_index: 0,
+            message: None,
+            refused: Vec::new(),
+            edits: Vec::new(),
+            plugins_time: Duration::ZERO,
+            message_octets: CONTENT,
+        };
+        let (memory, copies) = (Memory::default(), Copies::default());
+        Self { chain, case, memory, copies, lasting: Ended::Passed }
+    }
+
+    async fn play(&mut self, given: &Given) -> Ended {
+        match self.steps(given).await {
+            Ok(()) => self.lasting.clone(),
+            Err(ended) => ended,
+        }
+    }
+
+    async fn steps(&mut self, given: &Given) -> Step {
+        self.ask_alone(Hook::Connect).await?;
+        Arc::make_mut(&mut self.case.session).helo = given.session.helo.clone();
+        self.ask_alone(Hook::Helo).await?;
+        self.auth(given).await?;
+        let Some(mail) = &given.mail else { return Ok(()) };
+        self.mail(mail).await?;
+        match &given.message {
+            Some(message) => self.content(message).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Before MAIL, a copy lives for one call.
+    async fn ask_alone(&mut self, hook: Hook) -> Step {
+        let mut copies = Copies::default();
+        let ruling = self.chain.ask(hook, &mut self.case, &mut self.memory, &mut copies).await;
+        ended(ruling.decision)
+    }
+
+    async fn ask(&mut self, hook: Hook) -> Decision {
+        let Self { chain, case, memory, copies, .. } = self;
+        chain.ask(hook, case, memory, copies).await.decision
+    }
+
+    async fn auth(&mut self, given: &Given) -> Step {
+        let facts = (given.session.user.clone(), given.session.mechanism.clone());
+        let facts = match &given.credentials {
+            None => facts,
+            Some(credentials) => {
+                let Self { chain, case, memory, .. } = self;
+                match chain.authenticate(case, memory, credentials).await {
+                    AuthRuling::Authenticated(user) => {
+                        (Some(user), Some(credentials.mechanism.name().to_owned()))
+                    }
+                    AuthRuling::Refused(reply) => return Err(Ended::Refused(reply)),
+                    AuthRuling::Unavailable(reply) if reply.code() == 421 => {
+                        return Err(Ended::Disconnected(reply));
+                    }
+                    AuthRuling::Unavailable(reply) => return Err(Ended::Refused(reply)),
+                    AuthRuling::Unknown => facts,
+                }
+            }
+        };
+        let session = Arc::make_mut(&mut self.case.session);
+        (session.user, session.mechanism) = facts;
+        Ok(())
+    }
+
+    async fn mail(&mut self, mail: &Mail) -> Step {
+        self.case.envelope = Some(Arc::new(Envelope {
+            id: format!("{}.1", self.case.session.id),
+            reverse_path: mail.reverse_path.clone(),
+            parameters: mail.parameters.clone(),
+            recipients: Vec::new(),
+            scores: Scores::default(),
+        }));
+        let decision = self.ask(Hook::Mail).await;
+        self.keep(decision)?;
+        let (mut accepted, mut refusal) = (0, None);
+        for (address, parameters) in &mail.recipients {
+            match self.rcpt(address.clone(), parameters.clone()).await {
+                Ok(()) => accepted += 1,
+                Err(Ended::Refused(reply)) => refusal = Some(reply),
+                Err(ended) => return Err(ended),
+            }
+        }
+        match refusal {
+            Some(reply) if accepted == 0 => Err(Ended::Refused(reply)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn rcpt(
+        &mut self,
+        address: portcullis_smtp::Mailbox,
+        parameters: Vec<portcullis_smtp::Parameter>,
+    ) -> Step {
+        let index = self.case.next_index;
+        self.case.next_index += 1;
+        self.case.recipient = Some(Recipient { index, address, parameters, route: None });
+        self.case.recipient_dropped = false;
+        let decision = self.ask(Hook::Rcpt).await;
+        let recipient = self.case.recipient.take();
+        // Of one recipient: the client hears yes, and it gets nothing.
+        let discarded = matches!(decision, Decision::Discard(_)) || self.case.recipient_dropped;
+        if !matches!(decision, Decision::Discard(_)) {
+            ended(decision)?;
+        }
+        if let (Some(envelope), Some(recipient), false) =
+            (&mut self.case.envelope, recipient, discarded)
+        {
+            Arc::make_mut(envelope).recipients.push(recipient);
+        }
+        Ok(())
+    }
+
+    async fn content(&mut self, octets: &[u8]) -> Step {
+        let decision = self.ask(Hook::Data).await;
+        self.keep(decision)?;
+        let end = HeaderSection::find_end(octets, 0).unwrap_or(octets.len());
+        let (header, body) = octets.split_at(end);
+        self.case.message = Some(Message {
+            header: Arc::new(HeaderSection::parse(header.to_vec())),
+            body: Content::from_bytes(Vec::new()),
+        });
+        let decision = self.ask(Hook::Headers).await;
+        self.keep(decision)?;
+        if let Some(message) = &mut self.case.message
+            && !body.is_empty()
+        {
+            message.body = Content::from_bytes(body.to_vec());
+        }
+        let decision = self.ask(Hook::Message).await;
+        self.keep(decision)
+    }
+
+    /// Keeps what lasts, and ends with what ends.
+    fn keep(&mut self, decision: Decision) -> Step {
+        if matches!(decision, Decision::Quarantine(_)) {
+            self.lasting = Ended::Quarantined;
+        }
+        ended(decision)
+    }
+}
+
+fn ended(decision: Decision) -> Step {
+    match decision {
+        Decision::Discard(_) => Err(Ended::Discarded),
+        Decision::Disconnect(reply) => Err(Ended::Disconnected(reply)),
+        Decision::Pass | Decision::Quarantine(_) => Ok(()),
+        Decision::Refuse(reply) if reply.code() == 421 => Err(Ended::Disconnected(reply)),
+        Decision::Refuse(reply) => Err(Ended::Refused(reply)),
+    }
+}
+
+/// Content as text with LF at the ends of lines.
+pub(super) fn text_of(content: &Content) -> String {
+    let mut octets = vec![0; usize::try_from(content.octets()).unwrap_or(usize::MAX)];
+    let mut read = 0;
+    while read < octets.len() {
+        match content.read_at(read as u64, &mut octets[read..]) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => read += count,
+        }
+    }
+    octets.truncate(read);
+    String::from_utf8_lossy(&octets).replace("\r\n", "\n")
+}
+
+/// Copies at a time: one, and what its end may overlap with.
+const COPIES: u32 = 4;
+
+/// Octets of a message, and of all content: the gateway's usual limit of a message.
+const CONTENT: u64 = 50 << 20;

@@ -1,0 +1,205 @@
+//! A scenario file: a plugin, what is given to it, what is expected of it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::expected::Expected;
+use super::given::Given;
+use crate::config::section::{Reader, Section, distinct};
+use crate::config::tree::{self, Mark, Node, Source, Value};
+use crate::config::{self, Mistakes, Place};
+
+/// One scenario file.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// Where it lies.
+    pub file: PathBuf,
+    /// In the order of the file.
+    pub scenarios: Vec<Scenario>,
+    /// What is legal but strange.
+    pub warnings: Mistakes,
+}
+
+/// One scenario.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What it tells.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+    /// The plugin, as this scenario wants it.
+    pub plugin: config::Plugin,
+    /// Where it may route to.
+    pub upstreams: BTreeSet<String>,
+    /// What is given.
+    pub given: Given,
+    /// What is expected.
+    pub expected: Expected,
+}
+
+impl Suite {
+    const KEYS: &'static [&'static str] =
+        &["auth", "mail", "message", "plugin", "scenarios", "session", "upstreams"];
+    const SCENARIO_KEYS: &'static [&'static str] =
+        &["auth", "expect", "mail", "message", "name", "plugin", "session", "upstreams"];
+
+    /// Reads a scenario file. `plugin` goes before the file that it names.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub fn read(file: &Path, plugin: Option<&Path>) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let octets = std::fs::read(file);
+        let octets = octets.map_err(|error| {
+            mistakes.at(&Place::file(file), format!("cannot read the scenarios: {error}"), None);
+            std::mem::take(&mut mistakes)
+        })?;
+        Self::parse(file, octets, plugin)
+    }
+
+    /// Reads scenarios that need not be a file; `file` is for messages and for relative paths.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with them.
+    pub fn parse(file: &Path, octets: Vec<u8>, plugin: Option<&Path>) -> Result<Self, Mistakes> {
+        let source = Source::new(file, octets)?;
+        let mut mistakes = Mistakes::default();
+        let root = tree::parse(&source, &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let root = root.unwrap_or_else(empty);
+        let reader = Reader::new(&source, mistakes);
+        let scenarios = read_all(&reader, &root, plugin);
+        let Reader { mistakes, warnings, .. } = reader;
+        let (mistakes, warnings) = (mistakes.into_inner(), warnings.into_inner());
+        once(&mistakes).or_fail()?;
+        Ok(Self { file: file.to_owned(), scenarios, warnings: once(&warnings) })
+    }
+}
+
+fn read_all(reader: &Reader<'_>, root: &Node, plugin: Option<&Path>) -> Vec<Scenario> {
+    let section = Section::of(reader, "a scenario file", root, Suite::KEYS);
+    let help = "scenarios: [{name: what it tells, expect: {connect: next}}]";
+    if section.entry("scenarios").is_none() {
+        section.missing("scenarios", help);
+    }
+    let nodes = section.list("scenarios");
+    if nodes.is_some_and(<[Node]>::is_empty) {
+        reader.error(section.mark_of("scenarios"), "there are no scenarios", Some(help));
+    }
+    let nodes = nodes.unwrap_or_default().iter();
+    nodes.filter_map(|node| read_one(reader, root, node, plugin)).collect()
+}
+
+/// One scenario: what it says goes before what the file says for all of them.
+fn read_one(
+    reader: &Reader<'_>,
+    root: &Node,
+    node: &Node,
+    plugin: Option<&Path>,
+) -> Option<Scenario> {
+    let own = Section::of(reader, "a scenario", node, Suite::SCENARIO_KEYS);
+    let name = own.required("name", "it tells what is shown: name: a listed client is refused");
+    let node = merged(reader, root, node, DEPTH);
+    let section = Section::part(reader, "a scenario", &node, Suite::SCENARIO_KEYS);
+    let plugin = read_plugin(&section, plugin);
+    let given = Given::read(&section);
+    let expected = Expected::read(&section);
+    let upstreams = section.words("upstreams").unwrap_or_default();
+    Some(Scenario {
+        name: name?.text.to_owned(),
+        place: reader.place(name?.mark),
+        plugin: plugin?,
+        upstreams: upstreams.iter().map(|word| word.text.to_owned()).collect(),
+        given,
+        expected,
+    })
+}
+
+/// The plugin as a configuration has it, except that its name may be left out.
+fn read_plugin(section: &Section<'_>, file: Option<&Path>) -> Option<config::Plugin> {
+    const HELP: &str = "plugin: {file: plugin.wasm}, or --plugin FILE on the command line";
+    let plugin = section.section("plugin", config::Plugin::KEYS);
+    let file = match file {
+        Some(file) => Some(file.to_owned()),
+        None => plugin.file("file", HELP),
+    }?;
+    let stem = || file.file_stem().map(|stem| stem.to_string_lossy().replace('.', "-"));
+    let name = match plugin.text("name") {
+        Some(name) => config::names::check(&plugin, name).then(|| name.text.to_owned())?,
+        None => stem().unwrap_or_else(|| "plugin".to_owned()),
+    };
+    let stores = plugin.entry("grants").map_or_else(Vec::new, |entry| stores(entry.node));
+    Some(config::Plugin::of(&plugin, name, file, &stores))
+}
+
+/// The names in `{kv: [...]}`: each of them is a store of the scenario.
+fn stores(grants: &Node) -> Vec<&str> {
+    let Value::Sequence(grants) = &grants.value else { return Vec::new() };
+    let entries = grants.iter().filter_map(|grant| match &grant.value {
+        Value::Mapping(entries) => Some(entries),
+        _ => None,
+    });
+    let named = entries.flatten().filter(|(key, _)| is_word(key, "kv"));
+    let lists = named.filter_map(|(_, node)| match &node.value {
+        Value::Sequence(names) => Some(names),
+        _ => None,
+    });
+    let names = lists.flatten().filter_map(|name| match &name.value {
+        Value::Scalar { text, .. } => Some(&**text),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn is_word(node: &Node, word: &str) -> bool {
+    matches!(&node.value, Value::Scalar { text, .. } if text == word)
+}
+
+/// A mapping whose entries come from `node`, and where it has none from `under`; to a depth, so
+/// that settings are one thing.
+fn merged(reader: &Reader<'_>, under: &Node, node: &Node, depth: usize) -> Node {
+    let (Value::Mapping(base), Value::Mapping(own), 1..) = (&under.value, &node.value, depth)
+    else {
+        return node.clone();
+    };
+    let mut entries: Vec<(Node, Node)> = Vec::new();
+    for (key, value) in own {
+        let Value::Scalar { text, .. } = &key.value else { continue };
+        let below = distinct(reader, base).into_iter().find(|entry| entry.key.text == text);
+        let value = match below {
+            Some(below) => merged(reader, below.node, value, depth - 1),
+            None => value.clone(),
+        };
+        entries.push((key.clone(), value));
+    }
+    for (key, value) in base {
+        let Value::Scalar { text, .. } = &key.value else { continue };
+        if !entries.iter().any(|(own, _)| is_word(own, text)) {
+            entries.push((key.clone(), value.clone()));
+        }
+    }
+    Node { mark: node.mark, value: Value::Mapping(entries) }
+}
+
+/// What is wrong with what all scenarios share, once.
+fn once(mistakes: &Mistakes) -> Mistakes {
+    let mut kept = Mistakes::default();
+    for mistake in mistakes {
+        if !kept.iter().any(|earlier| earlier == mistake) {
+            kept.push(mistake.clone());
+        }
+    }
+    kept
+}
+
+fn empty() -> Node {
+    let mark = Mark { line: 1, column: 1, ..Mark::default() };
+    Node { mark, value: Value::Mapping(Vec::new()) }
+}
+
+/// The scenario, its sections, and what stands directly in them.
+const DEPTH: usize = 2;
