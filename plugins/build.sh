@@ -91,10 +91,11 @@ esac
 [ "$toolchain" = rustup ] || work=$work/$toolchain
 mkdir -p "$out"
 # shellcheck disable=SC2086 # a list
-build $target $bundled cost gatekeeper misbehave porter
+build $target $bundled cost gatekeeper inquirer misbehave porter
 for name in $bundled; do install $target "$name" "$name"; done
 install $target cost cost-rust
 install $target gatekeeper gatekeeper-rust
+install $target inquirer test-inquirer
 install $target misbehave test-misbehave
 install $target porter test-porter
 

@@ -12,6 +12,7 @@ mod observing;
 mod parameters;
 mod proxies;
 mod receivers;
+mod resolving;
 mod senders;
 mod smuggling;
 mod sockets;

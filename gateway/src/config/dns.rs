@@ -10,9 +10,9 @@ use super::section::{Reader, Section, Text};
 pub struct Dns {
     /// The name servers; none are those of the system.
     pub servers: Option<Vec<SocketAddr>>,
-    /// How long one server has for one answer.
+    /// How long a query waits for an answer.
     pub timeout: Duration,
-    /// How often a query is sent that nobody answers.
+    /// How often a query is asked that nobody answers.
     pub attempts: usize,
     /// Answers that are kept.
     pub cache_answers: u64,
