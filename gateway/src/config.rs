@@ -21,6 +21,7 @@ mod network;
 mod plugin;
 mod quantity;
 mod route;
+mod scores;
 pub(crate) mod section;
 mod session;
 pub(crate) mod settings;
@@ -51,6 +52,7 @@ pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;
 pub use plugin::{Isolation, OnFailure, Pin, PinnedBy, Plugin};
 pub use route::Route;
+pub use scores::{SCORES, Scores};
 pub use session::{SessionLimits, SessionTimeouts};
 pub use store::{Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
@@ -176,6 +178,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("listeners[].auth", Auth::KEYS),
     ("listeners[].future_release", Listener::FUTURE_RELEASE_KEYS),
     ("listeners[].limits", SessionLimits::KEYS),
+    ("listeners[].scores", Scores::KEYS),
     ("listeners[].timeouts", SessionTimeouts::KEYS),
     ("listeners[].tls", ListenerTls::KEYS),
     ("listeners[].tls.certificates[]", ListenerTls::CERTIFICATE_KEYS),

@@ -26,7 +26,7 @@ use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
 use crate::pipeline::{House, Site};
 use crate::plugins::{Engine, Services};
-use crate::policy::{Chain, Hook, Link, Plugin};
+use crate::policy::{Chain, Hook, Link, Plugin, Scoring};
 use crate::resolver::{Resolver, ResolverError};
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
@@ -183,7 +183,9 @@ impl Parts {
             let metrics = self.metrics.plugin(name);
             Some(Link { plugin: plugin.clone(), metrics })
         });
-        Chain::new(named.collect(), listener.quarantine.is_some())
+        let metrics = self.metrics.listener(&listener.name);
+        let scoring = listener.scores.as_ref().map(|scores| Scoring::new(scores, metrics));
+        Chain::new(named.collect(), listener.quarantine.is_some()).scored(scoring)
     }
 
     /// What is made of a listener's `auth`.

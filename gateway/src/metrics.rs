@@ -28,7 +28,8 @@ use upstream::UpstreamFamilies;
 
 pub use dns::{DnsMetrics, InFlight};
 pub use label::{
-    AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, ProxyHeader, Refused, Stage,
+    AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, ProxyHeader, Refused,
+    ScoreAction, Stage,
 };
 pub use listener::ListenerMetrics;
 pub use plugin::{PluginMetrics, REASONS, RESULTS};

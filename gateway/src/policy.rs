@@ -4,6 +4,7 @@
 //! connection knows no plugins, and the chain does not know that plugins are wasm.
 
 mod chain;
+mod scoring;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts};
 
 pub use chain::{AuthRuling, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
+pub use scoring::Scoring;
 
 /// Answers the questions of one session.
 pub trait Policy: Send {

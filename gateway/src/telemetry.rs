@@ -24,7 +24,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use line::Value;
 
 pub use kept::{Kept, KeptLine};
-pub use record::{Decision, EditRecord, RecipientRecord, TransactionRecord};
+pub use record::{Decision, EditRecord, RecipientRecord, ScoreRecord, TransactionRecord};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -8,6 +8,7 @@ use portcullis_smtp::{Grammar, Offers};
 use super::address::ListenerAddress;
 use super::auth::Auth;
 use super::mistake::Place;
+use super::scores::Scores;
 use super::section::{Reader, Section};
 use super::session::{SessionLimits, SessionTimeouts};
 use super::tls::ListenerTls;
@@ -35,6 +36,8 @@ pub struct Listener {
     pub upstream: Option<String>,
     /// Where `quarantine` verdicts deliver to; without it they are a failure of the plugin.
     pub quarantine: Option<String>,
+    /// What follows from the points that plugins give; none is nothing.
+    pub scores: Option<Scores>,
     /// How addresses are read.
     pub address_syntax: Grammar,
     /// What happens to a CR or LF that stands alone in content.
@@ -93,6 +96,7 @@ impl Listener {
         "plugins",
         "protocol",
         "quarantine",
+        "scores",
         "socket_group",
         "socket_mode",
         "timeouts",
@@ -133,6 +137,7 @@ impl Listener {
             plugins: plugins(&section, known.plugins),
             upstream: upstream("upstream"),
             quarantine: upstream("quarantine"),
+            scores: Scores::read(&section),
             address_syntax: section.choice("address_syntax", GRAMMARS).unwrap_or_default(),
             bare_newlines: section.choice("bare_newlines", NEWLINES).unwrap_or_default(),
             future_release: extensions::future_release(&section, extensions),

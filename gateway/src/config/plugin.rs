@@ -7,6 +7,7 @@ use super::Digest;
 use super::grant::{Grant, Grants};
 use super::mistake::Place;
 use super::names;
+use super::scores::SCORES;
 use super::section::{Entry, Reader, Section};
 use super::settings::to_json;
 use super::tree::{Node, Value};
@@ -106,6 +107,11 @@ impl Plugin {
     pub(super) fn read(reader: &Reader<'_>, node: &Node, stores: &[&str]) -> Option<Self> {
         let section = Section::of(reader, "a plugin", node, Self::KEYS);
         let name = names::name(&section);
+        if name.as_deref() == Some(SCORES) {
+            let text = format!("no plugin can be called \"{SCORES}\"");
+            let help = "in logs that name stands for a listener's thresholds";
+            reader.error(section.mark_of("name"), text, Some(help));
+        }
         let file = section.file("file", "the path of the plugin's .wasm file");
         let known = name.is_some() && file.is_some();
         let plugin = Self::of(&section, name.unwrap_or_default(), file.unwrap_or_default(), stores);

@@ -271,6 +271,19 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A number that may have a fraction; none if it is not given or is none.
+    pub(crate) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        self.entry(key)?;
+        let show = |number: f64| number.to_string();
+        let number = self.bounded(key, range, f64::NAN, show, |text| {
+            let help = "a number such as 5 or 7.5";
+            let digits = |octet: u8| octet.is_ascii_digit() || octet == b'.' || octet == b'-';
+            let plain = text.bytes().all(digits);
+            text.parse().ok().filter(|_| plain).ok_or_else(|| help.to_owned())
+        });
+        (!number.is_nan()).then_some(number)
+    }
+
     /// Octets.
     pub(crate) fn size(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
         self.bounded(key, range, default, quantity::show_size, quantity::size)

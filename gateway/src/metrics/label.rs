@@ -195,6 +195,22 @@ labels! {
 }
 
 labels! {
+    /// What a message's score made of it.
+    ScoreAction {
+        /// It got a header field.
+        AddHeader = "add-header",
+        /// 451.
+        Defer = "defer",
+        /// Below all thresholds.
+        Pass = "pass",
+        /// It goes to quarantine.
+        Quarantine = "quarantine",
+        /// 550.
+        Reject = "reject",
+    }
+}
+
+labels! {
     /// What a trusted proxy said of whose connection it is.
     ProxyHeader {
         /// It closed first.
@@ -422,6 +438,7 @@ mod tests {
         check::<DnsResult>();
         check::<HandshakeFailure>();
         check::<Refused>();
+        check::<ScoreAction>();
         check::<Stage>();
         check::<crate::metrics::StoreOperation>();
         check::<crate::metrics::StoreResult>();

@@ -9,6 +9,7 @@ use prometheus::{
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
 use super::label::{
     AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, ProxyHeader, Refused,
+    ScoreAction,
 };
 use super::tls::{TlsFamilies, TlsMetrics};
 
@@ -29,6 +30,7 @@ pub(super) struct ListenerFamilies {
     outcomes: IntCounterVec,
     proxy_headers: IntCounterVec,
     replies: IntCounterVec,
+    score_actions: IntCounterVec,
     tls: TlsFamilies,
     transactions_in_flight: IntGaugeVec,
     transactions_started: IntCounterVec,
@@ -91,6 +93,11 @@ impl ListenerFamilies {
                 "Replies to clients",
                 &["listener", "code"],
             ),
+            score_actions: counters(
+                "portcullis_score_actions_total",
+                "Messages that came to a listener with thresholds, by what their scores made of them",
+                &["listener", "action"],
+            ),
             tls: TlsFamilies::new(registry),
             transactions_in_flight: gauges(
                 registry,
@@ -123,6 +130,7 @@ impl ListenerFamilies {
             outcomes: Each::new(&self.outcomes, listener),
             proxy_headers: Each::new(&self.proxy_headers, listener),
             replies,
+            score_actions: Each::new(&self.score_actions, listener),
             tls: self.tls.resolve(listener),
             transactions_in_flight: self.transactions_in_flight.with_label_values(owner),
             transactions_started: self.transactions_started.with_label_values(owner),
@@ -146,6 +154,7 @@ pub struct ListenerMetrics {
     outcomes: Each<Outcome, IntCounter>,
     proxy_headers: Each<ProxyHeader, IntCounter>,
     replies: Codes,
+    score_actions: Each<ScoreAction, IntCounter>,
     tls: TlsMetrics,
     transactions_in_flight: IntGauge,
     transactions_started: IntCounter,
@@ -224,6 +233,11 @@ impl ListenerMetrics {
     /// A reply was sent.
     pub fn reply(&self, code: u16) {
         self.replies.inc(code);
+    }
+
+    /// A message's score was looked at.
+    pub fn scored(&self, action: ScoreAction) {
+        self.score_actions.inc(action);
     }
 
     /// MAIL was accepted.

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
 
-use crate::message::Recipient;
+use crate::message::{Recipient, Score, Scores};
 use crate::metrics::Outcome;
 use crate::policy::{Case, Ruling};
-use crate::telemetry::{Decision, RecipientRecord, TransactionRecord};
+use crate::telemetry::{Decision, RecipientRecord, ScoreRecord, TransactionRecord};
 
 /// Gathered from MAIL on.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ impl Notes {
                 (tls.client_subject.as_ref()?, tls.client_fingerprint.as_ref()?);
             Some(format!("{subject} sha256:{digest}"))
         });
+        let scores = envelope.map(|envelope| &envelope.scores).filter(|scores| !scores.is_empty());
         let sender = envelope.map(|envelope| envelope.reverse_path.to_string());
         TransactionRecord {
             id: envelope.map_or_else(|| session.id.clone(), |envelope| envelope.id.clone()),
@@ -101,6 +102,8 @@ impl Notes {
             outcome: outcome.label(),
             reply: reply.map(ToString::to_string),
             decided_by: self.decided_by.take(),
+            score: scores.map(|scores| scores.sum().get()),
+            scores: scores.map(scored).unwrap_or_default(),
             edits: case.edits.clone(),
             duration: self.started.elapsed(),
             plugins_duration: case.plugins_time,
@@ -108,6 +111,15 @@ impl Notes {
         }
         .emit();
     }
+}
+
+fn scored(scores: &Scores) -> Vec<ScoreRecord> {
+    let told = |score: &Score| ScoreRecord {
+        plugin: score.plugin.clone(),
+        symbol: score.symbol.clone(),
+        points: score.points.get(),
+    };
+    scores.iter().take(SYMBOLS).map(told).collect()
 }
 
 /// A recipient that was accepted and got no answer after that.
@@ -121,3 +133,6 @@ fn waiting(recipient: &Recipient) -> RecipientRecord {
 
 /// Recipients in one record; what is beyond is in the metrics alone.
 const RECIPIENTS: usize = 200;
+
+/// Symbols in one record; the sum counts all of them.
+const SYMBOLS: usize = 200;

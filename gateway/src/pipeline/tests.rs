@@ -5,6 +5,7 @@ mod logins;
 mod messages;
 mod recipients;
 mod reloading;
+mod scores;
 mod upstream;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use crate::message::Edit;
 use crate::metrics::{Metrics, Names};
 use crate::policy::{
     Answer, BoxFuture, FailureReason, HookCall, HookFailure, Link, Opinion, Plugin, PluginCopy,
+    Scoring,
 };
 
 use super::*;
@@ -69,12 +71,14 @@ struct Setup {
     /// Octets of content in memory and in files.
     room: (u64, u64),
     login: Option<Arc<Login>>,
+    scores: Option<config::Scores>,
 }
 
 impl Setup {
     fn new(script: Script) -> Self {
         let room = (1 << 20, 1 << 20);
-        Self { protocol: Protocol::Smtp, upstreams: Protocol::Smtp, script, room, login: None }
+        let (protocol, upstreams) = (Protocol::Smtp, Protocol::Smtp);
+        Self { protocol, upstreams, script, room, login: None, scores: None }
     }
 
     fn lmtp(script: Script) -> Self {
@@ -126,11 +130,12 @@ routes:
         let link = Link { metrics: metrics.plugin("scripted"), plugin };
         let (memory, disk) = setup.room;
         let budget = Budget::new(memory, disk, 1 << 20, std::env::temp_dir());
+        let scoring = setup.scores.map(|scores| Scoring::new(&scores, metrics.listener("mx")));
         let house = House {
             listener: "mx".into(),
             hostname: "gw.example".into(),
             protocol: setup.protocol,
-            chain: Chain::new(vec![link], true),
+            chain: Chain::new(vec![link], true).scored(scoring),
             login: setup.login,
             routes: Arc::new(Routes::new(&config)),
             upstreams: Arc::new(upstreams.expect("upstreams")),

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use portcullis_smtp::Reply;
 use tracing::warn;
 
-use super::{Answer, FailureReason, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy};
+use super::{
+    Answer, FailureReason, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy, Scoring,
+};
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
 use crate::metrics::PluginMetrics;
@@ -35,6 +37,8 @@ pub struct Chain {
     order: [Vec<usize>; Hook::ALL.len()],
     /// Whether there is anywhere that quarantined mail could go.
     quarantine: bool,
+    /// What follows from the points that they give.
+    scoring: Option<Scoring>,
 }
 
 /// What is judged: one session, and one transaction of it.
@@ -134,7 +138,13 @@ impl Chain {
             let answers = |link: &Link| link.plugin.answers(hook);
             (0..links.len()).filter(|&n| answers(&links[n])).collect()
         });
-        Self { links, order, quarantine }
+        Self { links, order, quarantine, scoring: None }
+    }
+
+    /// The same, and where no plugin objects to a message, its score decides.
+    #[must_use]
+    pub fn scored(self, scoring: Option<Scoring>) -> Self {
+        Self { scoring, ..self }
     }
 
     /// Asks the plugins at a hook, and applies what they edit to the case.
@@ -176,8 +186,8 @@ impl Chain {
         Ruling { decision: Decision::Pass, by: None, hook }
     }
 
-    /// Asks the plugins about the complete message. What they let through, and only that, can be
-    /// delivered.
+    /// Asks the plugins about the complete message, and looks at its score. What they let through,
+    /// and only that, can be delivered.
     ///
     /// # Errors
     ///
@@ -188,7 +198,10 @@ impl Chain {
         memory: &mut Memory,
         copies: &mut Copies,
     ) -> Result<(Cleared<Case>, Ruling), (Case, Ruling)> {
-        let ruling = self.ask(Hook::Message, &mut case, memory, copies).await;
+        let mut ruling = self.ask(Hook::Message, &mut case, memory, copies).await;
+        if let Some(scoring) = &self.scoring {
+            ruling = scoring.judge(&mut case, ruling);
+        }
         match ruling.decision {
             Decision::Disconnect(_) | Decision::Refuse(_) => Err((case, ruling)),
             Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_) => {
@@ -256,7 +269,7 @@ impl Case {
     }
 
     /// Applies edits that are validated and granted, and writes down what changed.
-    fn apply(&mut self, plugin: &str, edits: &[Edit]) {
+    pub(super) fn apply(&mut self, plugin: &str, edits: &[Edit]) {
         if edits.is_empty() {
             return;
         }

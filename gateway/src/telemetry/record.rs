@@ -45,6 +45,10 @@ pub struct TransactionRecord {
     pub reply: Option<String>,
     /// The plugin that decided; none if it was the gateway, an upstream or the client.
     pub decided_by: Option<Decision>,
+    /// The points of all symbols together; none if there are no symbols.
+    pub score: Option<f64>,
+    /// What plugins scored, in order.
+    pub scores: Vec<ScoreRecord>,
     /// What plugins changed, in order.
     pub edits: Vec<EditRecord>,
     /// From MAIL to the outcome.
@@ -75,6 +79,17 @@ pub struct Decision {
     pub plugin: String,
     /// The hook's label.
     pub hook: &'static str,
+}
+
+/// The points that a plugin gave for a symbol.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScoreRecord {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The symbol.
+    pub symbol: String,
+    /// Its points.
+    pub points: f64,
 }
 
 /// One change that a plugin made.
@@ -133,6 +148,8 @@ impl TransactionRecord {
             sender = self.sender,
             recipients = json(&self.recipients),
             octets = self.octets,
+            score = self.score,
+            scores = self.score.map(|_| json(&self.scores)),
             edits = json(&self.edits),
             duration_seconds = seconds(self.duration),
             plugins_seconds = seconds(self.plugins_duration),
@@ -196,6 +213,12 @@ mod tests {
             outcome: "rejected",
             reply: Some(format!("550 5.7.1 {words}")),
             decided_by: Some(Decision { plugin: "access".to_owned(), hook: "rcpt" }),
+            score: Some(7.5),
+            scores: vec![ScoreRecord {
+                plugin: "access".to_owned(),
+                symbol: "BAD".to_owned(),
+                points: 7.5,
+            }],
             edits: vec![EditRecord::new("headers", "header Subject", Some(words), Some("new"))],
             duration: Duration::from_micros(1_500_000),
             plugins_duration: Duration::from_nanos(12_345),
@@ -215,6 +238,8 @@ mod tests {
         assert_eq!(json["plugins_seconds"], 0.000_012);
         assert_eq!((&json["plugin"], &json["hook"]), (&"access".into(), &"rcpt".into()));
         assert!(json.get("tls").is_none());
+        assert_eq!(json["score"], 7.5);
+        assert_eq!(json["scores"], r#"[{"plugin":"access","symbol":"BAD","points":7.5}]"#);
         let recipients = json["recipients"].as_str().unwrap();
         let recipients: serde_json::Value = serde_json::from_str(recipients).unwrap();
         assert_eq!(recipients[0]["upstream"], "store");
