@@ -14,6 +14,7 @@ mod given;
 mod play;
 mod suite;
 mod watch;
+mod world;
 
 pub use delivered::Delivered;
 pub use expected::{Difference, Expected};
@@ -22,3 +23,4 @@ pub use given::{Given, Mail, read_file};
 pub use play::{Ended, Played, Workbench, WorkbenchError};
 pub use suite::{Scenario, Suite};
 pub use watch::Called;
+pub use world::{Names, World, WorldError};

@@ -105,6 +105,11 @@ impl<'a> Section<'a> {
         Self::any(reader, what, node.mark, Some(node), known)
     }
 
+    /// The value of a name, whose keys are names, too.
+    pub(crate) fn open(reader: &'a Reader<'a>, what: &str, entry: &Entry<'a>) -> Self {
+        Self::any(reader, what, entry.key.mark, Some(entry.node), &[])
+    }
+
     /// The value of a name that the operator chose.
     pub(crate) fn under(
         reader: &'a Reader<'a>,

@@ -1,9 +1,9 @@
 //! What is expected of a scenario, and how what came differs from it.
 
 use super::delivered::Delivered;
-use super::fact::{Fact, Pattern};
+use super::fact::{Fact, Matcher, Pattern, quoted};
 use super::forms;
-use super::play::{Ended, Played};
+use super::play::{Ended, Played, Workbench};
 use super::watch::Called;
 use crate::config::Place;
 use crate::config::section::{Entry, Section};
@@ -21,6 +21,16 @@ pub struct Expected {
     edits: Option<(Vec<Pattern>, Place)>,
     log: Vec<Pattern>,
     delivered: Option<Delivered>,
+    stored: Vec<Stored>,
+}
+
+/// What a store is to hold in the end.
+#[derive(Clone, Debug)]
+struct Stored {
+    store: String,
+    key: String,
+    value: Matcher,
+    place: Place,
 }
 
 /// At `rcpt` there is one verdict a recipient.
@@ -53,6 +63,7 @@ impl Expected {
         "edits",
         "headers",
         "helo",
+        "kv",
         "log",
         "mail",
         "message",
@@ -89,6 +100,27 @@ impl Expected {
                 .filter_map(|node| Pattern::read_line(reader, node, forms::LINES))
                 .collect(),
             delivered: section.entry("delivered").and_then(|_| Delivered::read(&section)),
+            stored: Stored::read_all(&section),
+        }
+    }
+
+    /// How what the stores hold differs from it.
+    pub(super) async fn compare_stored(
+        &self,
+        workbench: &Workbench,
+        differences: &mut Vec<Difference>,
+    ) {
+        for Stored { store, key, value, place } in &self.stored {
+            let stored = workbench.stored(store, key).await;
+            let stored = stored.map(|octets| String::from_utf8_lossy(&octets).into_owned());
+            if !value.fits(stored.as_deref()) {
+                differences.push(Difference {
+                    place: place.clone(),
+                    about: format!("kv {store}, {}", quoted(key)),
+                    expected: value.to_string(),
+                    came: stored.map_or_else(|| "null".to_owned(), |stored| quoted(&stored)),
+                });
+            }
         }
     }
 
@@ -198,6 +230,22 @@ impl Expected {
                 }
             }
         }
+    }
+}
+
+impl Stored {
+    fn read_all(section: &Section<'_>) -> Vec<Self> {
+        let reader = section.reader;
+        let mut all = Vec::new();
+        for store in section.names("kv", &[]).entries {
+            for Entry { key, node } in Section::open(reader, "a store", &store).entries {
+                let Some(value) = Matcher::read(reader, node) else { continue };
+                let (store, key, place) =
+                    (store.key.text.to_owned(), key.text.to_owned(), reader.place(key.mark));
+                all.push(Self { store, key, value, place });
+            }
+        }
+        all
     }
 }
 

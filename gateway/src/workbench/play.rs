@@ -11,12 +11,13 @@ use tracing::instrument::WithSubscriber;
 
 use super::given::{Given, Mail};
 use super::watch::{Called, Seen, Watched};
+use super::world::{World, WorldError, keys};
 use crate::config::{self, Limits};
 use crate::message::{Budget, Content, Envelope, HeaderSection, Message, Recipient, Scores};
 use crate::metrics::{Metrics, Names};
-use crate::plugins::{Engine, EngineError, LoadError, Services};
+use crate::plugins::{Engine, EngineError, LoadError};
 use crate::policy::{AuthRuling, Case, Chain, Copies, Decision, Hook, Link, Memory};
-use crate::resolver::ResolverError;
+use crate::store::Stores;
 use crate::telemetry::{Kept, KeptLine};
 
 /// A loaded plugin, ready to be asked.
@@ -25,6 +26,8 @@ pub struct Workbench {
     chain: Chain,
     answers: Vec<Hook>,
     seen: Seen,
+    plugin: String,
+    stores: Arc<Stores>,
 }
 
 /// Why there is nothing on the bench.
@@ -36,9 +39,9 @@ pub enum WorkbenchError {
     /// The plugin's fault, or that of its settings.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The machine's fault.
+    /// What the plugin is to find does not fit.
     #[error(transparent)]
-    Resolver(#[from] ResolverError),
+    World(#[from] WorldError),
 }
 
 /// What came of it.
@@ -80,20 +83,30 @@ impl Workbench {
     pub async fn new(
         plugin: &config::Plugin,
         upstreams: BTreeSet<String>,
+        world: &World,
         cache: &Path,
     ) -> Result<Self, WorkbenchError> {
         let limits = Limits { plugin_copies: COPIES, ..Limits::default() };
         let directory = std::env::temp_dir();
         let budget = Budget::new(CONTENT, CONTENT, CONTENT, directory);
         let metrics = Arc::new(Metrics::new(&Names::default()));
-        let services = Services::nowhere(&metrics)?;
+        let services = world.services(plugin, &metrics).await?;
+        let stores = services.stores.clone();
         let engine = Engine::new(&limits, cache, budget, metrics.clone(), services)?;
         let seen = Seen::default();
         let loaded = engine.load(plugin, Arc::new(upstreams)).await?;
         let answers = Hook::ALL.into_iter().filter(|hook| loaded.answers(*hook)).collect();
         let watched = Arc::new(Watched::new(loaded, seen.clone()));
         let link = Link { plugin: watched, metrics: metrics.plugin(&plugin.name) };
-        Ok(Self { chain: Chain::new(vec![link], true), answers, seen })
+        let (chain, plugin) = (Chain::new(vec![link], true), plugin.name.clone());
+        Ok(Self { chain, answers, seen, plugin, stores })
+    }
+
+    /// What the plugin has in a store under a key.
+    pub async fn stored(&self, store: &str, key: &str) -> Option<Vec<u8>> {
+        let keys = keys(&self.stores, store, &self.plugin)?;
+        let entries = keys.get(&[key.to_owned()]).await.ok()?;
+        entries.into_iter().next()?.map(|entry| entry.value)
     }
 
     /// Plays a conversation.

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::expected::Expected;
+use super::expected::{Difference, Expected};
 use super::given::Given;
+use super::play::{Workbench, WorkbenchError};
+use super::world::World;
 use crate::config::section::{Reader, Section, distinct};
 use crate::config::tree::{self, Mark, Node, Source, Value};
 use crate::config::{self, Mistakes, Place};
+use crate::plugins::{LoadError, LoadFailure};
 
 /// One scenario file.
 #[derive(Clone, Debug)]
@@ -33,15 +36,50 @@ pub struct Scenario {
     pub upstreams: BTreeSet<String>,
     /// What is given.
     pub given: Given,
+    /// Names, and what stores hold.
+    pub world: World,
     /// What is expected.
     pub expected: Expected,
 }
 
+impl Scenario {
+    /// Plays it. `cache` is where compiled plugins are kept.
+    ///
+    /// # Errors
+    ///
+    /// If there is no engine, or the plugin cannot be loaded.
+    pub async fn play(&self, cache: &Path) -> Result<Vec<Difference>, WorkbenchError> {
+        let (plugin, upstreams) = (&self.plugin, self.upstreams.clone());
+        match Workbench::new(plugin, upstreams, &self.world, cache).await {
+            Ok(workbench) => {
+                let played = workbench.play(&self.given).await;
+                let mut differences = self.expected.differences(&played);
+                self.expected.compare_stored(&workbench, &mut differences).await;
+                Ok(differences)
+            }
+            Err(WorkbenchError::Load(LoadError {
+                failure: LoadFailure::Configure(why), ..
+            })) => Ok(self.expected.refused(&why)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Suite {
     const KEYS: &'static [&'static str] =
-        &["auth", "mail", "message", "plugin", "scenarios", "session", "upstreams"];
-    const SCENARIO_KEYS: &'static [&'static str] =
-        &["auth", "expect", "mail", "message", "name", "plugin", "session", "upstreams"];
+        &["auth", "dns", "kv", "mail", "message", "plugin", "scenarios", "session", "upstreams"];
+    const SCENARIO_KEYS: &'static [&'static str] = &[
+        "auth",
+        "dns",
+        "expect",
+        "kv",
+        "mail",
+        "message",
+        "name",
+        "plugin",
+        "session",
+        "upstreams",
+    ];
 
     /// Reads a scenario file. `plugin` goes before the file that it names.
     ///
@@ -115,6 +153,7 @@ fn read_one(
         plugin: plugin?,
         upstreams: upstreams.iter().map(|word| word.text.to_owned()).collect(),
         given,
+        world: World::read(&section),
         expected,
     })
 }

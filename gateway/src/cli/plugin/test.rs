@@ -9,8 +9,7 @@ use clap::Args;
 use super::junit;
 use crate::cli::MISCONFIGURED;
 use crate::config;
-use crate::plugins::LoadFailure;
-use crate::workbench::{Difference, Scenario, Suite, Workbench, WorkbenchError};
+use crate::workbench::{Difference, Scenario, Suite, WorkbenchError};
 
 /// Scenario files are YAML, and plugin-sdk/scenarios.md tells what is in them. The plugin runs in
 /// the gateway's own engine; nothing listens, and DNS and stores hold what the scenario says.
@@ -153,16 +152,9 @@ async fn play(scenario: &Scenario) -> Outcome {
         differences,
         error,
     };
-    let cache = config::cache_directory();
-    match Workbench::new(&scenario.plugin, scenario.upstreams.clone(), &cache).await {
-        Ok(workbench) => {
-            let played = workbench.play(&scenario.given).await;
-            outcome(scenario.expected.differences(&played), None)
-        }
-        Err(WorkbenchError::Load(error)) => match error.failure {
-            LoadFailure::Configure(why) => outcome(scenario.expected.refused(&why), None),
-            failure => outcome(Vec::new(), Some(failure.to_string())),
-        },
+    match scenario.play(&config::cache_directory()).await {
+        Ok(differences) => outcome(differences, None),
+        Err(WorkbenchError::Load(error)) => outcome(Vec::new(), Some(error.failure.to_string())),
         Err(error) => outcome(Vec::new(), Some(error.to_string())),
     }
 }
