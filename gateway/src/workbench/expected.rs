@@ -19,7 +19,7 @@ pub struct Expected {
     hooks: Vec<(Hook, Judgement)>,
     reply: Option<Pattern>,
     edits: Option<(Vec<Pattern>, Place)>,
-    log: Vec<Pattern>,
+    log: Option<(Vec<Pattern>, Place)>,
     delivered: Option<Delivered>,
     stored: Vec<Stored>,
 }
@@ -93,12 +93,11 @@ impl Expected {
             hooks,
             reply: one("reply", forms::REPLIES),
             edits: edits.map(|edits| (edits, reader.place(section.mark_of("edits")))),
-            log: section
-                .list("log")
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|node| Pattern::read_line(reader, node, forms::LINES))
-                .collect(),
+            log: section.list("log").map(|nodes| {
+                let read = |node| Pattern::read_line(reader, node, forms::LINES);
+                let place = reader.place(section.mark_of("log"));
+                (nodes.iter().filter_map(read).collect(), place)
+            }),
             delivered: section.entry("delivered").and_then(|_| Delivered::read(&section)),
             stored: Stored::read_all(&section),
         }
@@ -216,11 +215,20 @@ impl Expected {
         }
     }
 
-    /// Each expected line is there, in this order; there may be others.
+    /// Each expected line is there, in this order; there may be others, unless none is expected.
     fn compare_log(&self, played: &Played, differences: &mut Vec<Difference>) {
+        let Some((patterns, place)) = &self.log else { return };
         let lines: Vec<_> = played.log.iter().map(forms::line).collect();
+        if let (true, Some(line)) = (patterns.is_empty(), lines.first()) {
+            differences.push(Difference {
+                place: place.clone(),
+                about: "log".to_owned(),
+                expected: NOTHING.to_owned(),
+                came: line.to_string(),
+            });
+        }
         let mut from = 0;
-        for pattern in &self.log {
+        for pattern in patterns {
             match lines[from..].iter().position(|line| pattern.fits(line)) {
                 Some(at) => from += at + 1,
                 None => {

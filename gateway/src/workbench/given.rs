@@ -37,7 +37,7 @@ pub struct Mail {
 
 impl Default for Given {
     fn default() -> Self {
-        let client = ClientAddress::Ip(SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 4025));
+        let client = ClientAddress::Ip(SocketAddr::new(IpAddr::from([192, 0, 2, 200]), 4025));
         let session = SessionFacts {
             helo: Some("client.example".into()),
             esmtp: true,
