@@ -34,7 +34,7 @@ YAML
     [ "$1" = 0 ] || echo "plugins:"
     n=0
     while [ "$n" -lt "$1" ]; do
-        echo "  - {name: cost$n, file: $root/target/plugins/cost-rust.wasm, settings: {headers: false}}"
+        echo "  - {name: cost$n, file: $root/target/plugins/cost-rust.wasm, settings: {look: false}}"
         n=$((n + 1))
     done
 }

@@ -8,14 +8,14 @@ use portcullis_plugin::{Hook, Message, Verdict, plugin};
 #[serde(default, deny_unknown_fields)]
 pub struct Cost {
     /// Whether the header is looked at.
-    headers: bool,
+    look: bool,
     /// Whether the body is looked at.
     scan: bool,
 }
 
 impl Default for Cost {
     fn default() -> Self {
-        Self { headers: true, scan: false }
+        Self { look: true, scan: false }
     }
 }
 
@@ -26,7 +26,7 @@ impl Cost {
     }
 
     fn skip(&self) -> Vec<Hook> {
-        if self.headers { Vec::new() } else { vec![Hook::Headers] }
+        if self.look { Vec::new() } else { vec![Hook::Headers] }
     }
 
     fn rcpt(&self) -> Verdict {
