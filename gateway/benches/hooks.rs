@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::config::{self, Isolation, Limits, OnFailure};
+use portcullis::config::{self, Limits};
 use portcullis::message::{Budget, Envelope, Scores, SessionFacts};
 use portcullis::metrics::{Metrics, Names};
 use portcullis::plugins::{Engine, Services};
@@ -67,18 +67,8 @@ async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
     let services = Services::nowhere(&metrics).unwrap();
     let engine = Engine::new(&limits, cache, budget, metrics, services).unwrap();
     let plugin = config::Plugin {
-        name: "bench".into(),
-        file: file.into(),
         settings: serde_json::json!({ "deny": { "senders": ["spam.example", ".spam.example"] } }),
-        grants: Vec::new(),
-        stores: Vec::new(),
-        on_failure: OnFailure::Tempfail,
-        time_limit: Duration::from_secs(1),
-        memory_limit: 64 << 20,
-        isolation: Isolation::Transaction,
-        place: config::Place::default(),
-        pins: Vec::new(),
-        settings_place: config::Place::default(),
+        ..config::Plugin::new("bench", file.into())
     };
     engine.load(&plugin, Arc::new(BTreeSet::new())).await.unwrap()
 }

@@ -135,18 +135,26 @@ fn respond(
             response.headers_mut().insert(CONTENT_TYPE, format);
             response
         }
-        "/readyz" => ready(&readiness.reasons()),
+        "/readyz" => ready(&readiness.reasons(), &metrics.broken_plugins()),
         // That there is an answer is the answer.
         _ => text(StatusCode::OK, "live\n".to_owned()),
     }
 }
 
-fn ready(reasons: &[String]) -> Response<Full<Bytes>> {
-    if reasons.is_empty() {
-        return text(StatusCode::OK, "ready\n".to_owned());
+/// A plugin that is not called for now is a warning: its `on_failure` says what its listeners do, and
+/// a node that is taken out helps nobody, least of all the other listeners, for the next one has the
+/// same plugins.
+fn ready(reasons: &[String], broken: &[String]) -> Response<Full<Bytes>> {
+    let (status, mut body) = if reasons.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        let body = reasons.iter().map(|reason| format!("not ready: {reason}\n")).collect();
+        (StatusCode::SERVICE_UNAVAILABLE, body)
+    };
+    for plugin in broken {
+        body += &format!("warning: plugin {plugin} keeps failing and is not called for now\n");
     }
-    let body = reasons.iter().map(|reason| format!("not ready: {reason}\n")).collect();
-    text(StatusCode::SERVICE_UNAVAILABLE, body)
+    text(status, body)
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
@@ -169,6 +177,7 @@ mod tests {
 
     struct Scene {
         address: SocketAddr,
+        metrics: Arc<Metrics>,
         readiness: Readiness,
         server: JoinHandle<()>,
     }
@@ -181,8 +190,8 @@ mod tests {
             let names = metrics::Names { listeners, ..metrics::Names::default() };
             let metrics = Arc::new(Metrics::new(&names));
             let readiness = Readiness::new();
-            let server = tokio::spawn(serve(listener, metrics, readiness.clone()));
-            Self { address, readiness, server }
+            let server = tokio::spawn(serve(listener, metrics.clone(), readiness.clone()));
+            Self { address, metrics, readiness, server }
         }
 
         async fn ask(&self, request_line: &str) -> String {
@@ -222,6 +231,18 @@ mod tests {
         assert!(response.ends_with("\r\n\r\nnot ready: draining\n"), "{response}");
         scene.readiness.clear("draining");
         assert!(scene.ask("GET /readyz").await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_is_not_called_is_named_and_the_gateway_is_ready_all_the_same() {
+        let scene = Scene::new().await;
+        let plugin = scene.metrics.plugin("filter");
+        plugin.breaker_opened();
+        let response = scene.ask("GET /readyz").await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        assert!(response.contains("\r\n\r\nready\nwarning: plugin filter keeps"), "{response}");
+        plugin.breaker_closed();
+        assert!(scene.ask("GET /readyz").await.ends_with("\r\n\r\nready\n"));
     }
 
     #[tokio::test]

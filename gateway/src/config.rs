@@ -9,6 +9,7 @@ mod check;
 mod digest;
 mod dns;
 mod extensions;
+mod failure;
 mod grant;
 mod host;
 mod limits;
@@ -42,6 +43,7 @@ pub use admin::Admin;
 pub use auth::Auth;
 pub use digest::Digest;
 pub use dns::Dns;
+pub use failure::{Breaker, Poison};
 pub use grant::Grant;
 pub use host::cache_directory;
 pub use limits::Limits;
@@ -186,6 +188,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("listeners[].trust", Trust::KEYS),
     ("log", Log::KEYS),
     ("plugins[]", Plugin::KEYS),
+    ("plugins[].breaker", Breaker::KEYS),
+    ("plugins[].poison", Poison::KEYS),
     ("routes[]", Route::KEYS),
     ("session", Config::SESSION_KEYS),
     ("session.limits", SessionLimits::KEYS),

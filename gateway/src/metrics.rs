@@ -116,6 +116,11 @@ impl Metrics {
         self.plugins.get(name, || self.plugin_families.resolve(name))
     }
 
+    /// The plugins that fail too often to be called for now, by name.
+    pub fn broken_plugins(&self) -> Vec<String> {
+        self.plugins.named(PluginMetrics::is_broken)
+    }
+
     /// Announces a plugin that is known only after [`Metrics::new`], with the labels of its hooks.
     pub fn announce_plugin(&self, name: &str, hooks: &[&'static str]) {
         self.plugin_families.announce(&self.plugin(name), name, hooks);
@@ -189,6 +194,14 @@ impl<M> Owners<M> {
         let owner = Arc::new(make());
         owners.insert(name.to_owned(), Arc::clone(&owner));
         owner
+    }
+}
+
+impl<M> Owners<M> {
+    /// The names of those of whom this is true.
+    fn named(&self, is: impl Fn(&M) -> bool) -> Vec<String> {
+        let owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.iter().filter(|(_, owner)| is(owner)).map(|(name, _)| name.clone()).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! connection knows no plugins, and the chain does not know that plugins are wasm.
 
 mod chain;
+mod guard;
 mod scoring;
 
 use std::collections::BTreeMap;
@@ -16,8 +17,9 @@ use portcullis_smtp::Reply;
 use portcullis_smtp::sasl::{Credentials, Mechanism, Verifier};
 use portcullis_smtp::server::{Question, Verdict};
 
-use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts};
+
+pub use guard::Guard;
 
 pub use chain::{AuthRuling, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
 pub use scoring::Scoring;
@@ -123,8 +125,8 @@ pub trait Plugin: fmt::Debug + Send + Sync {
     /// Whether it is to be asked at this hook.
     fn answers(&self, hook: Hook) -> bool;
 
-    /// What its failure means.
-    fn on_failure(&self) -> OnFailure;
+    /// What is remembered of its failures.
+    fn guard(&self) -> &Guard;
 
     /// Whether each call gets a fresh copy, rather than each transaction.
     fn fresh_each_call(&self) -> bool;
@@ -238,6 +240,10 @@ pub enum FailureReason {
     Busy,
     /// More memory than it may have.
     Memory,
+    /// Not called: it failed too often at this hook.
+    Open,
+    /// Not called: it failed at this very message too often.
+    Poison,
     /// Longer than it may take.
     Timeout,
     /// Unreachable, out of bounds, stack overflow, a panic.
@@ -246,8 +252,15 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::BadAnswer, Self::Busy, Self::Memory, Self::Timeout, Self::Trap];
+    pub const ALL: [Self; 7] = [
+        Self::BadAnswer,
+        Self::Busy,
+        Self::Memory,
+        Self::Open,
+        Self::Poison,
+        Self::Timeout,
+        Self::Trap,
+    ];
 
     /// The value of the label.
     #[must_use]
@@ -256,6 +269,8 @@ impl FailureReason {
             Self::BadAnswer => "bad-answer",
             Self::Busy => "busy",
             Self::Memory => "memory",
+            Self::Open => "open",
+            Self::Poison => "poison",
             Self::Timeout => "timeout",
             Self::Trap => "trap",
         }

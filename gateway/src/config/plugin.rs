@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Digest;
+use super::failure::{Breaker, Poison};
 use super::grant::{Grant, Grants};
 use super::mistake::Place;
 use super::names;
@@ -35,6 +36,10 @@ pub struct Plugin {
     pub memory_limit: usize,
     /// How long a copy lives.
     pub isolation: Isolation,
+    /// When it is not called for a while.
+    pub breaker: Breaker,
+    /// When it is not called for a message.
+    pub poison: Poison,
     /// Where its `file` stands in the configuration, for errors that come up later.
     pub place: Place,
     /// Where its `settings` stand (the plugin itself if it has none), for what
@@ -91,16 +96,39 @@ pub enum Isolation {
 
 impl Plugin {
     pub(crate) const KEYS: &'static [&'static str] = &[
+        "breaker",
         "file",
         "grants",
         "isolation",
         "memory_limit",
         "name",
         "on_failure",
+        "poison",
         "settings",
         "sha256",
         "time_limit",
     ];
+
+    /// A plugin with nothing but defaults.
+    #[must_use]
+    pub fn new(name: &str, file: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            file,
+            pins: Vec::new(),
+            settings: serde_json::Value::Object(serde_json::Map::new()),
+            grants: Vec::new(),
+            stores: Vec::new(),
+            on_failure: OnFailure::default(),
+            time_limit: TIME_LIMIT,
+            memory_limit: MEMORY_LIMIT,
+            isolation: Isolation::default(),
+            breaker: Breaker::default_for(OnFailure::default()),
+            poison: Poison::default(),
+            place: Place::default(),
+            settings_place: Place::default(),
+        }
+    }
 
     /// A plugin, if it can be told what it is called and where it lies. `stores` are the names of all
     /// stores.
@@ -143,6 +171,8 @@ impl Plugin {
             time_limit,
             memory_limit,
             isolation,
+            breaker: Breaker::read(section, on_failure),
+            poison: Poison::read(section),
             place: section
                 .entry("file")
                 .map(|file| reader.place(file.node.mark))
@@ -184,7 +214,7 @@ fn on_failure(section: &Section<'_>) -> OnFailure {
     on_failure
 }
 
-const FAILURES: &[(&str, OnFailure)] = &[
+pub(super) const FAILURES: &[(&str, OnFailure)] = &[
     ("accept", OnFailure::Accept),
     ("disconnect", OnFailure::Disconnect),
     ("reject", OnFailure::Reject),

@@ -5,21 +5,25 @@ mod custom;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
 
-use super::family::{CALL_SECONDS, counters, histograms};
+use super::family::{CALL_SECONDS, counters, gauges, histograms};
 use custom::Custom;
 
 /// How a hook call can end: the opinions of the contract, and failure.
 pub const RESULTS: [&str; 8] =
     ["accept", "defer", "discard", "disconnect", "failure", "next", "quarantine", "reject"];
 
-/// Why a hook call can fail.
-pub const REASONS: [&str; 5] = ["bad-answer", "busy", "memory", "timeout", "trap"];
+/// Why a hook call can fail, or was not even tried.
+pub const REASONS: [&str; 7] =
+    ["bad-answer", "busy", "memory", "open", "poison", "timeout", "trap"];
 
 /// The families that have a `plugin` label.
 #[derive(Debug)]
 pub(super) struct PluginFamilies {
+    breakers: IntGaugeVec,
     calls: IntCounterVec,
     call_seconds: HistogramVec,
     dropped: IntCounterVec,
@@ -30,6 +34,12 @@ pub(super) struct PluginFamilies {
 impl PluginFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
         Self {
+            breakers: gauges(
+                registry,
+                "portcullis_plugin_breaker_open",
+                "Hooks at which the plugin failed too often and is not called for now",
+                &["plugin"],
+            ),
             calls: counters(
                 registry,
                 "portcullis_plugin_calls_total",
@@ -63,6 +73,7 @@ impl PluginFamilies {
     pub(super) fn resolve(&self, plugin: &str) -> PluginMetrics {
         let dropped = self.dropped.with_label_values(&[plugin]);
         PluginMetrics {
+            breakers: self.breakers.with_label_values(&[plugin]),
             hooks: OnceLock::new(),
             custom: Custom::new(plugin, self.registry.clone(), dropped),
         }
@@ -85,6 +96,7 @@ impl PluginFamilies {
 /// The metrics of one plugin, resolved once.
 #[derive(Debug)]
 pub struct PluginMetrics {
+    breakers: IntGauge,
     /// Known once the plugin is loaded.
     hooks: OnceLock<Vec<HookMetrics>>,
     custom: Custom,
@@ -111,6 +123,22 @@ impl PluginMetrics {
     pub fn hook_failed(&self, hook: &'static str, reason: &'static str) {
         let Some(metrics) = self.hook(hook) else { return };
         inc(&metrics.reasons, reason);
+    }
+
+    /// At one more hook the plugin is not called for now.
+    pub fn breaker_opened(&self) {
+        self.breakers.inc();
+    }
+
+    /// At one of them it is called again.
+    pub fn breaker_closed(&self) {
+        self.breakers.dec();
+    }
+
+    /// Whether there are such hooks.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.breakers.get() > 0
     }
 
     /// The plugin adds to a counter of its own.

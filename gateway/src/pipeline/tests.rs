@@ -8,15 +8,15 @@ mod reloading;
 mod scores;
 mod upstream;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::config::{self, OnFailure};
+use crate::config;
 use crate::message::Edit;
 use crate::metrics::{Metrics, Names};
 use crate::policy::{
-    Answer, BoxFuture, FailureReason, HookCall, HookFailure, Link, Opinion, Plugin, PluginCopy,
-    Scoring,
+    Answer, BoxFuture, FailureReason, Guard, HookCall, HookFailure, Link, Opinion, Plugin,
+    PluginCopy, Scoring,
 };
 
 use super::*;
@@ -26,7 +26,15 @@ use upstream::Upstream;
 type Script = fn(&HookCall) -> (Opinion, Vec<Edit>);
 
 #[derive(Clone, Debug)]
-struct Scripted(Script);
+struct Scripted(Script, Arc<Guard>);
+
+impl Scripted {
+    fn new(script: Script) -> Self {
+        let plugin = config::Plugin::new("scripted", PathBuf::new());
+        let metrics = Metrics::new(&Names::default()).plugin("scripted");
+        Self(script, Arc::new(Guard::new(&plugin, metrics)))
+    }
+}
 
 impl Plugin for Scripted {
     fn name(&self) -> &str {
@@ -37,8 +45,8 @@ impl Plugin for Scripted {
         true
     }
 
-    fn on_failure(&self) -> OnFailure {
-        OnFailure::Tempfail
+    fn guard(&self) -> &Guard {
+        &self.1
     }
 
     fn fresh_each_call(&self) -> bool {
@@ -126,7 +134,7 @@ routes:
         let config = config::parse(Path::new("test.yaml"), text).expect("a configuration");
         let metrics = Metrics::new(&Names::default());
         let upstreams = Upstreams::new(&config, Arc::new(Metrics::new(&Names::default())));
-        let plugin: Arc<dyn Plugin> = Arc::new(Scripted(setup.script));
+        let plugin: Arc<dyn Plugin> = Arc::new(Scripted::new(setup.script));
         let link = Link { metrics: metrics.plugin("scripted"), plugin };
         let (memory, disk) = setup.room;
         let budget = Budget::new(memory, disk, 1 << 20, std::env::temp_dir());

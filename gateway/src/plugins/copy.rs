@@ -17,9 +17,10 @@ use super::host::{MessageHandle, SessionHandle, TransactionHandle, printable};
 use super::load::{Hooks, LoadFailure};
 use super::snapshot::call_configure;
 use super::state::{Call, Facts, State};
-use crate::config::{self, Grant, Isolation, OnFailure};
+use crate::config::{self, Grant, Isolation};
 use crate::policy::{
-    Answer, BoxFuture, FailureReason, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy,
+    Answer, BoxFuture, FailureReason, Guard, Hook, HookCall, HookFailure, Opinion, Plugin,
+    PluginCopy,
 };
 
 /// A plugin that is made of wasm.
@@ -43,8 +44,8 @@ impl Plugin for WasmPlugin {
         self.loaded.hooks[hook as usize].is_some()
     }
 
-    fn on_failure(&self) -> OnFailure {
-        self.loaded.on_failure
+    fn guard(&self) -> &Guard {
+        &self.loaded.guard
     }
 
     fn fresh_each_call(&self) -> bool {
@@ -60,7 +61,7 @@ impl Plugin for WasmPlugin {
 pub(super) struct Loaded {
     shared: Arc<Shared>,
     facts: Arc<Facts>,
-    on_failure: OnFailure,
+    guard: Guard,
     isolation: Isolation,
     time_limit: Duration,
     pre: InstancePre<State>,
@@ -84,9 +85,9 @@ impl Loaded {
         hooks: Hooks,
         settings: Option<Arc<str>>,
     ) -> Self {
-        let (on_failure, isolation) = (plugin.on_failure, plugin.isolation);
-        let time_limit = plugin.time_limit;
-        Self { shared, facts, on_failure, isolation, time_limit, pre, hooks, settings }
+        let guard = Guard::new(plugin, facts.metrics.clone());
+        let (isolation, time_limit) = (plugin.isolation, plugin.time_limit);
+        Self { shared, facts, guard, isolation, time_limit, pre, hooks, settings }
     }
 
     /// Makes one copy and looks at its hooks, so that what does not fit is told now.

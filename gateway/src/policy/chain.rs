@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     Answer, FailureReason, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy, Scoring,
@@ -175,7 +175,7 @@ impl Chain {
                 }
                 Err(failure) => {
                     report(link, hook, case, &failure);
-                    match consequence(link.plugin.on_failure()) {
+                    match consequence(link.plugin.guard().on_failure(failure.reason)) {
                         Decision::Pass => continue,
                         decision => decision,
                     }
@@ -218,6 +218,8 @@ impl Chain {
         copies: &mut Copies,
     ) -> Result<Answer, HookFailure> {
         let (link, hook) = (&self.links[n], call.hook);
+        let credentials = call.credentials.clone();
+        let pass = link.plugin.guard().admit(hook, case, credentials.as_deref())?;
         let kept = hook.in_transaction() && !link.plugin.fresh_each_call();
         let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
         let started = Instant::now();
@@ -226,6 +228,7 @@ impl Chain {
         let result = answer.as_ref().map_or("failure", |answer| answer.opinion.label());
         let took = started.elapsed();
         link.metrics.hook_called(hook.label(), result, took);
+        pass.settle(answer.as_ref().map(drop), case, credentials.as_deref());
         case.plugins_time += took;
         // A copy that failed may hold anything; it is never asked again.
         if kept && answer.is_ok() {
@@ -405,15 +408,15 @@ impl Memory {
 fn report(link: &Link, hook: Hook, case: &Case, failure: &HookFailure) {
     link.metrics.hook_failed(hook.label(), failure.reason.label());
     let id = case.envelope.as_ref().map_or(&case.session.id, |envelope| &envelope.id);
-    warn!(
-        plugin = link.plugin.name(),
-        hook = hook.label(),
-        reason = failure.reason.label(),
-        id,
-        on_failure = ?link.plugin.on_failure(),
-        "plugin failed: {}",
-        failure.detail.escape_debug()
-    );
+    let (plugin, hook, reason) = (link.plugin.name(), hook.label(), failure.reason.label());
+    let on_failure = link.plugin.guard().on_failure(failure.reason);
+    if failure.reason == FailureReason::Open {
+        // That it is open was told when it opened, and it may be everybody whom it concerns.
+        debug!(plugin, hook, reason, id, ?on_failure, "plugin not called");
+        return;
+    }
+    let detail = failure.detail.escape_debug();
+    warn!(plugin, hook, reason, id, ?on_failure, "plugin failed: {detail}");
 }
 
 fn consequence(on_failure: OnFailure) -> Decision {

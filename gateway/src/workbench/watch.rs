@@ -4,8 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::OnFailure;
-use crate::policy::{Answer, BoxFuture, Hook, HookCall, HookFailure, Plugin, PluginCopy};
+use crate::policy::{Answer, BoxFuture, Guard, Hook, HookCall, HookFailure, Plugin, PluginCopy};
 
 /// One hook call.
 #[derive(Clone, Debug)]
@@ -55,8 +54,8 @@ impl Plugin for Watched {
         self.plugin.answers(hook)
     }
 
-    fn on_failure(&self) -> OnFailure {
-        self.plugin.on_failure()
+    fn guard(&self) -> &Guard {
+        self.plugin.guard()
     }
 
     fn fresh_each_call(&self) -> bool {

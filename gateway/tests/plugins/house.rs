@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::config::{self, Isolation, Limits, OnFailure};
+use portcullis::config::{self, Limits};
 use portcullis::message::{
     Budget, Content, Envelope, HeaderSection, Message, Recipient, Scores, SessionFacts,
 };
@@ -84,18 +84,9 @@ fn engine(cache: &Path, copies: u32, metrics: Arc<Metrics>) -> Engine {
 
 pub(crate) fn plugin(file: PathBuf) -> config::Plugin {
     config::Plugin {
-        name: "test".into(),
-        file,
-        pins: Vec::new(),
-        settings: serde_json::json!({}),
-        grants: Vec::new(),
-        stores: Vec::new(),
-        on_failure: OnFailure::Tempfail,
         time_limit: Duration::from_secs(10),
         memory_limit: 16 << 20,
-        isolation: Isolation::Transaction,
-        place: config::Place::default(),
-        settings_place: config::Place::default(),
+        ..config::Plugin::new("test", file)
     }
 }
 

@@ -8,7 +8,8 @@ fn refuses(_: &HookCall) -> (Opinion, Vec<Edit>) {
 
 /// The same house with another plugin in it.
 fn another(house: &House, script: Script, metrics: &Metrics) -> House {
-    let link = Link { metrics: metrics.plugin("scripted"), plugin: Arc::new(Scripted(script)) };
+    let link =
+        Link { metrics: metrics.plugin("scripted"), plugin: Arc::new(Scripted::new(script)) };
     House {
         listener: house.listener.clone(),
         hostname: house.hostname.clone(),

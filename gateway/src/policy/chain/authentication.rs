@@ -54,7 +54,7 @@ impl Chain {
                 }
                 Err(failure) => {
                     report(link, Hook::Auth, case, &failure);
-                    AuthRuling::after_failure(link.plugin.on_failure())
+                    AuthRuling::after_failure(link.plugin.guard().on_failure(failure.reason))
                 }
             };
             if ruling != AuthRuling::Unknown {

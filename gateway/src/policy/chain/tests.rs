@@ -1,5 +1,6 @@
 //! Chains of plugins that say what the test wants.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,9 +8,10 @@ use portcullis_smtp::ReversePath;
 use portcullis_smtp::sasl::{Credentials, Mechanism, Secret};
 
 use super::*;
+use crate::config;
 use crate::message::{Content, HeaderSection, Scores};
 use crate::metrics::{Metrics, Names};
-use crate::policy::BoxFuture;
+use crate::policy::{BoxFuture, Guard};
 
 /// What a copy does when it is called.
 type Script = fn(&HookCall) -> Result<Answer, HookFailure>;
@@ -18,7 +20,7 @@ type Script = fn(&HookCall) -> Result<Answer, HookFailure>;
 struct Scripted {
     name: &'static str,
     script: Script,
-    on_failure: OnFailure,
+    guard: Guard,
     copies: AtomicUsize,
     heard: Arc<Mutex<Vec<HookCall>>>,
 }
@@ -32,8 +34,8 @@ impl Plugin for Scripted {
         hook != Hook::Data
     }
 
-    fn on_failure(&self) -> OnFailure {
-        self.on_failure
+    fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     fn fresh_each_call(&self) -> bool {
@@ -65,7 +67,9 @@ fn plugin(name: &'static str, script: Script) -> Arc<Scripted> {
 
 fn failing(name: &'static str, on_failure: OnFailure, script: Script) -> Arc<Scripted> {
     let (copies, heard) = (AtomicUsize::new(0), Arc::default());
-    Arc::new(Scripted { name, script, on_failure, copies, heard })
+    let plugin = config::Plugin { on_failure, ..config::Plugin::new(name, PathBuf::new()) };
+    let guard = Guard::new(&plugin, Metrics::new(&Names::default()).plugin(name));
+    Arc::new(Scripted { name, script, guard, copies, heard })
 }
 
 fn chain(plugins: &[Arc<Scripted>]) -> Chain {
