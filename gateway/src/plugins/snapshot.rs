@@ -98,6 +98,8 @@ async fn snapshot(
 ) -> Result<Vec<u8>, LoadFailure> {
     // Reading the memory goes through the instance, which takes its time as any other call.
     store.data_mut().deadline = Instant::now() + CONFIGURE_TIME;
+    // It comes as one list, however large; the memory has its own limit.
+    store.set_hostcall_fuel(usize::MAX);
     wizer
         .snapshot_component(context, &mut WasmtimeWizerComponent { store, instance })
         .await

@@ -1,0 +1,3 @@
+module portcullis.example/plugin
+
+go 1.24
