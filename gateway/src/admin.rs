@@ -1,7 +1,12 @@
 //! What an operator's machines ask over HTTP: metrics, and whether the gateway lives and is ready.
 
+mod reload;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +25,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::metrics::{self, Metrics};
+
+pub use reload::{Refusal, ReloadRequest, Reloading, reloading, request_reload};
 
 /// Connections at once: a few Prometheus servers, probes, and someone with a browser.
 const CONNECTIONS: usize = 32;
@@ -71,15 +78,20 @@ impl Readiness {
 
 /// Answers until the future is dropped. It goes on through a shutdown, because those are the
 /// minutes in which `/readyz` has something to say.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) {
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    reloading: Option<Reloading>,
+) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             unreachable!("nobody closes the semaphore");
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "admin: cannot accept a connection");
                 sleep(ACCEPT_PAUSE).await;
@@ -88,29 +100,48 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Read
         };
         while connections.try_join_next().is_some() {}
         let (metrics, readiness) = (Arc::clone(&metrics), readiness.clone());
+        let reloading = reloading.clone();
         connections.spawn(async move {
             let _permit = permit;
-            converse(stream, &metrics, &readiness).await;
+            converse(stream, peer, &metrics, &readiness, reloading.as_ref()).await;
         });
     }
 }
 
 /// One request, one response.
-async fn converse(stream: TcpStream, metrics: &Metrics, readiness: &Readiness) {
-    let service =
-        service_fn(
-            |request| async move { Ok::<_, Infallible>(respond(&request, metrics, readiness)) },
-        );
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    reloading: Option<&Reloading>,
+) {
+    // Whoever waits for a reload waits for plugins to be compiled.
+    let waits = &AtomicBool::new(false);
+    let service = service_fn(|request: Request<Incoming>| async move {
+        if request.uri().path() != reload::PATH {
+            return Ok::<_, Infallible>(respond(&request, metrics, readiness));
+        }
+        waits.store(true, Ordering::Relaxed);
+        let response = reload::respond(&request, peer, reloading).await;
+        waits.store(false, Ordering::Relaxed);
+        Ok(response)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_OCTETS)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "admin: the connection broke"),
-        Err(_) => debug!("admin: the connection took too long"),
+    let mut connection = pin!(connection);
+    loop {
+        match timeout(CONNECTION_TIMEOUT, connection.as_mut()).await {
+            Err(_) if waits.load(Ordering::Relaxed) => continue,
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "admin: the connection broke"),
+            Err(_) => debug!("admin: the connection took too long"),
+        }
+        return;
     }
 }
 
@@ -121,7 +152,11 @@ fn respond(
 ) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !["/livez", "/metrics", "/readyz"].contains(&path) {
-        return text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz\n".to_owned());
+        return text(
+            StatusCode::NOT_FOUND,
+            "there are /metrics, /livez and /readyz; portcullis reload asks at /api/reload\n"
+                .to_owned(),
+        );
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".to_owned());
@@ -190,7 +225,7 @@ mod tests {
             let names = metrics::Names { listeners, ..metrics::Names::default() };
             let metrics = Arc::new(Metrics::new(&names));
             let readiness = Readiness::new();
-            let server = tokio::spawn(serve(listener, metrics.clone(), readiness.clone()));
+            let server = tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), None));
             Self { address, metrics, readiness, server }
         }
 

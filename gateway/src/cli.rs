@@ -2,6 +2,7 @@
 
 mod lock;
 mod plugin;
+mod reload;
 mod user;
 
 use std::net::SocketAddr;
@@ -13,12 +14,13 @@ use tracing::{error, warn};
 
 use crate::config::{self, LogFormat};
 use crate::demo;
-use crate::gateway::{self, Gateway, StartError};
+use crate::gateway::{self, Gateway, Reloads, StartError};
 use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format};
 use plugin::Plugin;
+use reload::Reload;
 use user::User;
 
 /// A plugin-driven, programmable SMTP gateway.
@@ -62,6 +64,9 @@ enum Command {
     /// For those who write plugins: try them without a gateway.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Have a running gateway read its configuration anew. A configuration with a mistake changes
+    /// nothing. Transactions in flight end under the one that they began with.
+    Reload(Reload),
     /// Who may log in: add, remove, list and check the users of a users file.
     #[command(subcommand)]
     User(User),
@@ -99,6 +104,7 @@ impl Arguments {
             }
             Command::Check { config } => check(config).await,
             Command::Plugin(plugin) => plugin.execute().await,
+            Command::Reload(reload) => reload.execute().await,
             Command::User(user) => user.execute(),
             Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
         }
@@ -145,9 +151,16 @@ async fn run(
         error!(%cause, "cannot catch signals");
         return ExitCode::FAILURE;
     }
+    let reloads = match Reloads::of(file) {
+        Ok(reloads) => reloads,
+        Err(cause) => {
+            error!(%cause, "cannot catch SIGHUP");
+            return ExitCode::FAILURE;
+        }
+    };
     match Gateway::start(config, passed, shutdown).await {
         Ok(gateway) => {
-            gateway.run().await;
+            gateway.reloading(reloads).run().await;
             ExitCode::SUCCESS
         }
         Err(error) => unfit(&error),

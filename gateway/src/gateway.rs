@@ -1,16 +1,18 @@
 //! Builds every part from a configuration, starts them, and stops them in order.
 
 mod certificates;
+mod foundation;
 mod logins;
+mod reloads;
+mod standing;
 mod supervisor;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use portcullis_smtp::server::{Limits, Settings};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -21,28 +23,28 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Readiness};
 use crate::config::{self, Config, Mistakes, Place, SessionLimits, TlsMode};
 use crate::connection::Terms;
-use crate::listener::{Listener, Passed, Permits};
-use crate::message::Budget;
-use crate::metrics::{Metrics, Names};
-use crate::pipeline::{House, Site};
-use crate::plugins::{Engine, Services};
+use crate::listener::{CurrentTerms, Listener, Passed, Permits};
+use crate::metrics::ConfigurationInUse;
+use crate::pipeline::{House, Login, Site};
 use crate::policy::{Chain, Hook, Link, Plugin, Scoring};
-use crate::resolver::{Resolver, ResolverError};
+use crate::resolver::ResolverError;
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
-use crate::store::Stores;
 use crate::tls::Renewal;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
 use certificates::Secured;
+use foundation::Foundation;
 use logins::Admission;
+use standing::{Stand, Standing};
+
+pub use reloads::Reloads;
 
 /// Everything that a configuration needs before a socket is opened. `check` ends here.
 #[derive(Debug)]
 pub struct Parts {
     config: Config,
-    metrics: Arc<Metrics>,
-    budget: Arc<Budget>,
+    foundation: Foundation,
     routes: Arc<Routes>,
     upstreams: Arc<Upstreams>,
     plugins: Vec<Arc<dyn Plugin>>,
@@ -50,22 +52,22 @@ pub struct Parts {
     secured: Vec<Option<Secured>>,
     /// For each listener, in their order.
     admissions: Vec<Option<Admission>>,
+    /// Held by its houses, too.
+    in_use: Arc<ConfigurationInUse>,
 }
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Each with where its sessions find what they share, for each worker.
-    listeners: Vec<(String, Listener, Vec<Arc<Site>>)>,
+    standing: Standing,
+    /// For each of its stands.
+    listeners: Vec<Listener>,
     workers: Workers,
     renewals: Vec<Renewal>,
     admin: Option<TcpListener>,
     readiness: Readiness,
-    metrics: Arc<Metrics>,
-    /// For each worker.
-    upstreams: Vec<Arc<Upstreams>>,
     shutdown: Shutdown,
-    deadline: Duration,
+    reloads: Option<Reloads>,
 }
 
 /// Where a gateway listens.
@@ -113,36 +115,34 @@ impl Parts {
     /// # Errors
     ///
     /// All mistakes that were found.
-    pub async fn prepare(mut config: Config) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new(&Names {
-            listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
-            plugins: Vec::new(),
-            stores: config.stores.keys().cloned().collect(),
-            upstreams: config.upstreams.keys().cloned().collect(),
-        }));
+    pub async fn prepare(config: Config) -> Result<Self, StartError> {
+        Self::after(None, config).await
+    }
+
+    /// The same with what an earlier configuration has that is to stay.
+    async fn after(earlier: Option<&Self>, mut config: Config) -> Result<Self, StartError> {
+        let foundation = match earlier {
+            Some(earlier) => earlier.foundation.renewed(&config)?,
+            None => Foundation::lay(&config)?,
+        };
+        let metrics = &foundation.metrics;
         let mut mistakes = Mistakes::default();
-        let secured = certificates::load(&config, &metrics, &mut mistakes);
-        let upstreams = match Upstreams::new(&config, metrics.clone()) {
+        let secured = certificates::load(&config, metrics, &mut mistakes);
+        let known = earlier.map(|earlier| &*earlier.upstreams);
+        let upstreams = match Upstreams::after(known, &config, metrics.clone()) {
             Ok(upstreams) => Some(Arc::new(upstreams)),
             Err(error) => {
                 mistakes.at(&Place::default(), error.to_string(), None);
                 None
             }
         };
-        let limits = &config.limits;
-        let budget = Budget::waiting(
-            limits.content_memory_octets,
-            limits.content_disk_octets,
-            limits.message_memory_octets,
-            std::env::temp_dir(),
-            limits.content_wait,
-        );
-        let resolver = Resolver::new(&config.dns, metrics.dns())?;
-        let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
-        let services = Services { resolver, stores };
-        let plugins = load(&config, &metrics, &budget, services, &mut mistakes).await?;
+        let plugins = load(&config, &foundation, &mut mistakes).await;
         let mut warnings = Mistakes::default();
-        let admissions = logins::prepare(&config, &plugins, &mut mistakes, &mut warnings);
+        let throttle =
+            |listener: &str| earlier?.login(listener).map(|login| login.throttle.clone());
+        let hashing = foundation.hashing.clone();
+        let mut told = logins::Told { mistakes: &mut mistakes, warnings: &mut warnings };
+        let admissions = logins::prepare(&config, &plugins, hashing, throttle, &mut told);
         for warning in &warnings {
             warn!(place = %warning.place, "{}", warning.text);
             config.warnings.push(warning.clone());
@@ -155,11 +155,10 @@ impl Parts {
         let (Some(upstreams), true) = (upstreams, mistakes.is_empty()) else {
             return Err(mistakes.into());
         };
-        let used = budget.clone();
-        metrics.watch_content(move || used.used());
         let routes = Arc::new(Routes::new(&config));
         certificates::warn_of(&mut config, &secured);
-        Ok(Self { config, metrics, budget, routes, upstreams, plugins, secured, admissions })
+        let in_use = Arc::new(metrics.configuration_in_use());
+        Ok(Self { config, foundation, routes, upstreams, plugins, secured, admissions, in_use })
     }
 
     /// What is legal but dangerous.
@@ -180,10 +179,10 @@ impl Parts {
     fn chain(&self, listener: &config::Listener) -> Chain {
         let named = listener.plugins.iter().filter_map(|name| {
             let plugin = self.plugins.iter().find(|plugin| plugin.name() == name)?;
-            let metrics = self.metrics.plugin(name);
+            let metrics = self.foundation.metrics.plugin(name);
             Some(Link { plugin: plugin.clone(), metrics })
         });
-        let metrics = self.metrics.listener(&listener.name);
+        let metrics = self.foundation.metrics.listener(&listener.name);
         let scoring = listener.scores.as_ref().map(|scores| Scoring::new(scores, metrics));
         Chain::new(named.collect(), listener.quarantine.is_some()).scored(scoring)
     }
@@ -205,10 +204,32 @@ impl Parts {
             upstreams: upstreams.clone(),
             upstream: listener.upstream.clone(),
             quarantine: listener.quarantine.clone(),
-            budget: self.budget.clone(),
+            budget: self.foundation.budget.clone(),
             header_octets: listener.limits.header_octets,
             message_octets: listener.limits.message_octets,
-            metrics: self.metrics.listener(&listener.name),
+            metrics: self.foundation.metrics.listener(&listener.name),
+            in_use: self.in_use.clone(),
+        }
+    }
+
+    /// What is made of the `auth` of a listener of this name.
+    fn login(&self, listener: &str) -> Option<&Arc<Login>> {
+        let listener = self.config.listeners.iter().find(|other| other.name == listener)?;
+        self.admission(listener).map(|admission| &admission.login)
+    }
+
+    /// Takes the certificates out of the metrics that an earlier configuration had and this one has not.
+    fn forget_certificates_of(&self, earlier: &Self) {
+        let files = |parts: &Self| -> Vec<(String, PathBuf)> {
+            let pairs = parts.config.listeners.iter().flat_map(|listener| {
+                let certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
+                certificates.map(|files| (listener.name.clone(), files.certificate.clone()))
+            });
+            pairs.collect()
+        };
+        let here = files(self);
+        for (listener, file) in files(earlier).into_iter().filter(|old| !here.contains(old)) {
+            self.foundation.metrics.listener(&listener).certificate_gone(&file.to_string_lossy());
         }
     }
 
@@ -238,7 +259,7 @@ impl Parts {
             pause: PAUSE,
             acceptor: certificate.map(TlsAcceptor::from),
             implicit_tls: mode == Some(TlsMode::Implicit),
-            metrics: self.metrics.listener(&listener.name),
+            metrics: self.foundation.metrics.listener(&listener.name),
         }
     }
 }
@@ -280,29 +301,28 @@ impl Gateway {
         mut passed: Passed,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        let limits = &parts.config.limits;
-        let permits = Permits::new(limits);
+        let permits = Permits::new(&parts.config.limits);
         let (mut renewals, secured) = (Vec::new(), std::mem::take(&mut parts.secured));
         let workers = Workers::start().map_err(StartError::Workers)?;
         let count = workers.count();
         let upstreams: Vec<_> =
-            (0..count).map(|_| Arc::new(parts.upstreams.share(count))).collect();
-        let mut listeners = Vec::new();
+            (0..count).map(|_| Arc::new(parts.upstreams.share(count, None))).collect();
+        let (mut listeners, mut stands) = (Vec::new(), Vec::new());
         for (listener, secured) in parts.config.listeners.iter().zip(secured) {
             let (name, address) = (listener.name.clone(), &listener.address);
             let (certificate, renewal) = secured.map(|one| (one.config, one.renewal)).unzip();
             renewals.extend(renewal);
-            let terms = Arc::new(ArcSwap::from_pointee(parts.terms(listener, certificate)));
+            let terms = Arc::new(CurrentTerms::from_pointee(parts.terms(listener, certificate)));
             let permits = permits.clone();
-            let bound = Listener::bind(&name, address, count, &mut passed, terms, permits);
-            let bound = bound.map_err(|source| StartError::Bind {
+            let bound = Listener::bind(&name, address, count, &mut passed, terms.clone(), permits);
+            listeners.push(bound.map_err(|source| StartError::Bind {
                 name: name.clone(),
                 address: address.to_string(),
                 source,
-            })?;
+            })?);
             let houses = upstreams.iter().map(|upstreams| parts.house(listener, upstreams));
             let sites = houses.map(|house| Arc::new(Site::new(house))).collect();
-            listeners.push((name, bound, sites));
+            stands.push(Stand { listener: name, terms, sites });
         }
         let admin = match parts.config.admin.address {
             Some(address) => {
@@ -317,19 +337,22 @@ impl Gateway {
         }
         let readiness = Readiness::new();
         readiness.hold(STARTING);
-        let deadline = parts.config.shutdown_deadline;
-        let metrics = parts.metrics;
-        Ok(Self {
-            listeners,
-            workers,
-            renewals,
-            admin,
-            readiness,
-            metrics,
-            upstreams,
-            shutdown,
-            deadline,
-        })
+        parts.foundation.metrics.configuration_loaded();
+        let standing = Standing { parts, stands, upstreams, renewals: JoinSet::new() };
+        let reloads = None;
+        Ok(Self { standing, listeners, workers, renewals, admin, readiness, shutdown, reloads })
+    }
+
+    /// Lets its configuration be replaced while it runs.
+    #[must_use]
+    pub fn reloading(self, reloads: Reloads) -> Self {
+        Self { reloads: Some(reloads), ..self }
+    }
+
+    /// The listeners with their names.
+    fn listeners(&self) -> impl Iterator<Item = (&str, &Listener)> {
+        let names = self.standing.stands.iter().map(|stand| &*stand.listener);
+        names.zip(&self.listeners)
     }
 
     /// Where it listens.
@@ -339,39 +362,43 @@ impl Gateway {
     /// If the system does not say.
     pub fn addresses(&self) -> io::Result<Addresses> {
         let address =
-            |(name, listener, _): &(String, Listener, _)| Some((name.clone(), listener.address()?));
-        let listeners: Vec<_> = self.listeners.iter().filter_map(address).collect();
+            |(name, listener): (&str, &Listener)| Some((name.to_owned(), listener.address()?));
+        let listeners: Vec<_> = self.listeners().filter_map(address).collect();
         let smtp = listeners.first().map(|(_, address)| *address).ok_or(io::ErrorKind::NotFound)?;
         let admin = self.admin.as_ref().map(TcpListener::local_addr).transpose()?;
         Ok(Addresses { smtp, listeners, admin })
     }
 
     /// Serves until the shutdown, then lets transactions in flight end.
-    pub async fn run(self) {
-        for (name, listener, _) in &self.listeners {
+    pub async fn run(mut self) {
+        for (name, listener) in self.listeners() {
             for address in listener.places() {
                 info!(listener = name, address, "listening");
             }
         }
+        let (shutdown, readiness, mut standing) = (self.shutdown, self.readiness, self.standing);
         let mut accepting = JoinSet::new();
-        for (_, listener, sites) in self.listeners {
-            for (runtime, acceptors) in self.workers.runtimes().zip(listener.acceptors(sites)) {
+        for (stand, listener) in standing.stands.iter().zip(self.listeners) {
+            let acceptors = listener.acceptors(stand.sites.clone());
+            for (runtime, acceptors) in self.workers.runtimes().zip(acceptors) {
                 for acceptor in acceptors {
-                    accepting.spawn_on(acceptor.run(self.shutdown.clone()), runtime);
+                    accepting.spawn_on(acceptor.run(shutdown.clone()), runtime);
                 }
             }
         }
-        let readiness = self.readiness;
+        standing.renew(self.renewals, &shutdown.watcher());
         let mut serving = JoinSet::new();
-        for renewal in self.renewals {
-            serving.spawn(renewal.run(self.shutdown.watcher()));
-        }
         if let Some(admin) = self.admin {
-            serving.spawn(admin::serve(admin, self.metrics, readiness.clone()));
+            let reloading = self.reloads.as_ref().map(|reloads| reloads.reloading.clone());
+            let metrics = standing.parts.foundation.metrics.clone();
+            serving.spawn(admin::serve(admin, metrics, readiness.clone(), reloading));
         }
         readiness.clear(STARTING);
         supervisor::ready();
-        self.shutdown.watcher().begun().await;
+        match self.reloads.take() {
+            Some(reloads) => reloads.serve(&mut standing, shutdown.watcher()).await,
+            None => shutdown.watcher().begun().await,
+        }
         readiness.hold(DRAINING);
         supervisor::stopping();
         info!("shutting down: listeners close, transactions in flight end");
@@ -380,11 +407,11 @@ impl Gateway {
                 error!(%cause, "a worker could not accept connections");
             }
         }
-        let left = self.shutdown.drained(self.deadline).await;
+        let left = shutdown.drained(standing.parts.config.shutdown_deadline).await;
         if left > 0 {
             warn!(connections = left, "the deadline has come, connections are cut");
         }
-        self.upstreams.iter().for_each(|upstreams| upstreams.close());
+        standing.close();
         serving.shutdown().await;
     }
 }
@@ -397,14 +424,10 @@ fn failures(listener: &config::Listener) -> u32 {
 
 async fn load(
     config: &Config,
-    metrics: &Arc<Metrics>,
-    budget: &Arc<Budget>,
-    services: Services,
+    foundation: &Foundation,
     mistakes: &mut Mistakes,
-) -> Result<Vec<Arc<dyn Plugin>>, StartError> {
-    let (cache, budget) = (&config.cache_directory, budget.clone());
-    let engine = Engine::new(&config.limits, cache, budget, metrics.clone(), services)
-        .map_err(|error| StartError::Engine(error.to_string()))?;
+) -> Vec<Arc<dyn Plugin>> {
+    let Foundation { engine, metrics, .. } = foundation;
     let upstreams = Arc::new(config.upstreams.keys().cloned().collect());
     let mut plugins = Vec::new();
     for plugin in &config.plugins {
@@ -422,7 +445,7 @@ async fn load(
             }
         }
     }
-    Ok(plugins)
+    plugins
 }
 
 /// Reads a configuration and everything that it names, and says what is wrong with it.

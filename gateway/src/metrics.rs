@@ -4,6 +4,7 @@
 //! counts often asks for its handle once ([`Metrics::listener`], [`Metrics::plugin`],
 //! [`Metrics::upstream`]) and keeps it.
 
+mod configuration;
 mod dns;
 mod family;
 mod label;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Registry, TextEncoder};
 
+use configuration::ConfigurationMetrics;
 use family::{gauges, pulled};
 use listener::ListenerFamilies;
 use plugin::PluginFamilies;
@@ -26,6 +28,7 @@ use process::ProcessorSeconds;
 use store::StoreFamilies;
 use upstream::UpstreamFamilies;
 
+pub use configuration::ConfigurationInUse;
 pub use dns::{DnsMetrics, InFlight};
 pub use label::{
     AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, ProxyHeader, Refused,
@@ -57,6 +60,7 @@ pub struct Names {
 pub struct Metrics {
     registry: Registry,
     processor_seconds: ProcessorSeconds,
+    configuration: ConfigurationMetrics,
     dns: Arc<DnsMetrics>,
     listeners: Owners<ListenerMetrics>,
     plugins: Owners<PluginMetrics>,
@@ -79,6 +83,7 @@ impl Metrics {
         process::register(&registry);
         let metrics = Self {
             processor_seconds: ProcessorSeconds::new(&registry),
+            configuration: ConfigurationMetrics::new(&registry),
             dns: Arc::new(DnsMetrics::new(&registry)),
             listener_families: ListenerFamilies::new(&registry),
             plugin_families: PluginFamilies::new(&registry),
@@ -149,6 +154,22 @@ impl Metrics {
     /// [`PluginMetrics::observe`] of the plugin with this name.
     pub fn plugin_observe(&self, plugin: &str, name: &str, value: f64) {
         self.plugin(plugin).observe(name, value);
+    }
+
+    /// A configuration is in use, until this is dropped.
+    #[must_use]
+    pub fn configuration_in_use(&self) -> ConfigurationInUse {
+        self.configuration.used()
+    }
+
+    /// Another configuration is served from now on, or the first one.
+    pub fn configuration_loaded(&self) {
+        self.configuration.loaded();
+    }
+
+    /// A reload was asked for; its configuration was taken, or refused.
+    pub fn reloaded(&self, taken: bool) {
+        self.configuration.reloaded(taken);
     }
 
     /// Tells at each scrape how many octets of message content are in memory and on disk.

@@ -26,7 +26,7 @@ use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
-use crate::metrics::{ListenerMetrics, Outcome};
+use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
 use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy};
 use crate::routing::Routes;
 use crate::upstream::Upstreams;
@@ -64,6 +64,8 @@ pub struct House {
     pub message_octets: u64,
     /// Where transactions are counted.
     pub metrics: Arc<ListenerMetrics>,
+    /// Says that the configuration of which this was made still runs.
+    pub in_use: Arc<ConfigurationInUse>,
 }
 
 /// The policy of one session.

@@ -45,7 +45,25 @@ impl Upstreams {
     /// If the authorities of a verified upstream cannot be read, or its certificate could never
     /// have its name.
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, UpstreamError> {
+        Self::after(None, config, metrics)
+    }
+
+    /// The same after a reload. Upstreams that have not changed stay, with the bound of their
+    /// connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstreams::new`].
+    pub fn after(
+        earlier: Option<&Self>,
+        config: &Config,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, UpstreamError> {
+        let known = |name: &String| earlier.and_then(|upstreams| upstreams.pools.get(name));
         let pool = |(name, upstream): (&String, _)| {
+            if let Some(pool) = known(name).filter(|pool| pool.fits(upstream, &config.hostname)) {
+                return Ok((name.clone(), pool.clone()));
+            }
             let metrics = metrics.upstream(name);
             let pool = Pool::new(name, upstream, &config.hostname, metrics)?;
             Ok((name.clone(), Arc::new(pool)))
@@ -54,10 +72,15 @@ impl Upstreams {
         Ok(Self { pools })
     }
 
-    /// The same upstreams with idle connections of their own, for one of `among` threads.
+    /// The same upstreams with idle connections of their own, for one of `among` threads. Of the
+    /// thread's `earlier` ones those stay that are shares of the same upstreams.
     #[must_use]
-    pub fn share(&self, among: usize) -> Self {
-        let share = |(name, pool): (&String, &Arc<Pool>)| (name.clone(), pool.share(among).into());
+    pub fn share(&self, among: usize, earlier: Option<&Self>) -> Self {
+        let share = |(name, pool): (&String, &Arc<Pool>)| {
+            let known = earlier.and_then(|upstreams| upstreams.pools.get(name));
+            let known = known.filter(|share| share.is_share_of(pool));
+            (name.clone(), known.cloned().unwrap_or_else(|| pool.share(among).into()))
+        };
         Self { pools: self.pools.iter().map(share).collect() }
     }
 

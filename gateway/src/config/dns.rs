@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::section::{Reader, Section, Text};
 
 /// Whom to ask for names, and how long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Dns {
     /// The name servers; none are those of the system.
     pub servers: Option<Vec<SocketAddr>>,

@@ -6,7 +6,7 @@ use super::network::Network;
 use super::section::Section;
 
 /// Bounds for the process as a whole.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,

@@ -4,7 +4,7 @@ use super::section::{Section, Text};
 use super::spelling;
 
 /// The log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Log {
     /// Text or JSON.
     pub format: LogFormat,

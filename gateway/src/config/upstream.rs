@@ -9,7 +9,7 @@ use super::names;
 use super::section::{Entry, Reader, Section, Text};
 
 /// One place where mail goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Upstream {
     /// SMTP or LMTP.
     pub protocol: Protocol,

@@ -21,14 +21,25 @@ pub(super) struct Admission {
 }
 
 /// Reads the users files, and says what cannot work or should not be.
+///
+/// `earlier` knows by the listener's name who has failed too often under the configuration before.
 pub(super) fn prepare(
     config: &Config,
     plugins: &[Arc<dyn Plugin>],
-    mistakes: &mut Mistakes,
-    warnings: &mut Mistakes,
+    hashing: Hashing,
+    earlier: impl Fn(&str) -> Option<Arc<Throttle>>,
+    told: &mut Told<'_>,
 ) -> Vec<Option<Admission>> {
-    let mut files = Files { hashing: Hashing::new(), open: BTreeMap::new(), mistakes, warnings };
-    config.listeners.iter().map(|listener| files.admission(listener, plugins)).collect()
+    let Told { mistakes, warnings } = told;
+    let mut files = Files { hashing, open: BTreeMap::new(), mistakes, warnings };
+    let admission = |listener| files.admission(listener, plugins, &earlier);
+    config.listeners.iter().map(admission).collect()
+}
+
+/// What is wrong, and what should not be.
+pub(super) struct Told<'a> {
+    pub(super) mistakes: &'a mut Mistakes,
+    pub(super) warnings: &'a mut Mistakes,
 }
 
 /// Clients take the best mechanism that is offered and do not try another when it fails, so that
@@ -62,6 +73,7 @@ impl<'a> Files<'a> {
         &mut self,
         listener: &'a Listener,
         plugins: &[Arc<dyn Plugin>],
+        earlier: impl Fn(&str) -> Option<Arc<Throttle>>,
     ) -> Option<Admission> {
         let auth = listener.auth.as_ref()?;
         let users = auth.users.as_deref().and_then(|file| self.open(file));
@@ -76,10 +88,12 @@ impl<'a> Files<'a> {
         let scene = Scene { name: &listener.name, auth, asked, book: book.as_deref() };
         scene.check(&mechanisms, self.mistakes, self.warnings);
         let decoy = book.map(|book| book.decoy().clone()).unwrap_or_default();
+        let throttle = Throttle::new(auth.failures_per_address, auth.failure_window);
+        let known = earlier(&listener.name).filter(|known| known.bounds_as(&throttle));
         Some(Admission {
             login: Arc::new(Login {
                 users,
-                throttle: Throttle::new(auth.failures_per_address, auth.failure_window),
+                throttle: known.unwrap_or_else(|| throttle.into()),
                 failure_delay: auth.failure_delay,
             }),
             offer: server::Auth {

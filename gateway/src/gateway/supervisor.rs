@@ -5,16 +5,24 @@ use tracing::debug;
 
 /// Connections are accepted.
 pub(super) fn ready() {
-    tell(NotifyState::Ready);
+    tell(&[NotifyState::Ready]);
+}
+
+/// The configuration is read anew; [`ready`] says that this is over, however it ended.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => debug!(%error, "no monotonic clock"),
+    }
 }
 
 /// The shutdown has begun.
 pub(super) fn stopping() {
-    tell(NotifyState::Stopping);
+    tell(&[NotifyState::Stopping]);
 }
 
-fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         debug!(%error, "NOTIFY_SOCKET");
     }
 }

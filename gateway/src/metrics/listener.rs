@@ -190,6 +190,11 @@ impl ListenerMetrics {
         self.tls.certificate_ends(file, not_after);
     }
 
+    /// A certificate is not shown to clients any more.
+    pub fn certificate_gone(&self, file: &str) {
+        self.tls.certificate_gone(file);
+    }
+
     /// A certificate's files have changed, and are used now or refused.
     pub fn certificate_reloaded(&self, used: bool) {
         self.tls.certificate_reloaded(used);

@@ -2,9 +2,10 @@
 
 mod custom;
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
@@ -74,14 +75,15 @@ impl PluginFamilies {
         let dropped = self.dropped.with_label_values(&[plugin]);
         PluginMetrics {
             breakers: self.breakers.with_label_values(&[plugin]),
-            hooks: OnceLock::new(),
+            hooks: ArcSwap::default(),
             custom: Custom::new(plugin, self.registry.clone(), dropped),
         }
     }
 
-    /// Says which hooks the plugin answers. Only the first time counts: a plugin is loaded once.
+    /// Says which hooks the plugin answers. After a reload it may answer others, and those that it
+    /// answered before may still be asked by transactions in flight.
     pub(super) fn announce(&self, metrics: &PluginMetrics, plugin: &str, hooks: &[&'static str]) {
-        let per_hook = |hook: &&'static str| HookMetrics {
+        let per_hook = |hook: &'static str| HookMetrics {
             hook,
             results: RESULTS
                 .map(|result| (result, self.calls.with_label_values(&[plugin, hook, result]))),
@@ -89,7 +91,12 @@ impl PluginFamilies {
                 .map(|reason| (reason, self.failures.with_label_values(&[plugin, hook, reason]))),
             seconds: self.call_seconds.with_label_values(&[plugin, hook]),
         };
-        metrics.hooks.get_or_init(|| hooks.iter().map(per_hook).collect());
+        let new = hooks.iter().filter(|hook| metrics.hook(hook).is_none());
+        let new: Vec<_> = new.map(|hook| Arc::new(per_hook(hook))).collect();
+        if !new.is_empty() {
+            let known = metrics.hooks.load();
+            metrics.hooks.store(Arc::new(known.iter().cloned().chain(new).collect()));
+        }
     }
 }
 
@@ -98,7 +105,7 @@ impl PluginFamilies {
 pub struct PluginMetrics {
     breakers: IntGauge,
     /// Known once the plugin is loaded.
-    hooks: OnceLock<Vec<HookMetrics>>,
+    hooks: ArcSwap<Vec<Arc<HookMetrics>>>,
     custom: Custom,
 }
 
@@ -151,8 +158,8 @@ impl PluginMetrics {
         self.custom.observe(name, value);
     }
 
-    fn hook(&self, hook: &'static str) -> Option<&HookMetrics> {
-        self.hooks.get()?.iter().find(|metrics| metrics.hook == hook)
+    fn hook(&self, hook: &str) -> Option<Arc<HookMetrics>> {
+        self.hooks.load().iter().find(|metrics| metrics.hook == hook).cloned()
     }
 }
 

@@ -85,6 +85,11 @@ impl TlsMetrics {
         self.certificate_ends.with_label_values(&[&*self.listener, file]).set(not_after);
     }
 
+    pub(super) fn certificate_gone(&self, file: &str) {
+        // It may never have been there.
+        let _ = self.certificate_ends.remove_label_values(&[&*self.listener, file]);
+    }
+
     pub(super) fn certificate_reloaded(&self, used: bool) {
         if used { self.certificates_reloaded.inc() } else { self.certificates_refused.inc() }
     }

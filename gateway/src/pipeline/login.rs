@@ -21,7 +21,7 @@ pub struct Login {
     /// Asked where no plugin has an opinion.
     pub users: Option<Arc<Users>>,
     /// Who has failed too often.
-    pub throttle: Throttle,
+    pub throttle: Arc<Throttle>,
     /// How long a failed attempt takes at least. It is also what hides whether somebody is there:
     /// whatever was compared took less.
     pub failure_delay: Duration,

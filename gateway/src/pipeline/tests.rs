@@ -153,6 +153,7 @@ routes:
             header_octets: 4000,
             message_octets: 1 << 20,
             metrics: metrics.listener("mx"),
+            in_use: Arc::new(metrics.configuration_in_use()),
         };
         let session = SessionFacts {
             helo: Some("client.example".into()),

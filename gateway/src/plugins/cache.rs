@@ -62,7 +62,7 @@ impl CacheDirectory {
 }
 
 /// Configured components, by what they were made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Snapshots {
     directory: PathBuf,
 }

@@ -48,13 +48,14 @@ impl Services {
 }
 
 /// What every plugin needs of its engine.
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) wasm: wasmtime::Engine,
-    pub(super) linker: Linker<State>,
+    pub(super) linker: Arc<Linker<State>>,
     /// One permit for each copy; the pool has room for exactly that many.
     pub(super) copies: Arc<Semaphore>,
     /// Copies that exist while plugins are loaded have room of their own.
-    pub(super) loading: Semaphore,
+    pub(super) loading: Arc<Semaphore>,
     /// The most that a plugin's `memory_limit` may be.
     pub(super) memory_octets: u64,
     pub(super) snapshots: Option<Snapshots>,
@@ -93,11 +94,11 @@ impl Engine {
         Capabilities::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
             .map_err(EngineError::wasm)?;
         let copies = Arc::new(Semaphore::new(limits.plugin_copies as usize));
-        let loading = Semaphore::new(LOADING as usize);
+        let loading = Arc::new(Semaphore::new(LOADING as usize));
         let snapshots = cache.map(CacheDirectory::snapshots);
         let shared = Shared {
             wasm,
-            linker,
+            linker: Arc::new(linker),
             copies,
             loading,
             memory_octets,
@@ -107,6 +108,13 @@ impl Engine {
             services,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same engine for plugins that are loaded from now on, with other services. What they all
+    /// take together is bounded as before: only the services are others.
+    #[must_use]
+    pub fn with(&self, services: Services) -> Self {
+        Self { shared: Arc::new(Shared { services, ..Shared::clone(&self.shared) }) }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::config::Upstream;
+use crate::config::{Upstream, UpstreamTls};
 use crate::metrics::UpstreamMetrics;
 
 use super::UpstreamError;
@@ -75,6 +75,19 @@ impl Pool {
         target.upstream.idle_connections = target.upstream.idle_connections.div_ceil(among);
         let (name, permits) = (self.name.clone(), self.permits.clone());
         Self { name, target, cautions: self.cautions.clone(), permits, idle: Mutex::default() }
+    }
+
+    /// Whether this is what another configuration asks for, too. Authorities are read anew: the file
+    /// may be another one under the same name.
+    pub(super) fn fits(&self, upstream: &Upstream, hostname: &str) -> bool {
+        let reads =
+            matches!(upstream.tls, UpstreamTls::Implicit { .. } | UpstreamTls::Starttls { .. });
+        !reads && self.target.upstream == *upstream && self.target.hostname == hostname
+    }
+
+    /// Whether both count the same connections.
+    pub(super) fn is_share_of(&self, pool: &Self) -> bool {
+        Arc::ptr_eq(&self.permits, &pool.permits)
     }
 
     /// What this upstream can be asked to keep, by what it offers on a connection.

@@ -29,6 +29,12 @@ impl Throttle {
         Self { failures, window, counts: Mutex::default() }
     }
 
+    /// Whether another one lets clients fail as often.
+    #[must_use]
+    pub fn bounds_as(&self, other: &Self) -> bool {
+        (self.failures, self.window) == (other.failures, other.window)
+    }
+
     /// Whether this client may try.
     #[must_use]
     pub fn admits(&self, client: IpAddr, now: Instant) -> bool {

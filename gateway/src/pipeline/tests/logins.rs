@@ -14,7 +14,7 @@ fn login(failure_delay: Duration) -> Arc<Login> {
     std::fs::write(&file, "alice:{cleartext}a\n").expect("a file");
     let users = Users::open(&file, Hashing::new()).expect("users");
     let throttle = Throttle::new(2, Duration::from_mins(10));
-    Arc::new(Login { users: Some(Arc::new(users)), throttle, failure_delay })
+    Arc::new(Login { users: Some(Arc::new(users)), throttle: throttle.into(), failure_delay })
 }
 
 async fn listener(script: Script) -> Listener {

@@ -1,0 +1,69 @@
+//! What is made once for the process, and stays through reloads.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Dns};
+use crate::message::Budget;
+use crate::metrics::{Metrics, Names};
+use crate::plugins::{Engine, Services};
+use crate::resolver::Resolver;
+use crate::store::Stores;
+use crate::users::Hashing;
+
+use super::StartError;
+
+/// What all configurations of one process are built on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Foundation {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) engine: Engine,
+    pub(super) hashing: Hashing,
+    services: Services,
+    /// What the resolver was made from.
+    dns: Dns,
+}
+
+impl Foundation {
+    /// For the first configuration.
+    pub(super) fn lay(config: &Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(&Names {
+            listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
+            plugins: Vec::new(),
+            stores: config.stores.keys().cloned().collect(),
+            upstreams: config.upstreams.keys().cloned().collect(),
+        }));
+        let limits = &config.limits;
+        let budget = Budget::waiting(
+            limits.content_memory_octets,
+            limits.content_disk_octets,
+            limits.message_memory_octets,
+            std::env::temp_dir(),
+            limits.content_wait,
+        );
+        let used = budget.clone();
+        metrics.watch_content(move || used.used());
+        let resolver = Resolver::new(&config.dns, metrics.dns())?;
+        let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
+        let services = Services { resolver, stores };
+        let (cache, counted) = (&config.cache_directory, metrics.clone());
+        let engine = Engine::new(limits, cache, budget.clone(), counted, services.clone())
+            .map_err(|error| StartError::Engine(error.to_string()))?;
+        let (hashing, dns) = (Hashing::new(), config.dns.clone());
+        Ok(Self { metrics, budget, engine, hashing, services, dns })
+    }
+
+    /// For a configuration that comes after another one: the address space that plugins run in, what
+    /// was counted and what stores hold stays.
+    pub(super) fn renewed(&self, config: &Config) -> Result<Self, StartError> {
+        let (metrics, dns) = (&self.metrics, config.dns.clone());
+        let resolver = match dns == self.dns {
+            true => self.services.resolver.clone(),
+            false => Resolver::new(&dns, metrics.dns())?,
+        };
+        let earlier = Some(&*self.services.stores);
+        let stores = Arc::new(Stores::open(&config.stores, earlier, metrics));
+        let services = Services { resolver, stores };
+        Ok(Self { engine: self.engine.with(services.clone()), services, dns, ..self.clone() })
+    }
+}
