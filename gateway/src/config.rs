@@ -56,7 +56,7 @@ pub use plugin::{Isolation, OnFailure, Pin, PinnedBy, Plugin};
 pub use route::Route;
 pub use scores::{SCORES, Scores};
 pub use session::{SessionLimits, SessionTimeouts};
-pub use store::{Store, StoreKind};
+pub use store::{RedisUrl, Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use trust::{Peers, Trust};
 pub use upstream::{Upstream, UpstreamAddress, UpstreamTls};

@@ -337,6 +337,7 @@ impl Gateway {
         }
         let readiness = Readiness::new();
         readiness.hold(STARTING);
+        parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded();
         let standing = Standing { parts, stands, upstreams, renewals: JoinSet::new() };
         let reloads = None;
@@ -412,6 +413,7 @@ impl Gateway {
             warn!(connections = left, "the deadline has come, connections are cut");
         }
         standing.close();
+        standing.parts.foundation.stores().close().await;
         serving.shutdown().await;
     }
 }

@@ -5,6 +5,8 @@
 //! `unavailable` to the plugin, soon: mail waits for an answer.
 
 mod memory;
+mod redb;
+mod redis;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 use crate::config::{self, StoreKind};
 use crate::metrics::{Metrics, StoreMetrics, StoreOperation, StoreResult};
 use memory::Memory;
+use redb::{Answer, Redb, Request};
+use redis::Redis;
 
 /// All stores of a configuration.
 #[derive(Debug, Default)]
@@ -23,6 +27,8 @@ pub struct Stores(BTreeMap<String, Arc<Store>>);
 pub struct Store {
     name: String,
     shared: bool,
+    /// In octets; not known of a Redis.
+    bound: u64,
     kind: Kind,
     metrics: Arc<StoreMetrics>,
 }
@@ -31,6 +37,9 @@ pub struct Store {
 #[derive(Clone, Debug)]
 enum Kind {
     Memory(Arc<Memory>),
+    /// With the time for one operation.
+    Redb(Arc<Redb>, Duration),
+    Redis(Arc<Redis>, Duration),
 }
 
 /// What is kept under a key.
@@ -71,11 +80,40 @@ impl Stores {
         let open = |(name, config): (&String, &config::Store)| {
             let metrics = metrics.store(name);
             let known = earlier.and_then(|stores| stores.get(name));
-            let kind = Kind::open(config, known.as_deref(), &metrics);
-            let store = Store { name: name.clone(), shared: config.shared, kind, metrics };
+            let kind = Kind::open(name, config, known.as_deref(), &metrics);
+            let bound = match config.kind {
+                StoreKind::Memory { octets } | StoreKind::Redb { octets, .. } => octets,
+                StoreKind::Redis { .. } => 0,
+            };
+            let store = Store { name: name.clone(), shared: config.shared, bound, kind, metrics };
             (name.clone(), Arc::new(store))
         };
         Self(stores.iter().map(open).collect())
+    }
+
+    /// This configuration is used now: opens files and connects, rather than when the first plugin
+    /// asks, and keeps to its bounds.
+    pub fn start(&self) {
+        for store in self.0.values() {
+            match &store.kind {
+                Kind::Memory(memory) => memory.bound(store.bound),
+                Kind::Redb(redb, _) => {
+                    redb.bound(store.bound);
+                    redb.start();
+                }
+                Kind::Redis(redis, _) => redis.start(),
+            }
+        }
+    }
+
+    /// Closes files in order; what was answered is safe without it.
+    pub async fn close(&self) {
+        for store in self.0.values() {
+            if let Kind::Redb(redb, time) = &store.kind {
+                // It is closed without an answer.
+                let _ = redb.ask(Request::Close, *time).await;
+            }
+        }
     }
 
     /// The store of this name.
@@ -86,14 +124,36 @@ impl Stores {
 }
 
 impl Kind {
-    fn open(config: &config::Store, known: Option<&Store>, metrics: &Arc<StoreMetrics>) -> Self {
+    fn open(
+        name: &str,
+        config: &config::Store,
+        known: Option<&Store>,
+        metrics: &Arc<StoreMetrics>,
+    ) -> Self {
+        let metrics = || Arc::clone(metrics);
         match (&config.kind, known.map(|store| &store.kind)) {
-            (StoreKind::Memory { octets }, Some(Self::Memory(memory))) => {
-                memory.bound(*octets);
+            (StoreKind::Memory { .. }, Some(Self::Memory(memory))) => {
                 Self::Memory(Arc::clone(memory))
             }
             (StoreKind::Memory { octets }, _) => {
-                Self::Memory(Arc::new(Memory::new(*octets, Arc::clone(metrics))))
+                Self::Memory(Arc::new(Memory::new(*octets, metrics())))
+            }
+            (StoreKind::Redb { file, timeout, .. }, Some(Self::Redb(redb, _)))
+                if redb.file == *file =>
+            {
+                Self::Redb(Arc::clone(redb), *timeout)
+            }
+            (StoreKind::Redb { file, octets, timeout }, _) => {
+                let redb = Redb::new(name, file.clone(), *octets, metrics());
+                Self::Redb(Arc::new(redb), *timeout)
+            }
+            (StoreKind::Redis { url, timeout }, Some(Self::Redis(redis, _)))
+                if redis.url == *url =>
+            {
+                Self::Redis(Arc::clone(redis), *timeout)
+            }
+            (StoreKind::Redis { url, timeout }, _) => {
+                Self::Redis(Arc::new(Redis::new(name, url.clone(), metrics())), *timeout)
             }
         }
     }
@@ -124,6 +184,11 @@ impl Keys {
             let keys = self.all(keys)?;
             match &self.store.kind {
                 Kind::Memory(memory) => Ok(memory.get(&keys, Instant::now())),
+                Kind::Redb(redb, time) => match redb.ask(Request::Get(keys), *time).await? {
+                    Answer::Entries(entries) => Ok(entries),
+                    _ => Err(confused()),
+                },
+                Kind::Redis(redis, time) => redis.get(&keys, *time).await,
             }
         };
         self.counted(StoreOperation::Get, work).await
@@ -149,6 +214,16 @@ impl Keys {
                 Kind::Memory(memory) => {
                     memory.put(&key, value, time_to_live, expect, Instant::now())
                 }
+                Kind::Redb(redb, time) => {
+                    let request = Request::Put { key, value, time_to_live, expect };
+                    match redb.ask(request, *time).await? {
+                        Answer::Version(version) => Ok(version),
+                        _ => Err(confused()),
+                    }
+                }
+                Kind::Redis(redis, time) => {
+                    redis.put(&key, value, time_to_live, expect, *time).await
+                }
             }
         };
         self.counted(StoreOperation::Put, work).await
@@ -168,6 +243,13 @@ impl Keys {
             let key = self.one(key)?;
             match &self.store.kind {
                 Kind::Memory(memory) => memory.add(&key, by, time_to_live, Instant::now()),
+                Kind::Redb(redb, time) => {
+                    match redb.ask(Request::Add { key, by, time_to_live }, *time).await? {
+                        Answer::Sum(sum) => Ok(sum),
+                        _ => Err(confused()),
+                    }
+                }
+                Kind::Redis(redis, time) => redis.add(&key, by, time_to_live, *time).await,
             }
         };
         self.counted(StoreOperation::Add, work).await
@@ -181,9 +263,13 @@ impl Keys {
         let work = async {
             let keys = self.all(keys)?;
             match &self.store.kind {
-                Kind::Memory(memory) => memory.delete(&keys),
+                Kind::Memory(memory) => {
+                    memory.delete(&keys);
+                    Ok(())
+                }
+                Kind::Redb(redb, time) => redb.ask(Request::Delete(keys), *time).await.map(|_| ()),
+                Kind::Redis(redis, time) => redis.delete(&keys, *time).await,
             }
-            Ok(())
         };
         self.counted(StoreOperation::Delete, work).await
     }
@@ -238,6 +324,11 @@ fn sum(stored: Option<&[u8]>, by: i64) -> Result<i64, StoreError> {
 
 fn full() -> StoreError {
     StoreError::Unavailable("the store is full".to_owned())
+}
+
+/// An answer to something else; the thread answers each in its turn.
+fn confused() -> StoreError {
+    StoreError::Unavailable("the store has failed".to_owned())
 }
 
 /// Longer than an address, a message id or a digest with a word in front.

@@ -17,6 +17,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("plugins", &["wasi_preview1_component_adapter_provider", "wasmtime", "wit_component"]),
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),
     ("resolver", &["hickory_proto", "hickory_resolver"]),
+    ("store", &["redb", "redis"]),
     ("telemetry", &["tracing_subscriber"]),
     ("tls", &["rcgen", "webpki"]),
     ("users", &["argon2"]),

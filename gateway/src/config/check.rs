@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'
     unused(config, section, upstreams);
     loops(config, section, upstreams);
     copies(config, section);
+    super::store::check(config, section);
 }
 
 /// Nobody can listen twice at an address.

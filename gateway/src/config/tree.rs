@@ -132,9 +132,24 @@ impl Source {
             line: mark.line,
             column: mark.column,
             width: meant.trim_end().chars().count(),
-            excerpt: line.to_owned(),
+            excerpt: masked(line),
         }
     }
+}
+
+/// A line without the secrets of its URLs, and no shorter.
+fn masked(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after.find([' ', '"', '\'', ',', '/']).unwrap_or(after.len());
+        let secret = after[..end].rfind('@').unwrap_or(0);
+        shown += before;
+        shown += "://";
+        shown.extend(after[..secret].chars().map(|_| '*'));
+        rest = &after[secret..];
+    }
+    shown + rest
 }
 
 /// Where the line begins that holds an octet.

@@ -66,4 +66,9 @@ impl Foundation {
         let services = Services { resolver, stores };
         Ok(Self { engine: self.engine.with(services.clone()), services, dns, ..self.clone() })
     }
+
+    /// What plugins remember.
+    pub(super) fn stores(&self) -> &Stores {
+        &self.services.stores
+    }
 }

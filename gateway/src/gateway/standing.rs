@@ -103,6 +103,7 @@ impl Standing {
             }
         }
         parts.forget_certificates_of(&self.parts);
+        parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded();
         (self.parts, self.upstreams) = (parts, upstreams);
         self.renew(renewals, watcher);

@@ -175,3 +175,116 @@ async fn a_new_configuration_keeps_what_a_store_holds() {
     let found = keys(&after, "p").get(&["key".to_owned()]).await.unwrap();
     assert_eq!(found, [Some(Entry { value: b"v".to_vec(), version })]);
 }
+
+fn redb(file: &std::path::Path, octets: u64) -> BTreeMap<String, config::Store> {
+    let timeout = Duration::from_secs(30);
+    let redb = StoreKind::Redb { file: file.to_owned(), octets, timeout };
+    BTreeMap::from([("state".to_owned(), store(redb, false))])
+}
+
+async fn text(keys: &Keys, key: &str) -> Option<String> {
+    let found = keys.get(&[key.to_owned()]).await.unwrap().pop().unwrap();
+    found.map(|entry| String::from_utf8(entry.value).unwrap())
+}
+
+#[tokio::test]
+async fn a_file_keeps_what_it_is_given_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = redb(&folder.path().join("store.redb"), 1 << 20);
+    let metrics = Metrics::new(&Names::default());
+    let before = Stores::open(&config, None, &metrics);
+    let state = keys(&before, "p");
+    let version = state.put("key", b"v".to_vec(), Some(MINUTE), Some(0)).await.unwrap();
+    assert_eq!(state.put("key", b"w".to_vec(), None, Some(0)).await, Err(StoreError::Conflict));
+    assert_eq!(state.add("n", 5, None).await, Ok(5));
+    before.close().await;
+    drop((before, state));
+    let after = Stores::open(&config, None, &metrics);
+    let state = keys(&after, "p");
+    assert_eq!(state.add("n", 6, None).await, Ok(11));
+    let next = state.put("key", b"w".to_vec(), None, Some(version)).await.unwrap();
+    assert!(next > version);
+    assert_eq!(text(&state, "key").await.as_deref(), Some("w"));
+    state.delete(&["key".to_owned()]).await.unwrap();
+    assert_eq!(text(&state, "key").await, None);
+    state.put("n", b"1x".to_vec(), None, None).await.unwrap();
+    assert_eq!(state.add("n", 1, None).await, Err(StoreError::NotACounter));
+    state.put("gone", b"v".to_vec(), Some(Duration::ZERO), None).await.unwrap();
+    assert_eq!(text(&state, "gone").await, None);
+}
+
+#[tokio::test]
+async fn a_full_file_gives_up_what_ends_soonest() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = redb(&folder.path().join("store.redb"), 64 << 10);
+    let stores = Stores::open(&config, None, &Metrics::new(&Names::default()));
+    let state = keys(&stores, "p");
+    let put = |key: String, time| {
+        let state = state.clone();
+        async move { state.put(&key, vec![0; 4 << 10], time, None).await }
+    };
+    put("known".into(), None).await.unwrap();
+    for wave in 0..40 {
+        put(format!("flood-{wave}"), Some(MINUTE)).await.unwrap();
+    }
+    assert!(state.get(&["known".into()]).await.unwrap()[0].is_some());
+    assert!(state.get(&["flood-0".into()]).await.unwrap()[0].is_none());
+    assert!(state.get(&["flood-39".into()]).await.unwrap()[0].is_some());
+    for key in 0..14 {
+        put(format!("kept-{key}"), None).await.unwrap();
+    }
+    assert!(matches!(put("one more".into(), None).await, Err(StoreError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_unavailable_until_it_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.redb");
+    std::fs::write(&file, vec![0xa5; 100_000]).unwrap();
+    let stores = Stores::open(&redb(&file, 1 << 20), None, &Metrics::new(&Names::default()));
+    let state = keys(&stores, "p");
+    for _ in 0..3 {
+        assert!(matches!(state.add("n", 1, None).await, Err(StoreError::Unavailable(_))));
+    }
+    std::fs::remove_file(&file).unwrap();
+    let start = Instant::now();
+    while state.add("n", 1, None).await.is_err() {
+        assert!(start.elapsed() < MINUTE, "it never resumes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_are_counted_once_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = redb(&folder.path().join("store.redb"), 1 << 20);
+    let stores = Stores::open(&config, None, &Metrics::new(&Names::default()));
+    let state = keys(&stores, "p");
+    let all = (0..500).map(|_| {
+        let state = state.clone();
+        tokio::spawn(async move { state.add("n", 1, None).await })
+    });
+    for one in all.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!(state.add("n", 0, None).await, Ok(500));
+}
+
+#[tokio::test]
+async fn a_redis_that_is_not_there_is_told_at_once() {
+    let config = config::parse(
+        std::path::Path::new("test.yaml"),
+        "hostname: a.example\nlisteners: [{name: a, address: \"127.0.0.1:0\"}]\n\
+         upstreams: {b: {address: \"127.0.0.1:9\"}}\ndefault_upstream: b\n\
+         stores: {state: {kind: redis, url: \"redis://:s3cret@127.0.0.1:1/\", timeout: 10s}}",
+    );
+    let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let stores = Stores::open(&config.stores, None, &Metrics::new(&Names::default()));
+    assert!(!format!("{config:?}{stores:?}").contains("s3cret"));
+    let start = Instant::now();
+    for _ in 0..100 {
+        let refused = keys(&stores, "p").add("n", 1, None).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
