@@ -91,13 +91,14 @@ esac
 [ "$toolchain" = rustup ] || work=$work/$toolchain
 mkdir -p "$out"
 # shellcheck disable=SC2086 # a list
-build $target $bundled cost gatekeeper inquirer misbehave porter
+build $target $bundled cost gatekeeper inquirer misbehave porter reacher
 for name in $bundled; do install $target "$name" "$name"; done
 install $target cost cost-rust
 install $target gatekeeper gatekeeper-rust
 install $target inquirer test-inquirer
 install $target misbehave test-misbehave
 install $target porter test-porter
+install $target reacher test-reacher
 
 # The same plugin as a component of its own, which imports WASI. Only tests want it, and Debian has
 # no such target.

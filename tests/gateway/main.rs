@@ -12,6 +12,7 @@ mod observing;
 mod parameters;
 mod proxies;
 mod receivers;
+mod remembering;
 mod resolving;
 mod senders;
 mod smuggling;

@@ -8,6 +8,7 @@ mod exim;
 mod haproxy;
 mod postfix;
 mod prometheus;
+mod redis;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +21,7 @@ pub use exim::Exim;
 pub use haproxy::HaProxy;
 pub use postfix::Postfix;
 pub use prometheus::Prometheus;
+pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
 
 use crate::process::{find, run};
 use crate::repository;

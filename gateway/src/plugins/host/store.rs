@@ -22,11 +22,12 @@ impl kv::Host for State {}
 
 impl kv::HostStore for State {
     fn open(&mut self, name: String) -> Outcome<Resource<Store>> {
-        let Some(store) = self.facts.stores.get(&name) else { return Ok(Err(KvError::Denied)) };
+        // Before the grant is looked at: what is frozen does not depend on grants.
         if self.call.is_none() {
             let text = "a store is not open while the plugin is configured";
             return Ok(Err(KvError::Unavailable(text.to_owned())));
         }
+        let Some(store) = self.facts.stores.get(&name) else { return Ok(Err(KvError::Denied)) };
         let keys = Keys::of(store.clone(), &self.facts.name);
         Ok(Ok(self.table.push(Store(keys))?))
     }
