@@ -212,7 +212,7 @@ fn message(hook: Hook) -> Message {
     header.extend(b"\r\n");
     let line = b"The quick brown fox jumps over the lazy dog, and over it again.\r\n";
     let body = if hook == Hook::Message { line.repeat((1 << 20) / line.len()) } else { Vec::new() };
-    Message { header: Arc::new(HeaderSection::parse(header)), body: Content::from_bytes(body) }
+    Message::new(Arc::new(HeaderSection::parse(header)), Content::from_bytes(body))
 }
 
 const ROUNDS: usize = 7;

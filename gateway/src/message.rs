@@ -6,6 +6,7 @@ mod client;
 mod content;
 mod edit;
 mod header;
+mod parts;
 mod score;
 mod splice;
 
@@ -14,11 +15,13 @@ use std::sync::Arc;
 
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 use serde::Serialize;
+use tokio::sync::OnceCell;
 
 pub use client::ClientAddress;
 pub use content::{Budget, Content, ContentError, ContentWriter, Lease};
 pub use edit::{Edit, HeaderEdit};
 pub use header::{Field, HeaderError, HeaderSection};
+pub use parts::{Part, Parts};
 pub use score::{Points, Score, ScoreError, Scores};
 pub use splice::Splice;
 
@@ -159,6 +162,8 @@ pub struct Message {
     pub header: Arc<HeaderSection>,
     /// Everything after it. Empty as long as only the header section has arrived.
     pub body: Content,
+    /// Its parts, once somebody has asked for them; shared by all copies of the message.
+    mime: Arc<OnceCell<Parts>>,
 }
 
 /// A message on its way out: what the gateway puts above it, and the message.
@@ -179,6 +184,28 @@ impl Outbound {
 }
 
 impl Message {
+    /// A header section and a body.
+    #[must_use]
+    pub fn new(header: Arc<HeaderSection>, body: Content) -> Self {
+        Self { header, body, mime: Arc::default() }
+    }
+
+    /// The message with another body.
+    pub fn set_body(&mut self, body: Content) {
+        self.body = body;
+        self.mime = Arc::default();
+    }
+
+    /// Its MIME parts: found when they are first asked for. Room for them and for what is decoded
+    /// comes from the budget.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such room, or the body cannot be read.
+    pub async fn parts(&self, budget: &Arc<Budget>) -> Result<&Parts, ContentError> {
+        self.mime.get_or_try_init(|| Parts::of(&self.header, &self.body, budget)).await
+    }
+
     /// Octets of the whole message as it will be sent, without dot-stuffing.
     #[must_use]
     pub fn octets(&self) -> u64 {

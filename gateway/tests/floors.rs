@@ -13,6 +13,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("config", &["serde_yaml"]),
     ("gateway", &["sd_notify"]),
     ("listener", &["listenfd"]),
+    ("message", &["encoding_rs", "mail_parser"]),
     ("metrics", &["prometheus"]),
     ("plugins", &["wasi_preview1_component_adapter_provider", "wasmtime", "wit_component"]),
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wizer"]),

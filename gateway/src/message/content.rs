@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +57,15 @@ impl Content {
     #[must_use]
     pub fn spliced(&self, splices: &[&Splice]) -> Self {
         Self { store: Arc::new(Store::Pieces(Pieces::spliced(self, splices))) }
+    }
+
+    /// A part of it, which lies within it. Nothing is copied.
+    #[must_use]
+    pub fn slice(&self, range: Range<u64>) -> Self {
+        if range == (0..self.octets()) {
+            return self.clone();
+        }
+        Self { store: Arc::new(Store::Pieces(Pieces::slice(self, range))) }
     }
 
     pub(super) fn pieces(&self) -> Option<&Pieces> {
@@ -361,7 +371,7 @@ pub enum ContentError {
     #[error("no room for more message content")]
     BudgetSpent,
     /// The file.
-    #[error("message content cannot be written")]
+    #[error("message content cannot be written or read")]
     Io(#[from] io::Error),
 }
 

@@ -69,6 +69,16 @@ pub enum HeaderEdit {
     },
 }
 
+impl HeaderEdit {
+    /// The field's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Add { name, .. } | Self::Drop { name, .. } | Self::Set { name, .. } => name,
+        }
+    }
+}
+
 impl Envelope {
     /// Applies the edits that concern the envelope; the others are left alone.
     pub fn apply(&mut self, edits: &[Edit]) {
@@ -111,6 +121,9 @@ impl Message {
             .collect();
         if !header.is_empty() {
             self.header = self.header.edited(&header).into();
+            if header.iter().any(|edit| edit.name().to_ascii_lowercase().starts_with("content-")) {
+                self.mime = Arc::default();
+            }
         }
         let splices: Vec<_> = edits
             .iter()
@@ -120,19 +133,19 @@ impl Message {
             })
             .collect();
         if !splices.is_empty() {
-            self.set_body(self.body.spliced(&splices));
+            self.rewrite_body(self.body.spliced(&splices));
         }
         for edit in edits {
             if let Edit::ReplaceBody(body) = edit {
-                self.set_body(body.clone());
+                self.rewrite_body(body.clone());
             }
         }
     }
 
-    fn set_body(&mut self, body: Content) {
+    fn rewrite_body(&mut self, body: Content) {
         if body.octets() > 0 {
             Arc::make_mut(&mut self.header).separate();
         }
-        self.body = body;
+        self.set_body(body);
     }
 }

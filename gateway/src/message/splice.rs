@@ -73,6 +73,12 @@ impl Pieces {
         pieces
     }
 
+    pub(super) fn slice(content: &Content, range: Range<u64>) -> Self {
+        let mut pieces = Self::default();
+        pieces.extend(content, range, false);
+        pieces
+    }
+
     pub(super) fn octets(&self) -> u64 {
         self.octets
     }

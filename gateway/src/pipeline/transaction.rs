@@ -304,7 +304,7 @@ impl Transaction {
             return self.no_room(Bound::ContentMemory);
         }
         let body = Content::from_bytes(Vec::new());
-        self.case.message = Some(Message { header: Arc::new(header), body });
+        self.case.message = Some(Message::new(Arc::new(header), body));
         let ruling = self.ask(Hook::Headers, memory).await;
         if matches!(ruling.decision, Decision::Disconnect(_) | Decision::Refuse(_)) {
             self.ruling = Some(ruling);

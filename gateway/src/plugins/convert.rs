@@ -4,7 +4,7 @@ use portcullis_smtp::{EnhancedStatus, Parameter, Reply, ReplyError};
 
 use super::bindings::{self, Verdict, types};
 use super::host::printable;
-use crate::message::{Forwarded, Recipient};
+use crate::message::{Forwarded, Part, Recipient};
 use crate::policy::{FailureReason, Hook, HookFailure, Opinion};
 
 pub(super) fn parameters(parameters: &[Parameter]) -> Vec<types::Parameter> {
@@ -21,6 +21,12 @@ pub(super) fn recipient(recipient: &Recipient) -> types::Recipient {
         address: recipient.address.to_string(),
         parameters: parameters(&recipient.parameters),
     }
+}
+
+pub(super) fn part(index: u32, part: &Part) -> types::Part {
+    let Part { parent, content_type, charset, disposition, file_name, size, encoded } =
+        part.clone();
+    types::Part { index, parent, content_type, charset, disposition, file_name, size, encoded }
 }
 
 pub(super) fn forwarded(said: &Forwarded) -> types::Forwarded {

@@ -18,6 +18,7 @@ use super::load::{Hooks, LoadFailure};
 use super::snapshot::call_configure;
 use super::state::{Call, Facts, State};
 use crate::config::{self, Grant, Isolation};
+use crate::message::ContentError;
 use crate::policy::{
     Answer, BoxFuture, FailureReason, Guard, Hook, HookCall, HookFailure, Opinion, Plugin,
     PluginCopy,
@@ -306,6 +307,10 @@ pub(super) fn failure(error: &wasmtime::Error, state: &State, limit: Duration) -
         return too_long(limit);
     }
     if error.is::<PoolConcurrencyLimitError>() {
+        return busy(&error.root_cause().to_string());
+    }
+    // There was no room for what the plugin wanted to read; there will be.
+    if error.is::<ContentError>() {
         return busy(&error.root_cause().to_string());
     }
     let cause = printable(&error.root_cause().to_string(), DETAIL_OCTETS);

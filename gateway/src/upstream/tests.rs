@@ -129,10 +129,10 @@ fn parameter(keyword: &str, value: &str) -> Parameter {
 fn message(body: &str) -> Outbound {
     Outbound {
         prefix: b"Received: x\r\n".to_vec(),
-        message: Message {
-            header: HeaderSection::parse(b"Subject: t\r\n\r\n".to_vec()).into(),
-            body: Content::from_bytes(body.into()),
-        },
+        message: Message::new(
+            HeaderSection::parse(b"Subject: t\r\n\r\n".to_vec()).into(),
+            Content::from_bytes(body.into()),
+        ),
     }
 }
 

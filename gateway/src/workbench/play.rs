@@ -263,16 +263,14 @@ impl<'a> Conversation<'a> {
         self.keep(decision)?;
         let end = HeaderSection::find_end(octets, 0).unwrap_or(octets.len());
         let (header, body) = octets.split_at(end);
-        self.case.message = Some(Message {
-            header: Arc::new(HeaderSection::parse(header.to_vec())),
-            body: Content::from_bytes(Vec::new()),
-        });
+        let header = Arc::new(HeaderSection::parse(header.to_vec()));
+        self.case.message = Some(Message::new(header, Content::from_bytes(Vec::new())));
         let decision = self.ask(Hook::Headers).await;
         self.keep(decision)?;
         if let Some(message) = &mut self.case.message
             && !body.is_empty()
         {
-            message.body = Content::from_bytes(body.to_vec());
+            message.set_body(Content::from_bytes(body.to_vec()));
         }
         let decision = self.ask(Hook::Message).await;
         self.keep(decision)

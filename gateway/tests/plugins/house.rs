@@ -140,10 +140,8 @@ pub(crate) fn mailbox(address: &str) -> Mailbox {
 
 pub(crate) fn message() -> Message {
     let header = "From: a@example.com\r\nSubject: one\r\nSubject: two\r\n\r\n";
-    Message {
-        header: Arc::new(HeaderSection::parse(header.into())),
-        body: Content::from_bytes(b"line one\r\nline two\r\n".to_vec()),
-    }
+    let body = Content::from_bytes(b"line one\r\nline two\r\n".to_vec());
+    Message::new(Arc::new(HeaderSection::parse(header.into())), body)
 }
 
 /// A plugin that is built from source, if it is there; where it must be, in CI, its absence fails the

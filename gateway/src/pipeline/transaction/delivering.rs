@@ -26,7 +26,7 @@ impl Transaction {
             return self.finish_undelivered(ruling.decision).await;
         }
         if let (Some(message), Some(writer)) = (&mut self.case.message, self.writer.take()) {
-            message.body = writer.finish();
+            message.set_body(writer.finish());
         }
         let mut copies = std::mem::take(&mut self.copies);
         let cleared = self.house.clone();
@@ -234,9 +234,9 @@ impl Transaction {
 
 fn outbound(house: &House, case: Case, envelope: &Envelope) -> Outbound {
     let field = received::field(&case.session, envelope, house.protocol, &house.hostname);
-    let empty = || Message {
-        header: Arc::new(HeaderSection::default()),
-        body: Content::from_bytes(Vec::new()),
+    let empty = || {
+        let body = Content::from_bytes(Vec::new());
+        Message::new(Arc::new(HeaderSection::default()), body)
     };
     Outbound { prefix: field.into_bytes(), message: case.message.unwrap_or_else(empty) }
 }

@@ -11,6 +11,7 @@ use crate::config::Grant;
 use crate::message::{Content, ContentWriter, Edit, HeaderEdit, Message, Splice};
 use crate::plugins::bindings::EditError;
 use crate::plugins::bindings::types::{HostMessage, Part};
+use crate::plugins::convert;
 use crate::plugins::state::{Call, State};
 use crate::policy::Hook;
 
@@ -38,15 +39,22 @@ impl HostMessage for State {
     }
 
     async fn parts(&mut self, _: Resource<MessageHandle>) -> Result<Vec<Part>> {
-        Ok(Vec::new())
+        let Some(message) = self.call()?.whole_message()? else { return Ok(Vec::new()) };
+        let parts = message.parts(&self.facts.budget).await?;
+        Ok((0..).zip(parts.iter()).map(|(index, part)| convert::part(index, part)).collect())
     }
 
     async fn read_part(
         &mut self,
         _: Resource<MessageHandle>,
-        _index: u32,
+        index: u32,
     ) -> Result<Option<Resource<Reader>>> {
-        Ok(None)
+        let Some(message) = self.call()?.whole_message()? else { return Ok(None) };
+        let budget = &self.facts.budget;
+        let Some(content) = message.parts(budget).await?.content(index, budget).await? else {
+            return Ok(None);
+        };
+        Ok(Some(self.table.push(Reader::content(content))?))
     }
 
     fn add_header(
@@ -185,6 +193,12 @@ impl Call {
         });
         // A message that was taken may always become shorter.
         Ok(put <= cut || (body - cut).saturating_add(put) <= self.body_room()?)
+    }
+
+    /// The message, once it is complete.
+    fn whole_message(&self) -> Result<Option<Message>> {
+        let message = self.message()?;
+        Ok((self.given.hook == Hook::Message).then(|| message.clone()))
     }
 
     fn message(&self) -> Result<&Message> {

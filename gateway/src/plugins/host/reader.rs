@@ -27,6 +27,10 @@ impl Reader {
         Self { header: None, body: message.body.clone(), at: 0 }
     }
 
+    pub(super) fn content(content: Content) -> Self {
+        Self { header: None, body: content, at: 0 }
+    }
+
     /// Reads on; shorter than asked for only at the end.
     pub(super) fn read(&mut self, max: usize) -> Result<Vec<u8>> {
         let octets = self.peek(self.at, max)?;

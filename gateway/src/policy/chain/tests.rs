@@ -112,7 +112,7 @@ fn case() -> Case {
         recipient: None,
         recipient_dropped: false,
         next_index: 0,
-        message: Some(Message { header: header.into(), body: Content::from_bytes(Vec::new()) }),
+        message: Some(Message::new(header.into(), Content::from_bytes(Vec::new()))),
         refused: Vec::new(),
         edits: Vec::new(),
         plugins_time: Duration::ZERO,

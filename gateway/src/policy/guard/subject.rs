@@ -26,7 +26,7 @@ impl Subject<'_> {
         if let Some(envelope) = envelope {
             envelope.reverse_path.to_string().hash(&mut hash);
         }
-        if let Some(Message { header, body }) = &self.case.message {
+        if let Some(Message { header, body, .. }) = &self.case.message {
             for name in FIELDS {
                 header.value(name, 0).hash(&mut hash);
             }

@@ -33,9 +33,9 @@ fn case(client: &str, sender: &str, message: Option<(&str, &str)>) -> Case {
         recipient: None,
         recipient_dropped: false,
         next_index: 0,
-        message: message.map(|(header, body)| Message {
-            header: Arc::new(HeaderSection::parse(header.as_bytes().to_vec())),
-            body: Content::from_bytes(body.as_bytes().to_vec()),
+        message: message.map(|(header, body)| {
+            let header = Arc::new(HeaderSection::parse(header.as_bytes().to_vec()));
+            Message::new(header, Content::from_bytes(body.as_bytes().to_vec()))
         }),
         refused: Vec::new(),
         edits: Vec::new(),
