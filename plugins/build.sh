@@ -91,7 +91,7 @@ esac
 [ "$toolchain" = rustup ] || work=$work/$toolchain
 mkdir -p "$out"
 # shellcheck disable=SC2086 # a list
-build $target $bundled cost gatekeeper inquirer misbehave porter reacher
+build $target $bundled cost gatekeeper inquirer misbehave porter reacher stamp
 for name in $bundled; do install $target "$name" "$name"; done
 install $target cost cost-rust
 install $target gatekeeper gatekeeper-rust
@@ -99,6 +99,7 @@ install $target inquirer test-inquirer
 install $target misbehave test-misbehave
 install $target porter test-porter
 install $target reacher test-reacher
+install $target stamp test-stamp
 
 # The same plugin as a component of its own, which imports WASI. Only tests want it, and Debian has
 # no such target.

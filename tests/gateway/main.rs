@@ -12,6 +12,7 @@ mod observing;
 mod parameters;
 mod proxies;
 mod receivers;
+mod reloading;
 mod remembering;
 mod resolving;
 mod senders;

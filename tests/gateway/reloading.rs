@@ -1,0 +1,280 @@
+//! A configuration that is replaced while mail flows, and plugins that may be one file only.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use portcullis_tests::gateway::{Running, plugin, program};
+use portcullis_tests::process::{Finished, run};
+use portcullis_tests::sink::Letter;
+use portcullis_tests::{Client, Gateway, Sink};
+use serde_json::{Value, json};
+
+fn stamping(name: &str, mark: &str) -> Value {
+    json!({
+        "name": name,
+        "file": plugin("test-stamp"),
+        "grants": ["rewrite-headers"],
+        "settings": { "name": name, "mark": mark },
+    })
+}
+
+/// A gateway whose plugins, first and second, stamp this.
+fn marked(sink: &Sink, mark: &str) -> Gateway {
+    Gateway::before(sink).plugin(stamping("first", mark)).plugin(stamping("second", mark))
+}
+
+fn edit(gateway: &Running, change: impl FnOnce(&mut Value)) {
+    let file = gateway.configuration();
+    let text = fs::read_to_string(&file).expect("the gateway has read it");
+    let mut config = serde_json::from_str(&text).expect("it was written as JSON");
+    change(&mut config);
+    fs::write(&file, config.to_string()).expect("it was written before");
+}
+
+fn mark(config: &mut Value, mark: &str) {
+    for plugin in config["plugins"].as_array_mut().expect("a list") {
+        plugin["settings"]["mark"] = mark.into();
+    }
+}
+
+fn reload(gateway: &Running) -> Finished {
+    run(Command::new(program()).arg("reload").arg("--config").arg(gateway.configuration()))
+}
+
+fn lock(gateway: &Running) -> Finished {
+    let command = ["plugin", "lock", "--config"];
+    run(Command::new(program()).args(command).arg(gateway.configuration())).expect_success()
+}
+
+/// What the plugins have stamped: name, then the marks of `helo`, `rcpt` and `message`.
+fn stamps(letter: &Letter) -> Vec<String> {
+    let text = letter.text();
+    text.lines().filter_map(|line| line.strip_prefix("X-Stamp: ")).map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn deliver(client: &mut Client) {
+    let reply = client.deliver("a@a.example", &["b@b.example"], b"Subject: x\r\n\r\nx\r\n");
+    reply.expect("a connection").expect_code(250);
+}
+
+#[test]
+fn reloads_under_load_fail_no_mail_and_mix_no_transaction() {
+    let sink = Sink::smtp();
+    let gateway = marked(&sink, "0").start();
+    let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                let mut client = gateway.client();
+                while !stop.load(Ordering::Relaxed) {
+                    deliver(&mut client);
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+                client.command("QUIT").expect_code(221);
+            });
+        }
+        for round in 1..=20 {
+            let enough = sent.load(Ordering::Relaxed) + 8;
+            edit(&gateway, |config| mark(config, &round.to_string()));
+            if round % 2 == 0 {
+                let _ = reload(&gateway).expect_success();
+            } else {
+                gateway.process.signal("HUP");
+            }
+            gateway.wait_for_metric(
+                "portcullis_reloads_total",
+                &[("result", "ok")],
+                f64::from(round),
+            );
+            portcullis_tests::wait_for("more mail", || {
+                (sent.load(Ordering::Relaxed) >= enough).then_some(())
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let letters = sink.letters();
+    assert_eq!(letters.len(), sent.load(Ordering::Relaxed));
+    let mut seen = BTreeSet::new();
+    for letter in &letters {
+        let stamps = stamps(letter);
+        let marks: BTreeSet<_> = stamps.iter().flat_map(|stamp| stamp.split(' ').skip(2)).collect();
+        assert!(stamps.len() == 2 && marks.len() == 1, "mixed: {stamps:?}");
+        seen.extend(marks.into_iter().map(str::to_owned));
+    }
+    assert!(seen.len() >= 20, "marks {seen:?}");
+    gateway.wait_for_metric("portcullis_configurations_in_use", &[], 1.0);
+}
+
+#[test]
+fn a_transaction_ends_under_the_configuration_it_began_with() {
+    let (sink, other) = (Sink::smtp(), Sink::smtp());
+    let gateway = marked(&sink, "old").start();
+    let mut client = gateway.client();
+    client.talk(
+        "C: MAIL FROM:<a@a.example>
+         S: 250
+         C: RCPT TO:<b@b.example>
+         S: 250",
+    );
+    edit(&gateway, |config| {
+        mark(config, "new");
+        config["upstreams"]["store"]["address"] = other.address().to_string().into();
+        config["listeners"][0]["plugins"] = json!(["second", "first"]);
+    });
+    let _ = reload(&gateway).expect_success();
+    gateway.wait_for_metric("portcullis_configurations_in_use", &[], 2.0);
+    client.talk(
+        "C: DATA
+         S: 354
+         C: Subject: x
+         C:
+         C: .
+         S: 250",
+    );
+    // The old plugins go with the transaction, though its session is still there.
+    gateway.wait_for_metric("portcullis_configurations_in_use", &[], 1.0);
+    assert_eq!(stamps(&sink.letters()[0]), ["first old old old", "second old old old"]);
+    deliver(&mut client);
+    assert_eq!(sink.letters().len(), 1);
+    // What was saved of the session is still there, wherever the plugin stands now.
+    assert_eq!(stamps(&other.letters()[0]), ["second old new new", "first old new new"]);
+}
+
+#[test]
+fn a_configuration_with_a_mistake_changes_nothing() {
+    let sink = Sink::smtp();
+    let gateway = marked(&sink, "old").start();
+    let mut client = gateway.client();
+    edit(&gateway, |config| {
+        mark(config, "new");
+        config["plugins"][1]["settings"]["mork"] = "x".into();
+    });
+    gateway.process.signal("HUP");
+    gateway.wait_for_metric("portcullis_reloads_total", &[("result", "failed")], 1.0);
+    let error = gateway.log.wait_for("the mistake", |record| record.mentions("mork"));
+    assert_eq!(error.field("level").to_lowercase(), "error");
+    assert!(error.field("place").contains("portcullis.yaml:1:"), "{error:?}");
+    let told = reload(&gateway);
+    assert_eq!(told.status.code(), Some(2), "{told:?}");
+    assert!(told.stderr.contains("plugin second: it refuses its settings"), "{told:?}");
+    // Not even YAML, and a listener that was not there: told without and with the gateway.
+    edit(&gateway, |config| {
+        mark(config, "new");
+        config["plugins"][1]["settings"] = config["plugins"][0]["settings"].clone();
+        config["listeners"].as_array_mut().unwrap().push(json!({
+            "name": "late",
+            "address": portcullis_tests::free_address().to_string(),
+        }));
+    });
+    let told = reload(&gateway);
+    assert_eq!(told.status.code(), Some(2), "{told:?}");
+    assert!(told.stderr.contains("the new listener \"late\" takes a restart"), "{told:?}");
+    deliver(&mut client);
+    assert_eq!(stamps(&sink.letters()[0]), ["first old old old", "second old old old"]);
+    let metrics = gateway.metrics();
+    assert!((metrics.sum("portcullis_reloads_total", &[("result", "ok")])).abs() < 0.5);
+    assert!((metrics.sum("portcullis_configurations_in_use", &[]) - 1.0).abs() < 0.5);
+}
+
+#[test]
+fn a_module_that_changed_since_it_was_locked_is_refused() {
+    let (sink, folder) = (Sink::smtp(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("stamp.wasm");
+    fs::copy(plugin("test-stamp"), &file).unwrap();
+    let mut locked = stamping("first", "old");
+    locked["file"] = json!(file);
+    let gateway = Gateway::before(&sink).plugin(locked).start();
+    assert!(lock(&gateway).stdout.contains("first: "));
+    let _ = reload(&gateway).expect_success();
+    // Another module under its name.
+    fs::copy(plugin("access"), &file).unwrap();
+    edit(&gateway, |config| mark(config, "new"));
+    let told = reload(&gateway);
+    assert_eq!(told.status.code(), Some(2), "{told:?}");
+    for part in
+        ["changed on disk since it was locked", "portcullis.lock:5:", "plugin lock --config"]
+    {
+        assert!(told.stderr.contains(part), "{part}: {}", told.stderr);
+    }
+    deliver(&mut gateway.client());
+    assert_eq!(stamps(&sink.letters()[0]), ["first old old old"]);
+    // One that slipped in.
+    fs::copy(plugin("test-stamp"), &file).unwrap();
+    edit(&gateway, |config| {
+        config["plugins"].as_array_mut().unwrap().push(stamping("second", "new"));
+    });
+    let told = reload(&gateway);
+    assert!(told.stderr.contains("the plugin \"second\" is not in the lock file"), "{told:?}");
+    let told = lock(&gateway).stdout;
+    assert!(told.contains("(as it was)") && told.contains("(new)"), "{told}");
+    let _ = reload(&gateway).expect_success();
+    deliver(&mut gateway.client());
+    assert_eq!(stamps(&sink.letters()[1]), ["first new new new", "second new new new"]);
+}
+
+/// Memory in octets, threads, and file descriptors.
+fn weight(gateway: &Running) -> (u64, u64, usize) {
+    let process = format!("/proc/{}", gateway.process.id());
+    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let number = |key: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a line");
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let descriptors = fs::read_dir(format!("{process}/fd")).unwrap().count();
+    (number("VmRSS:") << 10, number("Threads:"), descriptors)
+}
+
+#[test]
+fn many_reloads_leave_nothing_behind() {
+    let sink = Sink::smtp();
+    let gateway = marked(&sink, "0").start();
+    let mut client = gateway.client();
+    let mut round = |from: u32, to: u32| {
+        for n in from..to {
+            edit(&gateway, |config| mark(config, if n % 2 == 0 { "even" } else { "odd" }));
+            let _ = reload(&gateway).expect_success();
+            deliver(&mut client);
+        }
+        gateway.wait_for_metric("portcullis_configurations_in_use", &[], 1.0);
+        let series = |line: &&str| !line.starts_with('#');
+        (weight(&gateway), gateway.metrics().text().lines().filter(series).count())
+    };
+    let ((octets, threads, descriptors), series) = round(0, 15);
+    let ((octets_now, threads_now, descriptors_now), series_now) = round(15, 65);
+    assert_eq!(series_now, series);
+    // The runtime keeps a few threads for work that blocks, more or less of them.
+    assert!(threads_now <= threads + 8, "{threads} threads became {threads_now}");
+    assert!(
+        descriptors_now <= descriptors + 8,
+        "{descriptors} descriptors became {descriptors_now}"
+    );
+    let grown = octets_now.saturating_sub(octets);
+    assert!(grown < 24 << 20, "{octets} octets grew by {grown} in 50 reloads");
+}
+
+#[test]
+fn pages_in_browsers_reload_nothing() {
+    let gateway = Gateway::before(&Sink::smtp()).start();
+    let ask = |method: &str, fields: &str| {
+        let mut stream = TcpStream::connect(gateway.admin).unwrap();
+        write!(stream, "{method} /api/reload HTTP/1.1\r\n{fields}Content-Length: 0\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let here = format!("Host: {}\r\n", gateway.admin);
+    assert_eq!(ask("GET", &format!("{here}portcullis-reload: yes\r\n")), "405");
+    assert_eq!(ask("POST", &here), "403");
+    let rebound = "Host: evil.example\r\nportcullis-reload: yes\r\n";
+    assert_eq!(ask("POST", rebound), "403");
+    let page = format!("{here}Origin: https://evil.example\r\nportcullis-reload: yes\r\n");
+    assert_eq!(ask("POST", &page), "403");
+    assert_eq!(ask("POST", &format!("{here}portcullis-reload: yes\r\n")), "200");
+    gateway.wait_for_metric("portcullis_reloads_total", &[], 1.0);
+}
