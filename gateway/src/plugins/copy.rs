@@ -13,7 +13,7 @@ use super::authentication;
 use super::bindings::{Verdict, types};
 use super::convert;
 use super::engine::Shared;
-use super::host::{MessageHandle, SessionHandle, TransactionHandle, printable};
+use super::host::{LogLines, MessageHandle, SessionHandle, TransactionHandle, printable};
 use super::load::{Hooks, LoadFailure};
 use super::snapshot::call_configure;
 use super::state::{Call, Facts, State};
@@ -197,6 +197,7 @@ impl Running {
         state.deadline = deadline;
         state.calls += 1;
         state.memory.denied = false;
+        state.log = LogLines::default();
         state.call = Some(Call::new(given));
         self.store.set_epoch_deadline(1);
         let said = timeout_at(deadline.into(), self.ask(hook, index)).await;
@@ -321,6 +322,11 @@ pub(super) fn failure(error: &wasmtime::Error, state: &State, limit: Duration) -
     let detail = match frames(error) {
         Some(frames) => format!("{cause} in {frames}"),
         None => cause,
+    };
+    // The SDKs log what was thrown, in the author's language, and trap then.
+    let detail = match state.log.error() {
+        Some(said) => format!("{} ({detail})", printable(said, DETAIL_OCTETS)),
+        None => detail,
     };
     HookFailure { reason: FailureReason::Trap, detail }
 }

@@ -45,10 +45,10 @@ export default class Gatekeeper {
   #lookUp(name) {
     try {
       const answer = lookup(name);
-      if (answer.failed) log.warn('no answer from the list', { name, status: answer.status });
+      if (answer.failed) log.warn(`no answer from ${this.list}`, { name, status: answer.status });
       return answer;
     } catch (error) {
-      log.warn('no answer from the list', { name, error: error.message });
+      log.warn(`no answer from ${this.list}`, { name, error: error.message });
       return undefined;
     }
   }

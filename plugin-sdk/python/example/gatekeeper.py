@@ -41,10 +41,10 @@ class Gatekeeper(Plugin):
         try:
             answer = dns.lookup(name)
         except GatewayError as error:
-            log.warn("no answer from the list", name=name, error=error)
+            log.warn(f"no answer from {self.list}", name=name, error=error)
             return False
         if answer.failed:
-            log.warn("no answer from the list", name=name, status=answer.status)
+            log.warn(f"no answer from {self.list}", name=name, status=answer.status)
         return bool(answer.records)
 
     def _count(self) -> int | None:

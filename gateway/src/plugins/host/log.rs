@@ -14,6 +14,14 @@ use crate::plugins::state::State;
 pub(in crate::plugins) struct LogLines {
     written: u32,
     dropped: u64,
+    error: Option<String>,
+}
+
+impl LogLines {
+    /// The last line of the call that was an error: if it fails then, that is why.
+    pub(in crate::plugins) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
 }
 
 impl Host for State {
@@ -53,7 +61,9 @@ impl State {
         let text = printable(text, LINE_OCTETS);
         let fields = joined(fields, LINE_OCTETS - text.len());
         let (plugin, hook) = (&*self.facts.name, self.running());
-        let session = self.call.as_ref().map_or("", |call| &*call.given.session.id);
+        let call = self.call.as_ref();
+        let session = call.map_or("", |call| &*call.given.session.id);
+        let transaction = call.and_then(|call| Some(&*call.given.envelope.as_ref()?.id));
         let fields = (!fields.is_empty()).then_some(fields);
         macro_rules! event {
             ($severity:ident) => {
@@ -63,6 +73,7 @@ impl State {
                     plugin,
                     hook,
                     session,
+                    transaction,
                     fields,
                     "{text}"
                 )
@@ -74,6 +85,9 @@ impl State {
             Level::Info => event!(INFO),
             Level::Warn => event!(WARN),
             Level::Error => event!(ERROR),
+        }
+        if at == Level::Error {
+            self.log.error = Some(text);
         }
     }
 
@@ -89,7 +103,8 @@ impl State {
 
     /// Tells how many lines were too many, and gives the next call a share of its own.
     pub(in crate::plugins) fn log_dropped(&mut self) {
-        let LogLines { dropped, .. } = std::mem::take(&mut self.log);
+        self.log.written = 0;
+        let dropped = std::mem::take(&mut self.log.dropped);
         if dropped > 0 {
             let (plugin, hook) = (&*self.facts.name, self.running());
             tracing::warn!(target: TARGET, plugin, hook, dropped, "plugin logs too much");
