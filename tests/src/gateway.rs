@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -109,6 +110,19 @@ impl Gateway {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Running {
+        let Written { admin, addresses, certificate, folder, file } = self.write();
+        let process = Running::spawn(command(&file));
+        Running { admin, addresses, certificate, folder, ..process }.ready()
+    }
+
+    /// `portcullis check` of its configuration.
+    #[must_use]
+    #[track_caller]
+    pub fn check(self) -> crate::process::Finished {
+        check(&self.write().file)
+    }
+
+    fn write(self) -> Written {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let admin = crate::free_address();
         let mut addresses = BTreeMap::new();
@@ -136,9 +150,17 @@ impl Gateway {
         let file = folder.path().join("portcullis.yaml");
         let text = serde_json::to_string_pretty(&config).expect("a value can be written");
         fs::write(&file, text).expect("a new folder takes a file");
-        let process = Running::spawn(command(&file));
-        Running { admin, addresses, certificate: self.certificate, folder, ..process }.ready()
+        Written { admin, addresses, certificate: self.certificate, folder, file }
     }
+}
+
+/// A configuration in a folder of its own.
+struct Written {
+    admin: SocketAddr,
+    addresses: BTreeMap<String, SocketAddr>,
+    certificate: Option<Certificate>,
+    folder: TempDir,
+    file: PathBuf,
 }
 
 /// A gateway that runs. Dropped, it is asked to end.
@@ -175,7 +197,7 @@ impl Running {
     #[track_caller]
     fn ready(mut self) -> Self {
         let admin = self.admin;
-        crate::wait_for("a gateway that is ready", || {
+        crate::wait_up_to(COMPILING, "a gateway that is ready", || {
             if let Some(status) = self.process.ended() {
                 panic!("the gateway ended with {status}:\n{}", self.log.lines().join("\n"));
             }
@@ -300,6 +322,9 @@ fn command(configuration: &Path) -> Command {
     command.arg("run").arg("--config").arg(configuration).env_remove("RUST_LOG");
     command
 }
+
+/// How long a gateway may take to start: it may have to compile plugins of 18 MB on a busy machine.
+const COMPILING: Duration = Duration::from_secs(300);
 
 /// The folder of this profile: `target/debug`, say.
 fn target() -> PathBuf {

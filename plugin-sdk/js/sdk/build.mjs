@@ -46,8 +46,10 @@ async function tools() {
 
 /** The hooks that the plugin has and the interfaces that its modules need. */
 function look(main) {
-  const found = execFileSync(execPath, [join(sdk, 'look.mjs'), main], { stdio: ['ignore', 'pipe', 2] });
-  return JSON.parse(found);
+  const look = [join(sdk, 'look.mjs'), main];
+  const said = execFileSync(execPath, look, { stdio: ['ignore', 'pipe', 2], encoding: 'utf8' });
+  // The plugin may print, too.
+  return JSON.parse(said.trim().split('\n').at(-1));
 }
 
 /** The contract with a world that has just these. */

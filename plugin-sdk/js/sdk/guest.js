@@ -5,8 +5,6 @@ import { Credentials, Recipient, Session, Transaction } from './envelope.js';
 import { Message } from './content.js';
 import * as log from './log.js';
 import * as shape from './settings.js';
-import { SettingsError } from './settings.js';
-import { Authentication, Verdict } from './verdict.js';
 
 const envelope = (s, t) => ({ session: new Session(s), transaction: new Transaction(t) });
 const content = (s, t, m) => ({ ...envelope(s, t), message: new Message(m) });
@@ -49,9 +47,10 @@ export function guest(Plugin, interfaces) {
       plugin = make(Plugin, JSON.parse(settings));
       return { skip: skippedBy(plugin) };
     } catch (error) {
-      if (!(error instanceof SettingsError)) report('configure', error);
+      const isMistake = error?.name === 'SettingsError';
+      if (!isMistake) report(error);
       // What is thrown as a text refuses the configuration.
-      throw error instanceof SettingsError ? error.message : describe(error);
+      throw isMistake ? error.message : describe(error);
     } finally {
       Math.random = draw;
     }
@@ -61,7 +60,7 @@ export function guest(Plugin, interfaces) {
     try {
       return checked(name, await plugin[name](HOOKS[name](...given)));
     } catch (error) {
-      report(name, error);
+      report(error);
       throw error;
     }
   };
@@ -69,12 +68,19 @@ export function guest(Plugin, interfaces) {
   return { configure, hook };
 }
 
+// By their tags, for a bundle has classes of its own.
+const ANSWERS = {
+  Authentication: ['next', 'authenticated', 'refused', 'unavailable'],
+  Verdict: ['next', 'accept', 'reject', 'defer', 'disconnect', 'discard', 'quarantine'],
+};
+
 /** An answer, if the hook may give it. */
 export function checked(hook, answer) {
   if (hook === 'outcome') return undefined;
-  const wanted = hook === 'auth' ? Authentication : Verdict;
-  if (wanted.name !== answer?.constructor?.name) {
-    throw new TypeError(`${hook} returned ${answer}, not a ${wanted.name} such as ${wanted.name}.next`);
+  const wanted = hook === 'auth' ? 'Authentication' : 'Verdict';
+  if (!ANSWERS[wanted].includes(answer?.tag)) {
+    const found = answer?.tag ?? answer;
+    throw new TypeError(`${hook} returned ${found}, not a ${wanted} such as ${wanted}.next`);
   }
   return answer;
 }
@@ -94,7 +100,7 @@ const console_ = () => ({
 
 const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(value) ?? String(value));
 
-function report(hook, error) {
+function report(error) {
   const stack = frames(error).join(' < ');
   log.error(describe(error), stack ? { stack } : {});
 }

@@ -34,10 +34,22 @@ export class Store {
 
   /** Adds to a counter; the sum. */
   add(key, by = 1, { ttl } = {}) {
-    return Number(ask('kv.add', () => this.#raw.add(key, BigInt(by), ttl)));
+    return Number(ask('kv.add', () => unsigned(() => this.#raw.add(key, BigInt(by), ttl))));
   }
 
   delete(...keys) {
     ask('kv.delete', () => this.#raw.delete(keys));
+  }
+}
+
+// The engine of componentize-js 0.23 aborts at a negative number that leaves it as 64 bits; the same
+// bits without a sign pass.
+function unsigned(call) {
+  const { asIntN } = BigInt;
+  BigInt.asIntN = BigInt.asUintN;
+  try {
+    return call();
+  } finally {
+    BigInt.asIntN = asIntN;
   }
 }

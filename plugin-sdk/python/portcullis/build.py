@@ -100,7 +100,9 @@ def build(project: Path, output: Path | None) -> None:
     paths = [project, SDK.parent, packages]
     there = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     look = [sys.executable, "-m", "portcullis.look", module]
-    found = json.loads(subprocess.run(look, env=there, check=True, stdout=subprocess.PIPE).stdout)
+    # The plugin may print, too.
+    *_, last = subprocess.run(look, env=there, check=True, stdout=subprocess.PIPE).stdout.splitlines()
+    found = json.loads(last)
     file = (output or project / f"{name}.wasm").resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:

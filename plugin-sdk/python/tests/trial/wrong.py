@@ -1,0 +1,2 @@
+def wrong():
+    return {}["missing"]
