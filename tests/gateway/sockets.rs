@@ -166,7 +166,7 @@ fn a_name_that_was_not_passed_is_told_with_those_that_were() {
 }
 
 #[test]
-fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+fn systemd_is_told_when_it_is_ready_reloads_and_stops() {
     let folder = open_folder();
     let path = folder.path().join("notify.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -180,6 +180,10 @@ fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
         let count = socket.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..count]).into_owned()
     };
+    assert_eq!(hear().trim(), "READY=1");
+    process.signal("HUP");
+    let reloading = hear();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
     assert_eq!(hear().trim(), "READY=1");
     process.signal("TERM");
     assert_eq!(hear().trim(), "STOPPING=1");
