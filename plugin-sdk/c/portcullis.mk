@@ -20,16 +20,18 @@ endif
 CFLAGS ?= -O2 -Wall -Wextra
 # Few plugins recurse. What the stack takes is part of each copy's memory.
 STACK ?= 65536
-# The names of functions stay, so that a trap tells where it was.
-WASM_FLAGS = -mexec-model=reactor -Wl,--strip-debug -Wl,-z,stack-size=$(STACK)
+WASM_FLAGS = -mexec-model=reactor -Wl,-z,stack-size=$(STACK)
 
 WASM_PARTS = $(SDK)/portcullis.c $(SDK)/portcullis_wasm.c $(SDK)/wit/plugin.c
 FAKE_PARTS = $(SDK)/portcullis.c $(SDK)/portcullis_fake.c
 HEADERS = $(wildcard $(SDK)/*.h *.h)
 
 $(NAME).wasm: $(SOURCES) $(WASM_PARTS) $(SDK)/wit/plugin_component_type.o $(HEADERS)
-	$(WASM_CC) -std=c11 $(CFLAGS) $(WASM_FLAGS) -I$(SDK) -o $@.new $(SOURCES) $(WASM_PARTS) $(SDK)/wit/plugin_component_type.o
+	$(WASM_CC) -std=c11 $(CFLAGS) $(WASM_FLAGS) -I$(SDK) -o $@.full $(SOURCES) $(WASM_PARTS) $(SDK)/wit/plugin_component_type.o
+	$(CC) -std=c11 -O1 -o $@.strip $(SDK)/portcullis_strip.c
+	./$@.strip $@.full $@.new
 	mv $@.new $@
+	rm $@.full $@.strip
 
 .PHONY: test clean
 test: $(TESTS:.c=.test)

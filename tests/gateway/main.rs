@@ -7,6 +7,7 @@ mod conversation;
 mod corpus;
 mod endings;
 mod judging;
+mod languages_native;
 mod languages_script;
 mod misbehaving;
 mod observing;
