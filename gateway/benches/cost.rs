@@ -200,6 +200,7 @@ fn call(hook: Hook) -> HookCall {
         saved: None,
         notes: Arc::new(BTreeMap::new()),
         message_octets: 1 << 30,
+        findings: Arc::default(),
     }
 }
 

@@ -97,6 +97,7 @@ fn call(hook: Hook) -> HookCall {
         saved: None,
         notes: Arc::new(BTreeMap::new()),
         message_octets: 1 << 20,
+        findings: Arc::default(),
     }
 }
 

@@ -3,20 +3,22 @@
 //! Imports look down, never sideways, never up (`tests/floors.rs` checks):
 //!
 //! ```text
-//! 10  main
-//! 9  cli
-//! 8  demo
-//! 7  gateway, sink                                     wiring; an embedded upstream
-//! 6  listener, admin
-//! 5  connection, workbench                             knows policy as a trait; one plugin alone
-//! 4  pipeline                                          plugins + routing + upstream
-//! 3  plugins, routing, upstream                        blind to each other
+//! 11  main
+//! 10  cli
+//! 9  demo
+//! 8  gateway, sink                                     wiring; an embedded upstream
+//! 7  listener, admin
+//! 6  connection, workbench                             knows policy as a trait; one plugin alone
+//! 5  pipeline                                          plugins + routing + upstream
+//! 4  plugins, routing, upstream                        blind to each other
+//! 3  authenticity                                      who sent a message; asks the resolver
 //! 2  policy, resolver, store, tls, users               seams; who may log in; what plugins remember
 //! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
 //! 0  portcullis-smtp
 //! ```
 
 pub mod admin;
+pub mod authenticity;
 pub mod cli;
 pub mod config;
 pub mod connection;

@@ -5,6 +5,7 @@
 mod client;
 mod content;
 mod edit;
+mod finding;
 mod header;
 mod parts;
 mod score;
@@ -20,6 +21,7 @@ use tokio::sync::OnceCell;
 pub use client::ClientAddress;
 pub use content::{Budget, Content, ContentError, ContentWriter, Lease};
 pub use edit::{Edit, HeaderEdit};
+pub use finding::{Finding, Originals, Outcome};
 pub use header::{Field, HeaderError, HeaderSection};
 pub use parts::{Part, Parts};
 pub use score::{Points, Score, ScoreError, Scores};

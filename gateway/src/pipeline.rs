@@ -178,6 +178,7 @@ impl Pipeline {
             edits: Vec::new(),
             plugins_time: Duration::ZERO,
             message_octets: house.message_octets,
+            findings: Arc::default(),
         }
     }
 

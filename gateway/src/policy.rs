@@ -4,6 +4,7 @@
 //! connection knows no plugins, and the chain does not know that plugins are wasm.
 
 mod chain;
+mod findings;
 mod guard;
 mod scoring;
 
@@ -22,6 +23,7 @@ use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts}
 pub use guard::Guard;
 
 pub use chain::{AuthRuling, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
+pub use findings::{Findings, Found, Search};
 pub use scoring::Scoring;
 
 /// Answers the questions of one session.
@@ -168,6 +170,8 @@ pub struct HookCall {
     pub notes: Arc<BTreeMap<String, String>>,
     /// Upper bound for a body that the plugin writes.
     pub message_octets: u64,
+    /// What was found out, and what the client sent where plugins have changed it.
+    pub findings: Arc<Findings>,
 }
 
 /// What came back from a hook that returned normally.

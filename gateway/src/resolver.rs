@@ -97,11 +97,7 @@ impl Resolver {
             None => system_servers(),
         };
         let servers = ResolverConfig::from_name_servers(servers);
-        let resolver = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
-            .with_options(options(config))
-            .build()
-            .map_err(|error| ResolverError(error.to_string()))?;
-        let source = Source::Servers(resolver);
+        let source = Source::Servers(build(servers, options(config))?);
         let queries = Semaphore::new(config.queries);
         Ok(Self { shared: Arc::new(Shared { source, queries, metrics }) })
     }
@@ -117,7 +113,7 @@ impl Resolver {
     pub async fn lookup(&self, query: &Query, deadline: Instant) -> Answer {
         let shared = &*self.shared;
         let Some(name) = name::parse(&query.name, query.kind) else {
-            return Answer::Failed("not a name".into());
+            return Answer::NotAName;
         };
         let began = Instant::now();
         let asked = async {
@@ -156,9 +152,28 @@ impl Resolver {
     }
 }
 
+/// A resolver of the library's own that asks nobody: for code that has been told already all that
+/// it may know.
+///
+/// # Errors
+///
+/// If the library refuses its options.
+pub fn nobody() -> Result<TokioResolver, ResolverError> {
+    let nobody = ResolverConfig::from_name_servers(Vec::new());
+    let config = config::Dns { cache_answers: 0, ..config::Dns::default() };
+    build(nobody, options(&config))
+}
+
+fn build(servers: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver, ResolverError> {
+    TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+        .with_options(options)
+        .build()
+        .map_err(|error| ResolverError(error.to_string()))
+}
+
 fn result(answer: &Answer) -> DnsResult {
     match answer {
-        Answer::Failed(_) => DnsResult::Failed,
+        Answer::Failed(_) | Answer::NotAName => DnsResult::Failed,
         Answer::NoData => DnsResult::NoData,
         Answer::NoSuchName => DnsResult::NoSuchName,
         Answer::Records(_) => DnsResult::Records,

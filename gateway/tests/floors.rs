@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const OWNERS: &[(&str, &[&str])] = &[
     ("admin", &["http_body_util", "hyper", "hyper_util"]),
     ("cli", &["quick_junit"]),
+    ("authenticity", &["mail_auth"]),
     ("config", &["serde_yaml"]),
     ("gateway", &["sd_notify"]),
     ("listener", &["listenfd"]),

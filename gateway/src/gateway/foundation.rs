@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::authenticity::Authenticator;
 use crate::config::{Config, Dns};
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
@@ -45,7 +46,8 @@ impl Foundation {
         metrics.watch_content(move || used.used());
         let resolver = Resolver::new(&config.dns, metrics.dns())?;
         let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
-        let services = Services { resolver, stores };
+        let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
+        let services = Services { resolver, authenticator, stores };
         let (cache, counted) = (&config.cache_directory, metrics.clone());
         let engine = Engine::new(limits, cache, budget.clone(), counted, services.clone())
             .map_err(|error| StartError::Engine(error.to_string()))?;
@@ -63,7 +65,8 @@ impl Foundation {
         };
         let earlier = Some(&*self.services.stores);
         let stores = Arc::new(Stores::open(&config.stores, earlier, metrics));
-        let services = Services { resolver, stores };
+        let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
+        let services = Services { resolver, authenticator, stores };
         Ok(Self { engine: self.engine.with(services.clone()), services, dns, ..self.clone() })
     }
 

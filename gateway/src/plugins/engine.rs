@@ -13,6 +13,7 @@ use wasmtime::{
 use super::bindings::Capabilities;
 use super::cache::{CacheDirectory, Snapshots};
 use super::state::{State, TABLE_ELEMENTS};
+use crate::authenticity::Authenticator;
 use crate::config::{self, Limits};
 use crate::message::Budget;
 use crate::metrics::Metrics;
@@ -30,6 +31,8 @@ pub struct Engine {
 pub struct Services {
     /// Names: grant `dns`.
     pub resolver: Resolver,
+    /// Who sent a message: grant `mail-auth`.
+    pub authenticator: Authenticator,
     /// What plugins remember: grant `kv`.
     pub stores: Arc<Stores>,
 }
@@ -43,7 +46,8 @@ impl Services {
     pub fn nowhere(metrics: &Metrics) -> Result<Self, ResolverError> {
         let dns = config::Dns { servers: Some(Vec::new()), ..config::Dns::default() };
         let resolver = Resolver::new(&dns, metrics.dns())?;
-        Ok(Self { resolver, stores: Arc::default() })
+        let authenticator = Authenticator::new(resolver.clone(), "")?;
+        Ok(Self { resolver, authenticator, stores: Arc::default() })
     }
 }
 

@@ -11,7 +11,8 @@ use portcullis_smtp::Reply;
 use tracing::{debug, warn};
 
 use super::{
-    Answer, FailureReason, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy, Scoring,
+    Answer, FailureReason, Findings, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy,
+    Scoring,
 };
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
@@ -64,6 +65,8 @@ pub struct Case {
     pub plugins_time: Duration,
     /// Upper bound for a body that a plugin writes, in octets.
     pub message_octets: u64,
+    /// What is found out about who sent it.
+    pub findings: Arc<Findings>,
 }
 
 /// What plugins keep from one hook to the next in one session, on the gateway's side.
@@ -268,6 +271,7 @@ impl Case {
             saved: memory.saved.get(plugin).cloned(),
             notes: memory.notes.clone(),
             message_octets: self.message_octets,
+            findings: self.findings.clone(),
         }
     }
 
@@ -276,6 +280,7 @@ impl Case {
         if edits.is_empty() {
             return;
         }
+        self.findings.keep(self.envelope.as_deref(), self.message.as_ref(), edits);
         for edit in edits {
             // Scores have a place of their own in the record.
             if !matches!(edit, Edit::Score(_)) {

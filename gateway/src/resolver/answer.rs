@@ -20,6 +20,8 @@ pub enum Answer {
     NoData,
     /// Neither yes nor no, and why.
     Failed(String),
+    /// It was not asked at all: that can be no name.
+    NotAName,
     /// Nobody answered in time.
     TimedOut,
 }

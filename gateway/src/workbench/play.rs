@@ -149,6 +149,7 @@ impl<'a> Conversation<'a> {
             edits: Vec::new(),
             plugins_time: Duration::ZERO,
             message_octets: CONTENT,
+            findings: Arc::default(),
         };
         let (memory, copies) = (Memory::default(), Copies::default());
         Self { chain, case, memory, copies, lasting: Ended::Passed }

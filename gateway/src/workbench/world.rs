@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::authenticity::Authenticator;
 use crate::config::section::{Entry, Reader, Section};
 use crate::config::spelling;
 use crate::config::tree::{Node, Value};
@@ -79,7 +80,8 @@ impl World {
                 keys.put(key, value.clone(), None, None).await?;
             }
         }
-        Ok(Services { resolver, stores: Arc::new(stores) })
+        let authenticator = Authenticator::new(resolver.clone(), "")?;
+        Ok(Services { resolver, authenticator, stores: Arc::new(stores) })
     }
 }
 

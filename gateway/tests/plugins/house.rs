@@ -108,6 +108,7 @@ pub(crate) fn call(hook: Hook) -> HookCall {
         saved: None,
         notes: Arc::new(BTreeMap::new()),
         message_octets: 1_000,
+        findings: Arc::default(),
     }
 }
 

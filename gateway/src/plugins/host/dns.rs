@@ -54,6 +54,7 @@ fn answer(answer: resolver::Answer) -> Answer {
         resolver::Answer::NoSuchName => Answer::NoSuchName,
         resolver::Answer::NoData => Answer::NoData,
         resolver::Answer::Failed(why) => Answer::Failed(why),
+        resolver::Answer::NotAName => Answer::Failed("not a name".into()),
         resolver::Answer::TimedOut => Answer::TimedOut,
     }
 }

@@ -148,6 +148,7 @@ mod tests {
             saved: None,
             notes: notes.into(),
             message_octets: 0,
+            findings: Arc::default(),
         })
     }
 

@@ -117,6 +117,7 @@ fn case() -> Case {
         edits: Vec::new(),
         plugins_time: Duration::ZERO,
         message_octets: 1000,
+        findings: Arc::default(),
     }
 }
 

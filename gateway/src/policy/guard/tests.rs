@@ -41,6 +41,7 @@ fn case(client: &str, sender: &str, message: Option<(&str, &str)>) -> Case {
         edits: Vec::new(),
         plugins_time: Duration::ZERO,
         message_octets: 1000,
+        findings: Arc::default(),
     }
 }
 
