@@ -1,6 +1,7 @@
 //! The gateway from outside: the program as it is built, over real sockets.
 
 mod authenticating;
+mod authenticity;
 mod bounds;
 mod chunking;
 mod conversation;

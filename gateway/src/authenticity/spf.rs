@@ -1,6 +1,8 @@
 //! SPF (RFC 7208): may this client send for this domain?
 
 mod evaluation;
+mod expression;
+mod grammar;
 mod record;
 
 use std::net::IpAddr;

@@ -8,7 +8,8 @@ use super::Kind;
 
 /// A complete name, or none if this is not one.
 ///
-/// Nothing is undone: a backslash is a backslash. What is not ASCII is a name of RFC 5890.
+/// A backslash is that of zone files (RFC 1035 section 5.1), as in the names that answers have. What
+/// is not ASCII is a name of RFC 5890.
 pub(super) fn parse(text: &str, kind: Kind) -> Option<Name> {
     if text.len() > NAME_OCTETS {
         return None;
@@ -25,11 +26,36 @@ pub(super) fn parse(text: &str, kind: Kind) -> Option<Name> {
     if text.is_empty() || text.chars().any(char::is_control) {
         return None;
     }
-    let labels = text.split('.');
     if text.is_ascii() {
-        return Name::from_labels(labels.map(str::as_bytes)).ok();
+        return Name::from_labels(labels(text.as_bytes())?).ok();
     }
-    Name::from_labels(labels).ok()
+    if text.contains('\\') { None } else { Name::from_labels(text.split('.')).ok() }
+}
+
+/// What is between the dots, with `\.` and `\046` undone.
+fn labels(mut text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut labels = vec![Vec::new()];
+    while let Some((first, rest)) = text.split_first() {
+        text = rest;
+        let octet = match first {
+            b'.' => {
+                labels.push(Vec::new());
+                continue;
+            }
+            b'\\' if rest.first()?.is_ascii_digit() => {
+                let (digits, rest) = rest.split_at_checked(3)?;
+                text = rest;
+                str::from_utf8(digits).ok()?.parse().ok()?
+            }
+            b'\\' => {
+                text = &rest[1..];
+                rest[0]
+            }
+            octet => *octet,
+        };
+        labels.last_mut()?.push(octet);
+    }
+    Some(labels)
 }
 
 impl From<Kind> for RecordType {
@@ -77,10 +103,31 @@ mod tests {
     }
 
     #[test]
+    fn a_backslash_is_that_of_zone_files() {
+        let name = parse(r"a\.b\047c\:.example", Kind::A).unwrap();
+        assert_eq!(name.iter().next(), Some(&b"a.b/c:"[..]));
+        let said = name.to_ascii();
+        assert_eq!(parse(&said, Kind::A), Some(name), "{said}");
+    }
+
+    #[test]
     fn what_is_no_name_is_none() {
         let label = "x".repeat(63);
         let long = [&*label; 4].join(".");
-        for text in ["", "..", "a..b", ".a", "a\0b", "a\r\nb", &"x".repeat(64), &long] {
+        for text in [
+            "",
+            "..",
+            "a..b",
+            ".a",
+            "a\0b",
+            "a\r\nb",
+            "\\",
+            "a\\25",
+            "\\300.b",
+            "\\é.b",
+            &"x".repeat(64),
+            &long,
+        ] {
             assert_eq!(shown(text, Kind::A), None, "{text:?}");
         }
         for text in [&"x.".repeat(10_000), "xn--\u{fffd}\u{202e}", &"\u{301}".repeat(100)] {

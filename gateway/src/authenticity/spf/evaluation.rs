@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use mail_auth::spf::{Macro, Mechanism, Qualifier, Spf, Variables};
+use mail_auth::spf::{Macro, Variables};
 
+use super::grammar::{self, Mechanism, Prefixes};
 use super::record::{self, permanent};
 use super::{Asked, Explanation};
 use crate::authenticity::Names;
@@ -53,17 +54,16 @@ impl<'a> Evaluation<'a> {
         for directive in &record.directives {
             if self.matches(&directive.mechanism, domain).await? {
                 self.explanation = record.exp.map(|exp| (exp, domain.to_owned()));
-                return Ok(outcome(&directive.qualifier));
+                return Ok(directive.outcome);
             }
         }
         self.redirect(record, domain).await
     }
 
     /// RFC 7208 section 6.1.
-    async fn redirect(&mut self, record: Spf, domain: &str) -> Evaluated<Outcome> {
+    async fn redirect(&mut self, record: grammar::Record, domain: &str) -> Evaluated<Outcome> {
         let Some(redirect) = &record.redirect else { return Ok(Outcome::Neutral) };
-        self.count_lookup()?;
-        let target = self.expand(redirect, domain).await;
+        let target = self.target(Some(redirect), domain).await?;
         self.explanation = None;
         self.check_boxed(&target).await.map_err(no_record)
     }
@@ -80,40 +80,43 @@ impl<'a> Evaluation<'a> {
         let address = self.asked.address;
         match mechanism {
             Mechanism::All => Ok(true),
-            Mechanism::Ip4 { addr, mask } => Ok(within(address, (*addr).into(), *mask, 0)),
-            Mechanism::Ip6 { addr, mask } => Ok(within(address, (*addr).into(), 0, *mask)),
-            Mechanism::A { macro_string, ip4_mask, ip6_mask } => {
-                self.count_lookup()?;
-                let target = self.expand(macro_string, domain).await;
+            Mechanism::Network(network, prefixes) => Ok(within(address, *network, *prefixes)),
+            Mechanism::A(host, prefixes) => {
+                let target = self.target(host.as_ref(), domain).await?;
                 let found = self.addresses(&[target]).await?;
-                Ok(found.iter().any(|found| within(address, *found, *ip4_mask, *ip6_mask)))
+                Ok(found.iter().any(|found| within(address, *found, *prefixes)))
             }
-            Mechanism::Mx { macro_string, ip4_mask, ip6_mask } => {
-                self.count_lookup()?;
-                let target = self.expand(macro_string, domain).await;
+            Mechanism::Mx(host, prefixes) => {
+                let target = self.target(host.as_ref(), domain).await?;
                 let found = self.exchangers(&target).await?;
                 let found = self.addresses(&found).await?;
-                Ok(found.iter().any(|found| within(address, *found, *ip4_mask, *ip6_mask)))
+                Ok(found.iter().any(|found| within(address, *found, *prefixes)))
             }
-            Mechanism::Exists { macro_string } => {
-                self.count_lookup()?;
-                let target = self.expand(macro_string, domain).await;
+            Mechanism::Exists(host) => {
+                let target = self.target(Some(host), domain).await?;
                 let answer = self.names.ask(&target, Kind::A).await;
                 Ok(!self.found(answer)?.is_empty())
             }
-            Mechanism::Include { macro_string } => {
-                self.count_lookup()?;
-                let target = self.expand(macro_string, domain).await;
+            Mechanism::Include(host) => {
+                let target = self.target(Some(host), domain).await?;
                 let included = self.check_boxed(&target).await.map_err(no_record)?;
                 self.explanation = None;
                 Ok(included == Outcome::Pass)
             }
-            Mechanism::Ptr { macro_string } => {
-                self.count_lookup()?;
-                let target = self.expand(macro_string, domain).await;
+            Mechanism::Ptr(host) => {
+                let target = self.target(host.as_ref(), domain).await?;
                 let validated = self.validated().await;
                 Ok(validated.iter().any(|name| is_below(name, &target)))
             }
+        }
+    }
+
+    /// The domain of a term that needs a look-up; the record's own if it names none.
+    async fn target(&mut self, host: Option<&Macro>, domain: &str) -> Evaluated<String> {
+        self.count_lookup()?;
+        match host {
+            Some(host) => Ok(self.expand(host, domain).await),
+            None => Ok(domain.to_owned()),
         }
     }
 
@@ -260,24 +263,17 @@ fn is_below(name: &str, domain: &str) -> bool {
 }
 
 /// Whether an address lies in a network of its own family.
-fn within(address: IpAddr, network: IpAddr, ip4_mask: u32, ip6_mask: u128) -> bool {
+fn within(address: IpAddr, network: IpAddr, prefixes: Prefixes) -> bool {
     match (address, network) {
         (IpAddr::V4(address), IpAddr::V4(network)) => {
-            address.to_bits() & ip4_mask == network.to_bits() & ip4_mask
+            let mask = u32::MAX.checked_shl(32 - prefixes.ip4).unwrap_or(0);
+            (address.to_bits() ^ network.to_bits()) & mask == 0
         }
         (IpAddr::V6(address), IpAddr::V6(network)) => {
-            address.to_bits() & ip6_mask == network.to_bits() & ip6_mask
+            let mask = u128::MAX.checked_shl(128 - prefixes.ip6).unwrap_or(0);
+            (address.to_bits() ^ network.to_bits()) & mask == 0
         }
         _ => false,
-    }
-}
-
-fn outcome(qualifier: &Qualifier) -> Outcome {
-    match qualifier {
-        Qualifier::Pass => Outcome::Pass,
-        Qualifier::Fail => Outcome::Fail,
-        Qualifier::SoftFail => Outcome::SoftFail,
-        Qualifier::Neutral => Outcome::Neutral,
     }
 }
 
@@ -292,3 +288,30 @@ const EXCHANGERS: usize = 10;
 
 /// RFC 7208 section 4.3.
 const DOMAIN_OCTETS: usize = 253;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_have_mail_is_no_domain() {
+        let long = format!("{}.example", "x".repeat(64));
+        for domain in ["", "localhost", "a...example", ".example.org", "[192.0.2.1]", &long] {
+            assert!(!is_domain(domain), "{domain}");
+        }
+        for domain in ["example.org", "example.org.", "foo:bar/baz.example", "_spf.example"] {
+            assert!(is_domain(domain), "{domain}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_nothing_is_every_address_of_its_family() {
+        let prefixes = |ip4, ip6| Prefixes { ip4, ip6 };
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (here, there) = (address("192.0.2.1"), address("198.51.100.1"));
+        assert!(within(here, there, prefixes(0, 128)));
+        assert!(!within(here, there, prefixes(32, 0)));
+        assert!(!within(here, address("::"), prefixes(0, 0)));
+        assert!(within(address("2001:db8::1"), address("2001:db8::2"), prefixes(32, 64)));
+    }
+}
