@@ -183,6 +183,7 @@ fn case(session: Arc<SessionFacts>) -> Case {
         edits: Vec::new(),
         plugins_time: Duration::ZERO,
         message_octets: 1_000,
+        findings: Arc::default(),
     }
 }
 

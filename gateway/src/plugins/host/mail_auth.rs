@@ -9,11 +9,11 @@ use super::{MessageHandle, SessionHandle, TransactionHandle, printable};
 use crate::authenticity::{self, Received, Sender};
 use crate::config::Grant;
 use crate::message::{self, Envelope};
-use crate::plugins::bindings::mail_auth::{self, AuthError, Finding};
+use crate::plugins::bindings::mail_auth::{AuthError, Finding, Host};
 use crate::plugins::state::{Call, State};
 use crate::policy::{Found, Hook};
 
-impl mail_auth::Host for State {
+impl Host for State {
     async fn sender(
         &mut self,
         _: Resource<SessionHandle>,
