@@ -23,10 +23,12 @@ mod copy;
 mod engine;
 mod fingerprint;
 mod host;
+mod inspect;
 mod load;
 mod snapshot;
 mod state;
 
 pub use engine::{Engine, EngineError, Services};
 pub use fingerprint::Fingerprint;
+pub use inspect::{Fit, Inspection, Told};
 pub use load::{LoadError, LoadFailure};

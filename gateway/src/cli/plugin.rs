@@ -1,7 +1,11 @@
 //! `portcullis plugin`: what is done with plugins outside of a running gateway, most of it by those
 //! who write them.
 
+mod build;
+mod inspect;
 mod junit;
+mod language;
+mod new;
 mod test;
 
 use std::process::ExitCode;
@@ -15,6 +19,13 @@ use super::lock::Lock;
 pub(super) enum Plugin {
     /// Approve the plugins of a configuration as they are now: writes the lock file beside it.
     Lock(Lock),
+    /// Build the plugin in a folder with its language's own tools, and look at what came of it.
+    Build(build::Build),
+    /// Tell what a plugin's file is: its hooks, the grants that it needs, and whether it can be
+    /// loaded.
+    Inspect(inspect::Inspect),
+    /// Begin a plugin: a project that can be built, tested and run at once.
+    New(new::New),
     /// Play scenario files and compare what came with what they expect.
     Test(test::Test),
 }
@@ -24,6 +35,9 @@ impl Plugin {
     pub(super) async fn execute(self) -> ExitCode {
         match self {
             Self::Lock(lock) => lock.execute(),
+            Self::Build(build) => build.execute().await,
+            Self::Inspect(inspect) => inspect.execute().await,
+            Self::New(new) => new.execute(),
             Self::Test(test) => test.execute().await,
         }
     }

@@ -9,8 +9,8 @@ use wasmtime::component::Component;
 
 use super::component;
 use super::copy::{Loaded, WasmPlugin};
-use super::engine::Engine;
-use super::snapshot::{compile, configured, lifecycle};
+use super::engine::{Engine, Shared};
+use super::snapshot::{compile, configured, lifecycle, unfrozen};
 use super::state::{CONTRACT, CONTRACT_VERSION, Facts, interface};
 use crate::config::{self, Digest, Pin, PinnedBy};
 use crate::policy::{Hook, HookFailure, Plugin};
@@ -27,7 +27,24 @@ impl Engine {
         plugin: &config::Plugin,
         upstreams: Arc<BTreeSet<String>>,
     ) -> Result<Arc<dyn Plugin>, LoadError> {
-        let loaded = self.try_load(plugin, upstreams).await;
+        let loaded = self.try_load(plugin, upstreams, Start::Snapshot).await;
+        let loaded =
+            loaded.map_err(|failure| LoadError { plugin: plugin.name.clone(), failure })?;
+        Ok(Arc::new(loaded))
+    }
+
+    /// Loads a plugin of which each copy is configured anew: of a large one, a snapshot takes as long
+    /// to make as the whole file to compile, and there is one for each settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub async fn load_unfrozen(
+        &self,
+        plugin: &config::Plugin,
+        upstreams: Arc<BTreeSet<String>>,
+    ) -> Result<Arc<dyn Plugin>, LoadError> {
+        let loaded = self.try_load(plugin, upstreams, Start::Configure).await;
         let loaded =
             loaded.map_err(|failure| LoadError { plugin: plugin.name.clone(), failure })?;
         Ok(Arc::new(loaded))
@@ -37,6 +54,7 @@ impl Engine {
         &self,
         plugin: &config::Plugin,
         upstreams: Arc<BTreeSet<String>>,
+        start: Start,
     ) -> Result<WasmPlugin, LoadFailure> {
         let shared = &self.shared;
         if plugin.memory_limit as u64 > shared.memory_octets {
@@ -45,7 +63,39 @@ impl Engine {
         }
         let (file, pins) = (plugin.file.clone(), plugin.pins.clone());
         let component = blocking(move || component::read(&file, &pins)).await?;
-        let facts = Arc::new(Facts {
+        let facts = Facts::of(shared, plugin, upstreams);
+        let settings: Arc<str> = plugin.settings.to_string().into();
+        let configured = match start {
+            Start::Configure => unfrozen(shared, &facts, component, &settings).await?,
+            Start::Snapshot => {
+                configured(shared.clone(), facts.clone(), component, settings.clone()).await?
+            }
+        };
+        let pre = compile(shared, configured.component.to_vec()).await?;
+        let hooks = wanted(pre.component(), &configured.skip)?;
+        let settings = (!configured.frozen).then_some(settings);
+        let loaded = Loaded::new(shared.clone(), facts, plugin, pre, hooks, settings);
+        loaded.try_out().await?;
+        Ok(WasmPlugin::new(loaded))
+    }
+}
+
+/// Where copies start from.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    /// From `configure`, each of them.
+    Configure,
+    /// From what it left, if that can be frozen.
+    Snapshot,
+}
+
+impl Facts {
+    pub(super) fn of(
+        shared: &Shared,
+        plugin: &config::Plugin,
+        upstreams: Arc<BTreeSet<String>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             name: plugin.name.clone(),
             grants: plugin.grants.clone(),
             upstreams,
@@ -54,16 +104,7 @@ impl Engine {
             budget: shared.budget.clone(),
             metrics: shared.metrics.plugin(&plugin.name),
             services: shared.services.clone(),
-        });
-        let settings: Arc<str> = plugin.settings.to_string().into();
-        let configured =
-            configured(shared.clone(), facts.clone(), component, settings.clone()).await?;
-        let pre = compile(shared, configured.component.to_vec()).await?;
-        let hooks = wanted(pre.component(), &configured.skip)?;
-        let settings = (!configured.frozen).then_some(settings);
-        let loaded = Loaded::new(shared.clone(), facts, plugin, pre, hooks, settings);
-        loaded.try_out().await?;
-        Ok(WasmPlugin::new(loaded))
+        })
     }
 }
 
@@ -271,7 +312,7 @@ fn check_version(wanted: &str, version: &str) -> Result<(), LoadFailure> {
 }
 
 /// The hooks that it exports and does not skip.
-fn wanted(component: &Component, skip: &[String]) -> Result<Hooks, LoadFailure> {
+pub(super) fn wanted(component: &Component, skip: &[String]) -> Result<Hooks, LoadFailure> {
     let unknown = |name: &&String| {
         **name != "outcome" && !Hook::ALL.iter().any(|hook| hook.label() == **name)
     };

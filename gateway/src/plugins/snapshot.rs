@@ -62,6 +62,18 @@ pub(super) async fn configured(
     Ok(Configured { component, skip, frozen: false })
 }
 
+/// Runs a plugin's `configure`, and leaves it at that.
+pub(super) async fn unfrozen(
+    shared: &Arc<Shared>,
+    facts: &Arc<Facts>,
+    component: Vec<u8>,
+    settings: &str,
+) -> Result<Configured, LoadFailure> {
+    let component = Arc::new(component);
+    let skip = configure_only(shared, facts, &component, settings).await?;
+    Ok(Configured { component, skip, frozen: false })
+}
+
 /// What came of the attempt to freeze a plugin.
 enum Freeze {
     Done { component: Vec<u8>, skip: Vec<String> },

@@ -15,7 +15,7 @@ use super::world::{World, WorldError, keys};
 use crate::config::{self, Limits};
 use crate::message::{Budget, Content, Envelope, HeaderSection, Message, Recipient, Scores};
 use crate::metrics::{Metrics, Names};
-use crate::plugins::{Engine, EngineError, LoadError};
+use crate::plugins::{Engine, EngineError, Inspection, LoadError};
 use crate::policy::{AuthRuling, Case, Chain, Copies, Decision, Hook, Link, Memory};
 use crate::store::Stores;
 use crate::telemetry::{Kept, KeptLine};
@@ -33,6 +33,9 @@ pub struct Workbench {
 /// Why there is nothing on the bench.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkbenchError {
+    /// There is no room for what is compiled.
+    #[error("no folder for temporary files: {0}")]
+    Cache(#[source] std::io::Error),
     /// The machine's fault.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -75,7 +78,8 @@ pub enum Ended {
 }
 
 impl Workbench {
-    /// Loads a plugin with the gateway's own engine. `cache` is where compiled plugins are kept.
+    /// Loads a plugin with the gateway's own engine. `cache` is where compiled plugins are kept;
+    /// `snapshots` makes one of a large plugin, too, as the gateway does.
     ///
     /// # Errors
     ///
@@ -85,16 +89,15 @@ impl Workbench {
         upstreams: BTreeSet<String>,
         world: &World,
         cache: &Path,
+        snapshots: bool,
     ) -> Result<Self, WorkbenchError> {
-        let limits = Limits { plugin_copies: COPIES, ..Limits::default() };
-        let directory = std::env::temp_dir();
-        let budget = Budget::new(CONTENT, CONTENT, CONTENT, directory);
-        let metrics = Arc::new(Metrics::new(&Names::default()));
-        let services = world.services(plugin, &metrics).await?;
-        let stores = services.stores.clone();
-        let engine = Engine::new(&limits, cache, budget, metrics.clone(), services)?;
+        let (engine, metrics, stores) = engine(plugin, world, cache).await?;
         let seen = Seen::default();
-        let loaded = engine.load(plugin, Arc::new(upstreams)).await?;
+        let upstreams = Arc::new(upstreams);
+        let loaded = match snapshots || !is_large(plugin) {
+            true => engine.load(plugin, upstreams).await?,
+            false => engine.load_unfrozen(plugin, upstreams).await?,
+        };
         let answers = Hook::ALL.into_iter().filter(|hook| loaded.answers(*hook)).collect();
         let watched = Arc::new(Watched::new(loaded, seen.clone()));
         let link = Link { plugin: watched, metrics: metrics.plugin(&plugin.name) };
@@ -120,6 +123,43 @@ impl Workbench {
         let answers = self.answers.clone();
         Played { answers, calls: self.seen.take(), ended, case, log }
     }
+}
+
+/// The gateway's engine in a world of its own.
+async fn engine(
+    plugin: &config::Plugin,
+    world: &World,
+    cache: &Path,
+) -> Result<(Engine, Arc<Metrics>, Arc<Stores>), WorkbenchError> {
+    let limits = Limits { plugin_copies: COPIES, ..Limits::default() };
+    let budget = Budget::new(CONTENT, CONTENT, CONTENT, std::env::temp_dir());
+    let metrics = Arc::new(Metrics::new(&Names::default()));
+    let services = world.services(plugin, &metrics).await?;
+    let stores = services.stores.clone();
+    let engine = Engine::new(&limits, cache, budget, metrics.clone(), services)?;
+    Ok((engine, metrics, stores))
+}
+
+/// Looks at a plugin's file. Without a `cache`, all is done anew.
+///
+/// # Errors
+///
+/// If there is no engine, or the file cannot be read.
+pub async fn inspect(
+    plugin: &config::Plugin,
+    freeze: bool,
+    cache: Option<&Path>,
+) -> Result<Inspection, WorkbenchError> {
+    let fresh = tempfile::tempdir().map_err(WorkbenchError::Cache)?;
+    let cache = cache.unwrap_or(fresh.path());
+    let (engine, ..) = engine(plugin, &World::default(), cache).await?;
+    let inspection = engine.inspect(plugin, freeze).await;
+    inspection.map_err(|failure| LoadError { plugin: plugin.name.clone(), failure }.into())
+}
+
+/// Whether it is so large that a snapshot for each settings takes longer than people wait.
+fn is_large(plugin: &config::Plugin) -> bool {
+    std::fs::metadata(&plugin.file).is_ok_and(|facts| facts.len() > LARGE)
 }
 
 struct Conversation<'a> {
@@ -309,6 +349,9 @@ pub(super) fn text_of(content: &Content) -> String {
     octets.truncate(read);
     String::from_utf8_lossy(&octets).replace("\r\n", "\n")
 }
+
+/// Octets of a file that is large: those that carry an interpreter, or a runtime.
+const LARGE: u64 = 3 << 20;
 
 /// Copies at a time: one, and what its end may overlap with.
 const COPIES: u32 = 4;

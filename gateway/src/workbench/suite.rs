@@ -43,14 +43,18 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Plays it. `cache` is where compiled plugins are kept.
+    /// Plays it. `cache` is where compiled plugins are kept; for `snapshots` see [`Workbench::new`].
     ///
     /// # Errors
     ///
     /// If there is no engine, or the plugin cannot be loaded.
-    pub async fn play(&self, cache: &Path) -> Result<Vec<Difference>, WorkbenchError> {
+    pub async fn play(
+        &self,
+        cache: &Path,
+        snapshots: bool,
+    ) -> Result<Vec<Difference>, WorkbenchError> {
         let (plugin, upstreams) = (&self.plugin, self.upstreams.clone());
-        match Workbench::new(plugin, upstreams, &self.world, cache).await {
+        match Workbench::new(plugin, upstreams, &self.world, cache, snapshots).await {
             Ok(workbench) => {
                 let played = workbench.play(&self.given).await;
                 let mut differences = self.expected.differences(&played);
@@ -159,7 +163,7 @@ fn read_one(
 }
 
 /// The plugin as a configuration has it, except that its name may be left out.
-fn read_plugin(section: &Section<'_>, file: Option<&Path>) -> Option<config::Plugin> {
+pub(super) fn read_plugin(section: &Section<'_>, file: Option<&Path>) -> Option<config::Plugin> {
     const HELP: &str = "plugin: {file: plugin.wasm}, or --plugin FILE on the command line";
     let plugin = section.section("plugin", config::Plugin::KEYS);
     let file = match file {
@@ -235,7 +239,7 @@ fn once(mistakes: &Mistakes) -> Mistakes {
     kept
 }
 
-fn empty() -> Node {
+pub(super) fn empty() -> Node {
     let mark = Mark { line: 1, column: 1, ..Mark::default() };
     Node { mark, value: Value::Mapping(Vec::new()) }
 }

@@ -31,6 +31,10 @@ pub(in crate::cli) struct Test {
     /// Only scenarios whose name has this in it.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Make a snapshot of large plugins, too, as the gateway does: one for each settings, and each
+    /// takes as long as compiling. Else their copies are configured one by one.
+    #[arg(long)]
+    snapshots: bool,
     /// Also write a report as JUnit has it.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -111,11 +115,29 @@ impl Test {
         let only = self.only.as_deref().unwrap_or_default();
         let mut outcomes = Vec::new();
         for scenario in suite.scenarios.iter().filter(|one| one.name.contains(only)) {
-            let outcome = play(scenario).await;
+            let outcome = self.play_one(scenario).await;
             print(&outcome);
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    async fn play_one(&self, scenario: &Scenario) -> Outcome {
+        let started = Instant::now();
+        let outcome = |differences, error| Outcome {
+            name: scenario.name.clone(),
+            place: scenario.place.to_string(),
+            took: started.elapsed(),
+            differences,
+            error,
+        };
+        match scenario.play(&config::cache_directory(), self.snapshots).await {
+            Ok(differences) => outcome(differences, None),
+            Err(WorkbenchError::Load(error)) => {
+                outcome(Vec::new(), Some(error.failure.to_string()))
+            }
+            Err(error) => outcome(Vec::new(), Some(error.to_string())),
+        }
     }
 
     fn conclude(&self, reports: &[(String, Vec<Outcome>)]) -> ExitCode {
@@ -140,22 +162,6 @@ impl Test {
             return MISCONFIGURED.into();
         }
         if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-    }
-}
-
-async fn play(scenario: &Scenario) -> Outcome {
-    let started = Instant::now();
-    let outcome = |differences, error| Outcome {
-        name: scenario.name.clone(),
-        place: scenario.place.to_string(),
-        took: started.elapsed(),
-        differences,
-        error,
-    };
-    match scenario.play(&config::cache_directory()).await {
-        Ok(differences) => outcome(differences, None),
-        Err(WorkbenchError::Load(error)) => outcome(Vec::new(), Some(error.failure.to_string())),
-        Err(error) => outcome(Vec::new(), Some(error.to_string())),
     }
 }
 
