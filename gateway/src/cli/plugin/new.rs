@@ -79,10 +79,10 @@ fn renamed(text: &str, language: Language, name: &str) -> String {
     let (file, identifier) = (language.identifier(name), name.replace('-', "_"));
     let kind: String = identifier.split('_').map(capitalized).collect();
     let mut text = text
-        .replace("SOURCE", &language.source(name))
-        .replace("UNIT_TESTS", language.unit_tests())
-        .replace("LANGUAGE", language.title())
-        .replace("SDK/`", &format!("{}/`", language.sdk()));
+        .replace("{source}", &language.source(name))
+        .replace("{unit tests}", language.unit_tests())
+        .replace("{language}", language.title())
+        .replace("{sdk}", language.sdk());
     for (from, to) in [
         ("# closed\n", format!("# {name}\n")),
         ("\"closed\"", format!("\"{name}\"")),
@@ -185,7 +185,7 @@ mod tests {
         assert!(text("tests/spam_trap.rs").contains("a@Closed.example"));
         assert!(text("scenarios.yaml").contains("file: spam-trap.wasm"));
         assert!(text("portcullis.yaml").contains("plugins: [spam-trap]"));
-        assert!(!text("README.md").contains("LANGUAGE"));
+        assert!(!text("README.md").contains('{'));
     }
 
     #[test]
