@@ -91,8 +91,9 @@ esac
 [ "$toolchain" = rustup ] || work=$work/$toolchain
 mkdir -p "$out"
 # shellcheck disable=SC2086 # a list
-build $target $bundled cost gatekeeper inquirer misbehave porter reacher stamp
+build $target $bundled carver cost gatekeeper inquirer misbehave porter reacher stamp
 for name in $bundled; do install $target "$name" "$name"; done
+install $target carver test-carver
 install $target cost cost-rust
 install $target gatekeeper gatekeeper-rust
 install $target inquirer test-inquirer

@@ -3,6 +3,7 @@
 mod authenticating;
 mod authenticity;
 mod bounds;
+mod carving;
 mod chunking;
 mod conversation;
 mod corpus;

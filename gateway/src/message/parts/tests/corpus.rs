@@ -69,17 +69,23 @@ fn corpus() -> Vec<PathBuf> {
     files
 }
 
-fn python() -> String {
+/// A Python, if there is one; in CI there must be.
+fn python() -> Option<String> {
     let found = Command::new("sh").arg(root().join("tests/python.sh")).arg("email").output();
     let found = found.expect("a shell");
-    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
-    String::from_utf8(found.stdout).expect("a path").trim().to_owned()
+    if !found.status.success() {
+        eprintln!("SKIPPED: no Python: {}", String::from_utf8_lossy(&found.stderr));
+        assert!(std::env::var_os("CI").is_none(), "there is no Python");
+        return None;
+    }
+    Some(String::from_utf8(found.stdout).expect("a path").trim().to_owned())
 }
 
 #[tokio::test]
 async fn real_messages_have_the_parts_that_python_finds() {
     let files = corpus();
-    let told = Command::new(python()).arg("-c").arg(PYTHON).args(&files).output();
+    let Some(python) = python() else { return };
+    let told = Command::new(python).arg("-c").arg(PYTHON).args(&files).output();
     let told = told.expect("Python runs");
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     let told: BTreeMap<PathBuf, Vec<(String, Option<u64>)>> =
