@@ -1,5 +1,6 @@
 //! The listeners' certificates at the start: loaded, and looked at for what an operator should know.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -85,6 +86,22 @@ pub(super) fn warn_of(config: &mut Config, secured: &[Option<Secured>]) {
             config.warnings.warn(&files.place, text, Some(&help));
         }
     }
+}
+
+/// Takes certificates out of the metrics that one configuration names and the one that runs does not.
+pub(super) fn forget(gone: &Config, runs: Option<&Config>, metrics: &Metrics) {
+    let here: Vec<_> = runs.into_iter().flat_map(files).collect();
+    for (listener, file) in files(gone).filter(|file| !here.contains(file)) {
+        metrics.listener(listener).certificate_gone(&file.to_string_lossy());
+    }
+}
+
+/// The certificates of all listeners, by the listener's name.
+fn files(config: &Config) -> impl Iterator<Item = (&str, &Path)> {
+    config.listeners.iter().flat_map(|listener| {
+        let pairs = listener.tls.iter().flat_map(|tls| &tls.certificates);
+        pairs.map(|files| (&*listener.name, &*files.certificate))
+    })
 }
 
 /// A certificate in a line, for people.

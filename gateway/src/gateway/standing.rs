@@ -13,7 +13,7 @@ use crate::shutdown::Watcher;
 use crate::tls::Renewal;
 use crate::upstream::Upstreams;
 
-use super::{Parts, StartError, supervisor};
+use super::{Parts, StartError, certificates, supervisor};
 
 /// The configuration that is served, and where the next one takes its place.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Standing {
                 site.rebuild(parts.house(listener, upstreams));
             }
         }
-        parts.forget_certificates_of(&self.parts);
+        certificates::forget(&self.parts.config, Some(&parts.config), &parts.foundation.metrics);
         parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded();
         (self.parts, self.upstreams) = (parts, upstreams);
