@@ -35,7 +35,7 @@ pub use label::{
     ScoreAction, Stage,
 };
 pub use listener::ListenerMetrics;
-pub use plugin::{PluginMetrics, REASONS, RESULTS};
+pub use plugin::{HTTP_RESULTS, PluginMetrics, REASONS, RESULTS};
 pub use store::{StoreMetrics, StoreOperation, StoreResult};
 pub use upstream::UpstreamMetrics;
 

@@ -23,6 +23,7 @@ mod copy;
 mod engine;
 mod fingerprint;
 mod host;
+mod http;
 mod inspect;
 mod load;
 mod snapshot;

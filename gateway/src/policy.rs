@@ -252,11 +252,13 @@ pub enum FailureReason {
     Timeout,
     /// Unreachable, out of bounds, stack overflow, a panic.
     Trap,
+    /// The same, after a store was unavailable that it asked: not its fault, nor the message's.
+    Unavailable,
 }
 
 impl FailureReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::BadAnswer,
         Self::Busy,
         Self::Memory,
@@ -264,6 +266,7 @@ impl FailureReason {
         Self::Poison,
         Self::Timeout,
         Self::Trap,
+        Self::Unavailable,
     ];
 
     /// The value of the label.
@@ -277,6 +280,7 @@ impl FailureReason {
             Self::Poison => "poison",
             Self::Timeout => "timeout",
             Self::Trap => "trap",
+            Self::Unavailable => "unavailable",
         }
     }
 }

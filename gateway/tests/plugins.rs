@@ -22,3 +22,5 @@ mod failures;
 mod loading;
 #[path = "plugins/log.rs"]
 mod log;
+#[path = "plugins/reaching.rs"]
+mod reaching;

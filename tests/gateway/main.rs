@@ -15,6 +15,7 @@ mod misbehaving;
 mod observing;
 mod parameters;
 mod proxies;
+mod reaching;
 mod receivers;
 mod reloading;
 mod remembering;

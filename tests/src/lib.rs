@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod peers;
 pub mod process;
 pub mod sink;
+pub mod web;
 
 pub use certificate::Certificate;
 pub use client::{Client, Reply};
@@ -23,6 +24,7 @@ pub use log::{Log, Record};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use sink::{Letter, Sink};
+pub use web::Web;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;

@@ -1,5 +1,6 @@
 //! What plugins may do.
 
+use super::Origin;
 use super::section::{Section, Text, distinct, kind};
 use super::spelling;
 use super::tree::{Node, Value};
@@ -29,6 +30,8 @@ pub(super) struct Grants {
     pub(super) words: Vec<Grant>,
     /// Names of stores, `kv`.
     pub(super) stores: Vec<String>,
+    /// `http`.
+    pub(super) origins: Vec<Origin>,
 }
 
 impl Grants {
@@ -69,6 +72,11 @@ impl Grants {
                     self.stores.push(section.known_name("store", word, stores));
                 }
             }
+            "http" => {
+                for item in items(section, key, node) {
+                    self.origins.extend(origin(section, item));
+                }
+            }
             other => {
                 let help = match PLAIN.iter().any(|(word, _)| *word == other) {
                     true => format!("it names nothing: grants: [{other}]"),
@@ -105,16 +113,40 @@ fn plain(section: &Section<'_>, Text { text, mark }: Text<'_>) -> Option<Grant> 
     None
 }
 
-/// The names that a grant is for.
-fn words<'a>(section: &Section<'_>, key: Text<'_>, node: &'a Node) -> Vec<Text<'a>> {
+/// What a grant is for.
+fn items<'a>(section: &Section<'_>, key: Text<'_>, node: &'a Node) -> &'a [Node] {
     let Value::Sequence(items) = &node.value else {
         if !matches!(node.value, Value::Broken) {
             let text = format!("\"{}\" must be a list, not {}", key.text, kind(node));
             let help = LISTED.iter().find(|(word, _)| *word == key.text).map(|(_, help)| *help);
             section.reader.error(if node.is_null() { key.mark } else { node.mark }, text, help);
         }
-        return Vec::new();
+        return &[];
     };
+    items
+}
+
+/// An origin, or a section that says more of it.
+fn origin(section: &Section<'_>, node: &Node) -> Option<Origin> {
+    let (text, private) = match &node.value {
+        Value::Scalar { text, .. } if !node.is_null() => (Text { text, mark: node.mark }, false),
+        _ => {
+            let inner = Section::of(section.reader, "an origin", node, ORIGIN_KEYS);
+            let private = inner.choice("private", super::SWITCH).unwrap_or(false);
+            (inner.required("origin", "such as http://rspamd.internal:11333")?, private)
+        }
+    };
+    let origin = Origin::read(text.text, private);
+    let refuse = |help: &String| {
+        let what = format!("\"{}\" is no origin", text.text);
+        section.reader.error(text.mark, what, Some(help));
+    };
+    origin.inspect_err(refuse).ok()
+}
+
+/// The names that a grant is for.
+fn words<'a>(section: &Section<'_>, key: Text<'_>, node: &'a Node) -> Vec<Text<'a>> {
+    let items = items(section, key, node);
     let mut found: Vec<Text<'a>> = Vec::new();
     for node in items {
         match &node.value {
@@ -148,4 +180,9 @@ const PLAIN: &[(&str, Grant)] = &[
 ];
 
 /// Grants that name what they are for, and how that is written.
-const LISTED: &[(&str, &str)] = &[("kv", "name the stores: grants: [{kv: [greylist]}]")];
+const LISTED: &[(&str, &str)] = &[
+    ("http", "name the origins: grants: [{http: [\"https://filter.example.org\"]}]"),
+    ("kv", "name the stores: grants: [{kv: [greylist]}]"),
+];
+
+const ORIGIN_KEYS: &[&str] = &["origin", "private"];

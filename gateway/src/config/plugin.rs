@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Digest;
 use super::failure::{Breaker, Poison};
 use super::grant::{Grant, Grants};
 use super::mistake::Place;
@@ -12,6 +11,7 @@ use super::scores::SCORES;
 use super::section::{Entry, Reader, Section};
 use super::settings::to_json;
 use super::tree::{Node, Value};
+use super::{Digest, Origin};
 
 /// One plugin.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Plugin {
     pub grants: Vec<Grant>,
     /// The stores that it may open.
     pub stores: Vec<String>,
+    /// Where it may send HTTP requests to.
+    pub origins: Vec<Origin>,
     /// What its failure means.
     pub on_failure: OnFailure,
     /// For one hook call.
@@ -119,6 +121,7 @@ impl Plugin {
             settings: serde_json::Value::Object(serde_json::Map::new()),
             grants: Vec::new(),
             stores: Vec::new(),
+            origins: Vec::new(),
             on_failure: OnFailure::default(),
             time_limit: TIME_LIMIT,
             memory_limit: MEMORY_LIMIT,
@@ -151,7 +154,7 @@ impl Plugin {
         let reader = section.reader;
         let pins = pins(section);
         let settings = settings(section);
-        let Grants { words: grants, stores } = Grants::read(section, stores);
+        let Grants { words: grants, stores, origins } = Grants::read(section, stores);
         let on_failure = on_failure(section);
         let isolation = section.choice("isolation", ISOLATIONS).unwrap_or_default();
         let time_limit = section.duration(
@@ -167,6 +170,7 @@ impl Plugin {
             settings,
             grants,
             stores,
+            origins,
             on_failure,
             time_limit,
             memory_limit,

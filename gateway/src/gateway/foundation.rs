@@ -47,7 +47,7 @@ impl Foundation {
         let resolver = Resolver::new(&config.dns, metrics.dns())?;
         let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
-        let services = Services { resolver, authenticator, stores };
+        let services = Services::new(resolver, authenticator, stores);
         let (cache, counted) = (&config.cache_directory, metrics.clone());
         let engine = Engine::new(limits, cache, budget.clone(), counted, services.clone())
             .map_err(|error| StartError::Engine(error.to_string()))?;
@@ -66,7 +66,7 @@ impl Foundation {
         let earlier = Some(&*self.services.stores);
         let stores = Arc::new(Stores::open(&config.stores, earlier, metrics));
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
-        let services = Services { resolver, authenticator, stores };
+        let services = Services::new(resolver, authenticator, stores);
         Ok(Self { engine: self.engine.with(services.clone()), services, dns, ..self.clone() })
     }
 

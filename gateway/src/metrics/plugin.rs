@@ -18,8 +18,12 @@ pub const RESULTS: [&str; 8] =
     ["accept", "defer", "discard", "disconnect", "failure", "next", "quarantine", "reject"];
 
 /// Why a hook call can fail, or was not even tried.
-pub const REASONS: [&str; 7] =
-    ["bad-answer", "busy", "memory", "open", "poison", "timeout", "trap"];
+pub const REASONS: [&str; 8] =
+    ["bad-answer", "busy", "memory", "open", "poison", "timeout", "trap", "unavailable"];
+
+/// What can come of an HTTP request of a plugin's.
+pub const HTTP_RESULTS: [&str; 6] =
+    ["denied", "malformed", "ok", "timed-out", "too-large", "unavailable"];
 
 /// The families that have a `plugin` label.
 #[derive(Debug)]
@@ -29,6 +33,7 @@ pub(super) struct PluginFamilies {
     call_seconds: HistogramVec,
     dropped: IntCounterVec,
     failures: IntCounterVec,
+    http: IntCounterVec,
     registry: Registry,
 }
 
@@ -67,6 +72,12 @@ impl PluginFamilies {
                 "Hook calls that failed, by the reason",
                 &["plugin", "hook", "reason"],
             ),
+            http: counters(
+                registry,
+                "portcullis_plugin_http_requests_total",
+                "HTTP requests that plugins wanted sent, by what came of them",
+                &["plugin", "result"],
+            ),
             registry: registry.clone(),
         }
     }
@@ -76,6 +87,8 @@ impl PluginFamilies {
         PluginMetrics {
             breakers: self.breakers.with_label_values(&[plugin]),
             hooks: ArcSwap::default(),
+            http: HTTP_RESULTS
+                .map(|result| (result, self.http.with_label_values(&[plugin, result]))),
             custom: Custom::new(plugin, self.registry.clone(), dropped),
         }
     }
@@ -106,6 +119,7 @@ pub struct PluginMetrics {
     breakers: IntGauge,
     /// Known once the plugin is loaded.
     hooks: ArcSwap<Vec<Arc<HookMetrics>>>,
+    http: [(&'static str, IntCounter); HTTP_RESULTS.len()],
     custom: Custom,
 }
 
@@ -146,6 +160,11 @@ impl PluginMetrics {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.breakers.get() > 0
+    }
+
+    /// A request of the plugin's ended, with one of [`HTTP_RESULTS`].
+    pub fn http_request(&self, result: &'static str) {
+        inc(&self.http, result);
     }
 
     /// The plugin adds to a counter of its own.

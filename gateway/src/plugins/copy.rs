@@ -328,7 +328,9 @@ pub(super) fn failure(error: &wasmtime::Error, state: &State, limit: Duration) -
         Some(said) => format!("{} ({detail})", printable(said, DETAIL_OCTETS)),
         None => detail,
     };
-    HookFailure { reason: FailureReason::Trap, detail }
+    let missed = state.call.as_ref().is_some_and(|call| call.store_unavailable);
+    let reason = if missed { FailureReason::Unavailable } else { FailureReason::Trap };
+    HookFailure { reason, detail }
 }
 
 /// The innermost functions of the plugin's own, innermost first.

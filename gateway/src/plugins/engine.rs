@@ -12,6 +12,7 @@ use wasmtime::{
 
 use super::bindings::Capabilities;
 use super::cache::{CacheDirectory, Snapshots};
+use super::http::HttpClient;
 use super::state::{State, TABLE_ELEMENTS};
 use crate::authenticity::Authenticator;
 use crate::config::{self, Limits};
@@ -35,9 +36,17 @@ pub struct Services {
     pub authenticator: Authenticator,
     /// What plugins remember: grant `kv`.
     pub stores: Arc<Stores>,
+    pub(super) http: HttpClient,
 }
 
 impl Services {
+    /// Services with this resolver, by which HTTP finds its servers, too.
+    #[must_use]
+    pub fn new(resolver: Resolver, authenticator: Authenticator, stores: Arc<Stores>) -> Self {
+        let http = HttpClient::new(resolver.clone());
+        Self { resolver, authenticator, stores, http }
+    }
+
     /// Services that find nothing and nobody: for tests, and to try a plugin out.
     ///
     /// # Errors
@@ -47,7 +56,7 @@ impl Services {
         let dns = config::Dns { servers: Some(Vec::new()), ..config::Dns::default() };
         let resolver = Resolver::new(&dns, metrics.dns())?;
         let authenticator = Authenticator::new(resolver.clone(), "")?;
-        Ok(Self { resolver, authenticator, stores: Arc::default() })
+        Ok(Self::new(resolver, authenticator, Arc::default()))
     }
 }
 
@@ -95,6 +104,8 @@ impl Engine {
         start_clock(&wasm)?;
         let mut linker = Linker::new(&wasm);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(EngineError::wasm)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)
+            .map_err(EngineError::wasm)?;
         Capabilities::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
             .map_err(EngineError::wasm)?;
         let copies = Arc::new(Semaphore::new(limits.plugin_copies as usize));

@@ -100,6 +100,7 @@ impl Facts {
             grants: plugin.grants.clone(),
             upstreams,
             stores: granted(&shared.services.stores, plugin),
+            origins: plugin.origins.clone().into(),
             memory_limit: plugin.memory_limit,
             budget: shared.budget.clone(),
             metrics: shared.metrics.plugin(&plugin.name),
@@ -347,8 +348,15 @@ const OFFERED: [&str; 9] = [
 ];
 
 /// What there is of WASI; files and sockets are there and empty, because runtimes ask for them.
-const WASI: [&str; 6] =
-    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+const WASI: [&str; 7] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:http/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
 
 #[cfg(test)]
 mod tests {

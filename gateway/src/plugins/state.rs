@@ -8,14 +8,16 @@ use portcullis_smtp::sasl::Credentials;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use crate::config::Grant;
+use crate::config::{Grant, Origin};
 use crate::message::{Budget, Edit};
 use crate::metrics::PluginMetrics;
 use crate::policy::{Hook, HookCall};
 
 use super::engine::Services;
 use super::host::{LogLines, StandardStream};
+use super::http::Outgoing;
 
 /// What is the same for all copies of a plugin.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Facts {
     pub(super) upstreams: Arc<BTreeSet<String>>,
     /// Those that are granted, by name.
     pub(super) stores: BTreeMap<String, Arc<crate::store::Store>>,
+    /// Where it may send HTTP requests to.
+    pub(super) origins: Arc<[Origin]>,
     pub(super) memory_limit: usize,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: Arc<PluginMetrics>,
@@ -38,6 +42,8 @@ pub(super) struct State {
     pub(super) table: ResourceTable,
     /// Made at the first use: most plugins ask WASI for nothing.
     wasi: Option<(WasiCtx, StandardStream)>,
+    /// The same.
+    wasi_http: Option<Box<Outgoing>>,
     pub(super) memory: MemoryBound,
     pub(super) deadline: Instant,
     /// Whether the deadline is what stopped the plugin.
@@ -58,6 +64,8 @@ pub(super) struct Call {
     pub(super) notes: Vec<(String, String)>,
     pub(super) saved: Option<Vec<u8>>,
     pub(super) next_index: u32,
+    /// Whether a store could not be used.
+    pub(super) store_unavailable: bool,
     /// Questions to the resolver so far.
     pub(super) queries: usize,
 }
@@ -73,6 +81,7 @@ impl Call {
             saved: None,
             next_index,
             queries: 0,
+            store_unavailable: false,
         }
     }
 
@@ -97,6 +106,7 @@ impl State {
             facts,
             table,
             wasi: None,
+            wasi_http: None,
             deadline,
             out_of_time: false,
             call: None,
@@ -168,6 +178,23 @@ impl WasiView for State {
             (builder.build(), stream)
         });
         WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let deadline = self.call.is_some().then(|| self.patience());
+        let facts = &self.facts;
+        let outgoing = self.wasi_http.get_or_insert_with(|| {
+            let (client, origins) = (facts.services.http.clone(), facts.origins.clone());
+            Outgoing::new(client, origins, facts.metrics.clone()).into()
+        });
+        outgoing.hooks.deadline = deadline;
+        WasiHttpCtxView {
+            ctx: &mut outgoing.context,
+            hooks: &mut outgoing.hooks,
+            table: &mut self.table,
+        }
     }
 }
 

@@ -112,8 +112,12 @@ impl Pass<'_> {
                     breaker.proved(&guard.plugin, hook, &guard.metrics);
                 }
             }
-            // The gateway's own fault says nothing about the plugin.
-            Err(failure) if failure.reason == FailureReason::Busy => return,
+            // The gateway's own fault, or a store's, says nothing about the plugin or the message.
+            Err(HookFailure {
+                reason: FailureReason::Busy | FailureReason::Unavailable, ..
+            }) => {
+                return;
+            }
             Err(_) => {
                 let subject = Subject { hook, case, credentials };
                 let before = guard.poisons.failed(&guard.plugin, &subject);

@@ -81,7 +81,7 @@ impl World {
             }
         }
         let authenticator = Authenticator::new(resolver.clone(), "")?;
-        Ok(Services { resolver, authenticator, stores: Arc::new(stores) })
+        Ok(Services::new(resolver, authenticator, Arc::new(stores)))
     }
 }
 

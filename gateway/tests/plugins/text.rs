@@ -13,6 +13,25 @@ pub(crate) fn module(hooks: &[&str], text: &str) -> Vec<u8> {
 
 /// As [`module`], with imports written in wasm text, which have to come first.
 pub(crate) fn module_importing(hooks: &[&str], imports: &str, text: &str) -> Vec<u8> {
+    module_of(&Foreign::default(), hooks, imports, text)
+}
+
+/// Interfaces beside the contract's.
+#[derive(Default)]
+pub(crate) struct Foreign<'a> {
+    /// As WIT, in the order in which they need each other.
+    pub(crate) packages: &'a [&'a str],
+    /// What a world says that imports them.
+    pub(crate) imports: &'a str,
+}
+
+/// As [`module_importing`], with interfaces that are not the contract's.
+pub(crate) fn module_of(
+    foreign: &Foreign<'_>,
+    hooks: &[&str],
+    imports: &str,
+    text: &str,
+) -> Vec<u8> {
     let configure = if text.contains("$configure") {
         ""
     } else {
@@ -39,7 +58,7 @@ pub(crate) fn module_importing(hooks: &[&str], imports: &str, text: &str) -> Vec
             {text})"#
     );
     let mut wasm = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let (resolve, world) = world(hooks);
+    let (resolve, world) = world(foreign, hooks);
     embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).unwrap();
     wasm
 }
@@ -71,16 +90,21 @@ pub(crate) fn component(hooks: &[&str], text: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
 }
 
-fn world(hooks: &[&str]) -> (Resolve, wit_parser::WorldId) {
+fn world(foreign: &Foreign<'_>, hooks: &[&str]) -> (Resolve, wit_parser::WorldId) {
     let mut resolve = Resolve::default();
     let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugin-sdk/wit");
     resolve.push_path(contract).unwrap();
+    for package in foreign.packages {
+        resolve.push_str("foreign.wit", package).unwrap();
+    }
+    let imports = foreign.imports;
     let exports: String =
         hooks.iter().map(|hook| format!("export smtp:filter/on-{hook}@0.1.0;")).collect();
     let world = format!(
         "package test:plugin;
         world plugin {{
             include smtp:filter/capabilities@0.1.0;
+            {imports}
             export smtp:filter/lifecycle@0.1.0;
             {exports}
         }}"

@@ -1,7 +1,11 @@
 //! The `reader` resource. Most content never crosses into the plugin: the host skips and searches.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -36,6 +40,13 @@ impl Reader {
         let octets = self.peek(self.at, max)?;
         self.at += octets.len() as u64;
         Ok(octets)
+    }
+
+    /// All that is left, to be sent; this reader is at its end then.
+    pub(super) fn take_rest(&mut self) -> Rest {
+        let rest = Self { header: self.header.clone(), body: self.body.clone(), at: self.at };
+        self.at += self.left();
+        Rest(rest)
     }
 
     fn header(&self) -> &[u8] {
@@ -97,6 +108,29 @@ impl Reader {
             tokio::task::consume_budget().await;
         }
         Ok(digest.finalize().to_vec())
+    }
+}
+
+/// The rest of a reader as the body of a request, a piece at a time.
+pub(super) struct Rest(Reader);
+
+impl Body for Rest {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(match self.0.read(CHUNK_OCTETS) {
+            Ok(octets) if octets.is_empty() => None,
+            Ok(octets) => Some(Ok(Frame::data(octets.into()))),
+            Err(error) => Some(Err(error.to_string().into())),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.left())
     }
 }
 

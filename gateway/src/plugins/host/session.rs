@@ -167,6 +167,7 @@ mod tests {
             grants: Vec::new(),
             upstreams: Arc::default(),
             stores: BTreeMap::new(),
+            origins: Arc::default(),
             memory_limit: 0,
             budget: Budget::new(0, 0, 0, std::env::temp_dir()),
             metrics: metrics.plugin("me"),

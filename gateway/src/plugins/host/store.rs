@@ -35,7 +35,7 @@ impl kv::HostStore for State {
     async fn get(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<Vec<Option<Entry>>> {
         let found = self.table.get(&of)?.0.get(&keys).await;
         let entries = found.map(|found| found.into_iter().map(|one| one.map(entry)).collect());
-        Ok(entries.map_err(error))
+        Ok(self.told(entries))
     }
 
     async fn put(
@@ -47,7 +47,8 @@ impl kv::HostStore for State {
         expect: Option<u64>,
     ) -> Outcome<u64> {
         let keys = &self.table.get(&of)?.0;
-        Ok(keys.put(&key, value, time(ttl_seconds), expect).await.map_err(error))
+        let put = keys.put(&key, value, time(ttl_seconds), expect).await;
+        Ok(self.told(put))
     }
 
     async fn add(
@@ -57,12 +58,13 @@ impl kv::HostStore for State {
         by: i64,
         ttl_seconds: Option<u32>,
     ) -> Outcome<i64> {
-        let keys = &self.table.get(&of)?.0;
-        Ok(keys.add(&key, by, time(ttl_seconds)).await.map_err(error))
+        let sum = self.table.get(&of)?.0.add(&key, by, time(ttl_seconds)).await;
+        Ok(self.told(sum))
     }
 
     async fn delete(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<()> {
-        Ok(self.table.get(&of)?.0.delete(&keys).await.map_err(error))
+        let deleted = self.table.get(&of)?.0.delete(&keys).await;
+        Ok(self.told(deleted))
     }
 
     fn drop(&mut self, of: Resource<Store>) -> Result<()> {
@@ -77,6 +79,19 @@ fn time(seconds: Option<u32>) -> Option<Duration> {
 
 fn entry(store::Entry { value, version }: store::Entry) -> Entry {
     Entry { value, version }
+}
+
+impl State {
+    /// What the plugin hears. If it fails then, it was not its fault.
+    fn told<T>(
+        &mut self,
+        done: std::result::Result<T, StoreError>,
+    ) -> std::result::Result<T, KvError> {
+        if let (Err(StoreError::Unavailable(_)), Some(call)) = (&done, &mut self.call) {
+            call.store_unavailable = true;
+        }
+        done.map_err(error)
+    }
 }
 
 fn error(error: StoreError) -> KvError {

@@ -1,0 +1,268 @@
+//! Connections to origins. Some are kept for the next request.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Request, Response, Uri, Version};
+use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+
+use super::address::{is_host, is_public};
+use super::{HttpFailure, HttpRequest, OutgoingBody};
+use crate::config::Origin;
+use crate::resolver::{Answer, Kind, Query, Record, Resolver};
+
+/// All of them.
+pub(super) struct Connections {
+    resolver: Resolver,
+    idle: Mutex<HashMap<Place, Vec<Idle>>>,
+    /// Made when it is first needed: the system's authorities have to be read.
+    tls: OnceCell<TlsConnector>,
+}
+
+/// An origin, and where its name may lead: what one plugin may reach another may not.
+type Place = (bool, String, u16, bool);
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// Closed when it is dropped, whatever the other side still has to say.
+struct Connection {
+    sender: SendRequest<OutgoingBody>,
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").finish_non_exhaustive()
+    }
+}
+
+impl Connections {
+    pub(super) fn new(resolver: Resolver) -> Self {
+        Self { resolver, idle: Mutex::default(), tls: OnceCell::new() }
+    }
+
+    /// Sends a request; its answer's body has still to be read. A connection that was kept and is
+    /// closed meanwhile has not taken the request, and another one does.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        origin: &Origin,
+        request: HttpRequest,
+    ) -> Result<Response<Incoming>, HttpFailure> {
+        let mut request = framed(origin, request)?;
+        while let Some(mut connection) = self.take(origin) {
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => {
+                    self.keep(origin, connection);
+                    return Ok(response);
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(no_answer(&error.into_error())),
+                },
+            }
+        }
+        let mut connection = self.connect(origin).await?;
+        let response = connection.sender.send_request(request).await;
+        let response = response.map_err(|error| no_answer(&error))?;
+        self.keep(origin, connection);
+        Ok(response)
+    }
+
+    /// One that was kept.
+    fn take(&self, origin: &Origin) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.get_mut(&place(origin))?;
+        while let Some(Idle { connection, since }) = kept.pop() {
+            if connection.sender.is_ready() && since.elapsed() < IDLE_TIME {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection as soon as its answer is read to the end.
+    fn keep(self: &Arc<Self>, origin: &Origin, mut connection: Connection) {
+        let (this, place) = (Arc::clone(self), place(origin));
+        tokio::spawn(async move {
+            if connection.sender.ready().await.is_err() {
+                return;
+            }
+            let mut idle = this.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = idle.entry(place).or_default();
+            kept.retain(|one| one.connection.sender.is_ready() && one.since.elapsed() < IDLE_TIME);
+            if kept.len() < IDLE {
+                kept.push(Idle { connection, since: Instant::now() });
+            }
+        });
+    }
+
+    async fn connect(&self, origin: &Origin) -> Result<Connection, HttpFailure> {
+        let addresses = self.addresses(origin).await?;
+        let mut reason = HttpFailure::Unavailable("the name has no address".to_owned());
+        for address in addresses {
+            match TcpStream::connect(SocketAddr::new(address, origin.port)).await {
+                Ok(stream) => {
+                    // Small requests do not wait for company.
+                    let _ = stream.set_nodelay(true);
+                    return self.shake_hands(origin, stream).await;
+                }
+                Err(error) => reason = unavailable(&error),
+            }
+        }
+        Err(reason)
+    }
+
+    async fn shake_hands(
+        &self,
+        origin: &Origin,
+        stream: TcpStream,
+    ) -> Result<Connection, HttpFailure> {
+        if !origin.tls {
+            return start(stream).await;
+        }
+        let connector = self.tls.get_or_try_init(connector).await?;
+        let name = ServerName::try_from(origin.host.clone());
+        let name = name.map_err(|error| HttpFailure::Malformed(error.to_string()))?;
+        let stream = connector.connect(name, stream).await.map_err(|error| unavailable(&error))?;
+        start(stream).await
+    }
+
+    /// Where to connect to; a name that leads to where it may not is denied.
+    async fn addresses(&self, origin: &Origin) -> Result<Vec<IpAddr>, HttpFailure> {
+        let found = match origin.host.parse() {
+            Ok(address) => vec![address],
+            Err(_) if origin.host == "localhost" => {
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            }
+            Err(_) => self.resolve(&origin.host).await?,
+        };
+        let may = |address: &IpAddr| is_host(*address) && (origin.private || is_public(*address));
+        let allowed: Vec<_> = found.iter().copied().filter(may).collect();
+        if allowed.is_empty() && !found.is_empty() {
+            tracing::debug!(host = origin.host, "a granted name leads inside");
+            return Err(HttpFailure::Denied);
+        }
+        Ok(allowed)
+    }
+
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, HttpFailure> {
+        let queries = [Kind::A, Kind::Aaaa].map(|kind| Query { name: host.to_owned(), kind });
+        // The caller's deadline is nearer.
+        let deadline = Instant::now() + RESOLVE_TIME;
+        let (mut found, mut failed) = (Vec::new(), None);
+        for answer in self.resolver.lookup_all(queries.into(), deadline).await {
+            match answer {
+                Answer::Records(records) => found.extend(records.iter().filter_map(|record| {
+                    let Record::Address(address) = record else { return None };
+                    Some(*address)
+                })),
+                Answer::NoSuchName | Answer::NoData => {}
+                Answer::Failed(why) => failed = Some(format!("its name cannot be resolved: {why}")),
+                Answer::TimedOut => failed = Some("its name cannot be resolved in time".to_owned()),
+            }
+        }
+        match failed {
+            Some(why) if found.is_empty() => Err(HttpFailure::Unavailable(why)),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// The request as it goes over the wire.
+fn framed(
+    origin: &Origin,
+    HttpRequest { method, uri, mut headers, body }: HttpRequest,
+) -> Result<Request<OutgoingBody>, HttpFailure> {
+    let malformed = || HttpFailure::Malformed("the URL".to_owned());
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let authority = uri.authority().ok_or_else(malformed)?;
+    let port = if origin.tls { 443 } else { 80 };
+    let host = if origin.port == port { authority.host() } else { authority.as_str() };
+    headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| malformed())?);
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse::<Uri>().map_err(|_| malformed())?;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Speaks HTTP over a stream. The task ends with the connection.
+async fn start(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Connection, HttpFailure> {
+    let mut builder = Builder::new();
+    builder.max_headers(super::HEADERS).max_buf_size(super::HEAD_OCTETS);
+    let (sender, connection) =
+        builder.handshake(TokioIo::new(stream)).await.map_err(|error| no_answer(&error))?;
+    let task = tokio::spawn(async move {
+        // Whoever waits for an answer hears of it.
+        let _ = connection.await;
+    });
+    Ok(Connection { sender, task: task.abort_handle() })
+}
+
+/// TLS with the authorities that the system trusts.
+async fn connector() -> Result<TlsConnector, HttpFailure> {
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut roots = RootCertStore::empty();
+        // A store of the world's authorities always holds some that cannot be used.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    });
+    let roots = reading.await.unwrap_or_else(|_| RootCertStore::empty());
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| HttpFailure::Unavailable(error.to_string()))?;
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn place(origin: &Origin) -> Place {
+    (origin.tls, origin.host.clone(), origin.port, origin.private)
+}
+
+fn unavailable(error: &std::io::Error) -> HttpFailure {
+    HttpFailure::Unavailable(error.to_string())
+}
+
+fn no_answer(error: &hyper::Error) -> HttpFailure {
+    if error.is_parse_too_large() {
+        return HttpFailure::TooLarge;
+    }
+    let what = if error.is_parse() { "the answer is no HTTP" } else { "no answer" };
+    HttpFailure::Unavailable(what.to_owned())
+}
+
+/// Connections that are kept for one origin: as many as one call uses.
+const IDLE: usize = super::REQUESTS_AT_ONCE;
+
+/// Less than servers keep them for.
+const IDLE_TIME: Duration = Duration::from_secs(4);
+
+/// No plugin has longer.
+const RESOLVE_TIME: Duration = Duration::from_mins(1);
