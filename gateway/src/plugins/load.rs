@@ -158,7 +158,7 @@ pub enum LoadFailure {
     /// A capability that the gateway does not have.
     #[error(
         "it imports {0}, which the gateway does not offer; \
-         it offers {CONTRACT}@{CONTRACT_VERSION} and WASI 0.2 without files and sockets"
+         it offers {CONTRACT}@{CONTRACT_VERSION} and WASI 0.2 with outgoing HTTP, without files and sockets"
     )]
     Import(String),
     /// More than the reservation of address space allows.

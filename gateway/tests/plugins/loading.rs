@@ -116,8 +116,9 @@ async fn what_does_not_fit_is_told_with_what_to_do() {
         (wat::parse_str("(module)").unwrap(), "wasm-tools component embed"),
         (wat::parse_str("(component)").unwrap(), "does not export smtp:filter/lifecycle"),
         (
-            wat::parse_str(r#"(component (import "wasi:http/types@0.2.0" (instance)))"#).unwrap(),
-            "imports wasi:http/types@0.2.0",
+            wat::parse_str(r#"(component (import "wasi:keyvalue/store@0.2.0" (instance)))"#)
+                .unwrap(),
+            "imports wasi:keyvalue/store@0.2.0",
         ),
         (
             wat::parse_str(r#"(component (import "smtp:filter/types@2.0.0" (instance)))"#).unwrap(),

@@ -47,6 +47,7 @@ interface types {
         constructor(headers: fields);
         set-scheme: func(scheme: option<scheme>) -> result;
         set-authority: func(authority: option<string>) -> result;
+        set-path-with-query: func(path-with-query: option<string>) -> result;
     }
     resource request-options {}
     resource incoming-response { status: func() -> u16; }
@@ -79,6 +80,8 @@ fn fetching(authority: &str) -> Vec<u8> {
             (func $scheme (param i32 i32 i32 i32 i32) (result i32)))
         (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority"
             (func $authority (param i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
+            (func $path (param i32 i32 i32 i32) (result i32)))
         (import "wasi:http/outgoing-handler@0.2.0" "handle"
             (func $handle (param i32 i32 i32 i32)))
         (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe"
@@ -101,6 +104,8 @@ fn fetching(authority: &str) -> Vec<u8> {
             (local.set $request (call $request (call $fields)))
             (drop (call $scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
             (drop (call $authority (local.get $request) (i32.const 1) (i32.const 2048) (i32.const {length})))
+            (i32.store8 (i32.const 3000) (i32.const 47))
+            (drop (call $path (local.get $request) (i32.const 1) (i32.const 3000) (i32.const 1)))
             (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 4096))
             (if (i32.load8_u (i32.const 4096))
                 (then (return (call $said

@@ -35,7 +35,7 @@ impl kv::HostStore for State {
     async fn get(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<Vec<Option<Entry>>> {
         let found = self.table.get(&of)?.0.get(&keys).await;
         let entries = found.map(|found| found.into_iter().map(|one| one.map(entry)).collect());
-        Ok(self.told(entries))
+        Ok(self.told_by_store(entries))
     }
 
     async fn put(
@@ -48,7 +48,7 @@ impl kv::HostStore for State {
     ) -> Outcome<u64> {
         let keys = &self.table.get(&of)?.0;
         let put = keys.put(&key, value, time(ttl_seconds), expect).await;
-        Ok(self.told(put))
+        Ok(self.told_by_store(put))
     }
 
     async fn add(
@@ -59,12 +59,12 @@ impl kv::HostStore for State {
         ttl_seconds: Option<u32>,
     ) -> Outcome<i64> {
         let sum = self.table.get(&of)?.0.add(&key, by, time(ttl_seconds)).await;
-        Ok(self.told(sum))
+        Ok(self.told_by_store(sum))
     }
 
     async fn delete(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<()> {
         let deleted = self.table.get(&of)?.0.delete(&keys).await;
-        Ok(self.told(deleted))
+        Ok(self.told_by_store(deleted))
     }
 
     fn drop(&mut self, of: Resource<Store>) -> Result<()> {
@@ -83,7 +83,7 @@ fn entry(store::Entry { value, version }: store::Entry) -> Entry {
 
 impl State {
     /// What the plugin hears. If it fails then, it was not its fault.
-    fn told<T>(
+    fn told_by_store<T>(
         &mut self,
         done: std::result::Result<T, StoreError>,
     ) -> std::result::Result<T, KvError> {

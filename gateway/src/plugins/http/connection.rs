@@ -179,7 +179,7 @@ impl Connections {
                     let Record::Address(address) = record else { return None };
                     Some(*address)
                 })),
-                Answer::NoSuchName | Answer::NoData => {}
+                Answer::NoSuchName | Answer::NoData | Answer::NotAName => {}
                 Answer::Failed(why) => failed = Some(format!("its name cannot be resolved: {why}")),
                 Answer::TimedOut => failed = Some("its name cannot be resolved in time".to_owned()),
             }
