@@ -182,6 +182,13 @@ impl PluginCopy for Copy {
             Ok(answer)
         })
     }
+
+    fn memory_octets(&self) -> usize {
+        match &self.state {
+            CopyState::Running(running) => running.store.data().memory.used(),
+            _ => 0,
+        }
+    }
 }
 
 impl Running {

@@ -212,6 +212,10 @@ impl MemoryBound {
         let other = StoreLimitsBuilder::new().table_elements(TABLE_ELEMENTS).build();
         Self { limit, used: 0, denied: false, other }
     }
+
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
 }
 
 impl ResourceLimiter for MemoryBound {

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_smtp::Reply;
+use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
+use super::fact::Fact;
+use super::forms;
 use super::given::{Given, Mail};
 use super::watch::{Called, Seen, Watched};
 use super::world::{World, WorldError, keys};
@@ -47,6 +50,20 @@ pub enum WorkbenchError {
     World(#[from] WorldError),
 }
 
+impl Played {
+    /// What the plugin said at a hook, in the words of a scenario.
+    #[must_use]
+    pub fn said(&self, call: &Called) -> Fact {
+        forms::verdict(call.hook == Hook::Auth, &call.result)
+    }
+
+    /// What it changed there.
+    pub fn edits<'a>(&self, call: &'a Called) -> impl Iterator<Item = Fact> + 'a {
+        let answer = call.result.as_ref().ok();
+        answer.into_iter().flat_map(|answer| &answer.edits).map(forms::edit)
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct Played {
@@ -60,6 +77,8 @@ pub struct Played {
     pub case: Case,
     /// What the plugin logged.
     pub log: Vec<KeptLine>,
+    /// What it asked for beyond the mail (DNS, stores), and what came of it.
+    pub asked: Vec<KeptLine>,
 }
 
 /// How a conversation ended.
@@ -105,6 +124,13 @@ impl Workbench {
         Ok(Self { chain, answers, seen, plugin, stores })
     }
 
+    /// Plays a conversation of which only the calls are of interest; nothing is logged.
+    pub async fn time(&self, given: &Given) -> Vec<Called> {
+        let mut conversation = Conversation::new(&self.chain, given);
+        conversation.play(given).with_subscriber(Dispatch::none()).await;
+        self.seen.take()
+    }
+
     /// What the plugin has in a store under a key.
     pub async fn stored(&self, store: &str, key: &str) -> Option<Vec<u8>> {
         let keys = keys(&self.stores, store, &self.plugin)?;
@@ -118,10 +144,16 @@ impl Workbench {
         let mut conversation = Conversation::new(&self.chain, given);
         let ended = conversation.play(given).with_subscriber(kept.dispatch()).await;
         let case = conversation.case;
-        let mut log = kept.take();
-        log.retain(|line| line.target == "portcullis::plugin");
+        let (mut log, mut asked) = (Vec::new(), Vec::new());
+        for line in kept.take() {
+            match &*line.target {
+                "portcullis::asked" => asked.push(line),
+                "portcullis::plugin" => log.push(line),
+                _ => {}
+            }
+        }
         let answers = self.answers.clone();
-        Played { answers, calls: self.seen.take(), ended, case, log }
+        Played { answers, calls: self.seen.take(), ended, case, log, asked }
     }
 }
 

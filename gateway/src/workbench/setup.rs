@@ -66,6 +66,7 @@ impl Setup {
         if !options.grants.is_empty() {
             let granted = read_grants(file, &options.grants)?;
             (setup.plugin.grants, setup.plugin.stores) = (granted.grants, granted.stores);
+            setup.plugin.origins = granted.origins;
         }
         Ok(setup)
     }

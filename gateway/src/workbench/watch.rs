@@ -17,6 +17,8 @@ pub struct Called {
     pub result: Result<Answer, HookFailure>,
     /// How long it took, with the making of the copy, if one was made.
     pub took: Duration,
+    /// Octets of memory that the copy had then.
+    pub memory: usize,
 }
 
 /// What was seen so far.
@@ -80,8 +82,13 @@ impl PluginCopy for WatchedCopy {
             let started = Instant::now();
             let result = self.copy.call(call).await;
             let took = started.elapsed();
-            self.seen.push(Called { hook, recipient, result: result.clone(), took });
+            let memory = self.copy.memory_octets();
+            self.seen.push(Called { hook, recipient, result: result.clone(), took, memory });
             result
         })
+    }
+
+    fn memory_octets(&self) -> usize {
+        self.copy.memory_octets()
     }
 }

@@ -25,8 +25,12 @@ impl dns::Host for State {
             return Ok(Err(LookupError::TooMany));
         }
         call.queries = asked;
-        let queries = queries.into_iter().map(query).collect();
-        let answers = self.facts.services.resolver.lookup_all(queries, self.patience()).await;
+        let queries: Vec<_> = queries.into_iter().map(query).collect();
+        let resolver = &self.facts.services.resolver;
+        let answers = resolver.lookup_all(queries.clone(), self.patience()).await;
+        for (query, answer) in queries.iter().zip(&answers) {
+            self.asked(|| format!("dns {:?} {}: {}", query.kind, query.name, shown(answer)));
+        }
         Ok(Ok(answers.into_iter().map(answer).collect()))
     }
 }
@@ -56,6 +60,20 @@ fn answer(answer: resolver::Answer) -> Answer {
         resolver::Answer::Failed(why) => Answer::Failed(why),
         resolver::Answer::NotAName => Answer::Failed("not a name".into()),
         resolver::Answer::TimedOut => Answer::TimedOut,
+    }
+}
+
+/// For people.
+fn shown(answer: &resolver::Answer) -> String {
+    match answer {
+        resolver::Answer::Records(records) => {
+            records.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+        resolver::Answer::NoSuchName => "no such name".to_owned(),
+        resolver::Answer::NoData => "no data".to_owned(),
+        resolver::Answer::Failed(why) => format!("failed, {why}"),
+        resolver::Answer::NotAName => "not a name".to_owned(),
+        resolver::Answer::TimedOut => "timed out".to_owned(),
     }
 }
 

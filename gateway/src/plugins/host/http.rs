@@ -38,6 +38,7 @@ impl http::Host for State {
         let mut sending = JoinSet::new();
         for (at, mut request) in requests.into_iter().enumerate() {
             let octets = std::mem::take(&mut request.body);
+            self.asked(|| shown(&request));
             let sender = self.sender(&request);
             sending.spawn(async move {
                 if octets.len() > BODY_OCTETS {
@@ -66,11 +67,18 @@ impl http::Host for State {
             let text = "a body beside the content".to_owned();
             return Ok(self.told(Err(HttpFailure::Malformed(text))));
         }
+        self.asked(|| shown(&request));
         let sender = self.sender(&request);
         let body = self.table.get_mut(&content)?.take_rest().boxed_unsync();
         let sent = sender.send(request, body).await;
         Ok(self.told(sent))
     }
+}
+
+/// For people; what follows the path may be secret.
+fn shown(request: &Request) -> String {
+    let path = request.url.split(['?', '#']).next().unwrap_or_default();
+    format!("http {} {path}", request.method)
 }
 
 /// What a request needs beside itself.

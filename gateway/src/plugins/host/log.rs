@@ -91,6 +91,16 @@ impl State {
         }
     }
 
+    /// What the plugin reached for beyond the mail, and what came of it: for those who look at it
+    /// closely.
+    pub(in crate::plugins) fn asked(&self, words: impl FnOnce() -> String) {
+        if tracing::enabled!(target: ASKED, Severity::TRACE) {
+            let (plugin, hook) = (&*self.facts.name, self.running());
+            let words = printable(&words(), LINE_OCTETS);
+            tracing::trace!(target: ASKED, plugin, hook, "{words}");
+        }
+    }
+
     /// Whether a line says what only the plugin and its client are to know.
     fn holds_secret(&self, text: &str, fields: &[(String, String)]) -> bool {
         let Some(credentials) = self.call.as_ref().and_then(|call| call.given.credentials.as_ref())
@@ -152,6 +162,9 @@ const WITHHELD: &str = "a line is withheld: it holds the client's secret";
 
 /// What plugins say can be filtered apart from what the gateway says about them.
 const TARGET: &str = "portcullis::plugin";
+
+/// What they ask for is told apart from what they say.
+const ASKED: &str = "portcullis::asked";
 
 /// Lines of one hook call, as the contract says.
 const LINES: u32 = 100;

@@ -34,6 +34,12 @@ impl kv::HostStore for State {
 
     async fn get(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<Vec<Option<Entry>>> {
         let found = self.table.get(&of)?.0.get(&keys).await;
+        self.asked(|| {
+            let there = |found: &Vec<Option<_>>| found.iter().flatten().count();
+            let found = found.as_ref().map(there);
+            let found = found.map_or_else(ToString::to_string, |count| format!("{count} found"));
+            format!("kv get {}: {found}", keys.join(", "))
+        });
         let entries = found.map(|found| found.into_iter().map(|one| one.map(entry)).collect());
         Ok(self.told_by_store(entries))
     }
@@ -46,8 +52,9 @@ impl kv::HostStore for State {
         ttl_seconds: Option<u32>,
         expect: Option<u64>,
     ) -> Outcome<u64> {
-        let keys = &self.table.get(&of)?.0;
+        let (keys, octets) = (&self.table.get(&of)?.0, value.len());
         let put = keys.put(&key, value, time(ttl_seconds), expect).await;
+        self.asked(|| format!("kv put {key}, {octets} octets: {}", shown(&put)));
         Ok(self.told_by_store(put))
     }
 
@@ -59,11 +66,13 @@ impl kv::HostStore for State {
         ttl_seconds: Option<u32>,
     ) -> Outcome<i64> {
         let sum = self.table.get(&of)?.0.add(&key, by, time(ttl_seconds)).await;
+        self.asked(|| format!("kv add {by} to {key}: {}", shown(&sum)));
         Ok(self.told_by_store(sum))
     }
 
     async fn delete(&mut self, of: Resource<Store>, keys: Vec<String>) -> Outcome<()> {
         let deleted = self.table.get(&of)?.0.delete(&keys).await;
+        self.asked(|| format!("kv delete {}", keys.join(", ")));
         Ok(self.told_by_store(deleted))
     }
 
@@ -71,6 +80,11 @@ impl kv::HostStore for State {
         self.table.delete(of)?;
         Ok(())
     }
+}
+
+/// For people.
+fn shown<T: ToString>(done: &std::result::Result<T, StoreError>) -> String {
+    done.as_ref().map_or_else(ToString::to_string, ToString::to_string)
 }
 
 fn time(seconds: Option<u32>) -> Option<Duration> {
