@@ -12,6 +12,7 @@ help:
 	@echo 'make build               the gateway (debug) and the plugins'
 	@echo 'make release             the gateway, optimised, and the plugins'
 	@echo 'make plugins             the plugins, from source, into target/plugins'
+	@echo 'make sdks                the example plugin in every language, and the tests of the SDKs'
 	@echo 'make test                every test'
 	@echo 'make lint                rustfmt, clippy, cargo doc; nothing may complain'
 	@echo 'make conformance         plays the conformance cases against the gateway'
@@ -39,8 +40,13 @@ release: plugins
 plugins:
 	plugins/build.sh
 
+# In every language whose tools are here.
+.PHONY: sdks
+sdks: build
+	plugin-sdk/test.sh $(PORTCULLIS)
+
 .PHONY: test
-test: plugins
+test: sdks
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --manifest-path $(SDK)/Cargo.toml
 	$(CARGO) test --locked --manifest-path $(SDK)/template/Cargo.toml
@@ -76,4 +82,6 @@ conformance-server: build
 bench: release
 	$(CARGO) bench --locked -p portcullis-smtp
 	$(CARGO) bench --locked -p portcullis --bench hooks
+	tests/bench/plugins/build.sh
+	$(CARGO) bench --locked -p portcullis --bench cost
 	tests/bench/run.sh $(TARGET)/release/portcullis
