@@ -2,6 +2,7 @@
 
 mod delivering;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,6 +36,8 @@ pub(super) struct Transaction {
     /// The refusal that leaves the client with nothing to do here: of DATA, or of a recipient as
     /// long as there is no other. If nothing follows, it is how the transaction ended.
     refusal: Option<Reply>,
+    /// Recipients that plugins added at a DATA that was refused.
+    added_in_vain: Vec<u32>,
     record: Notes,
     /// Whether the final dot has come.
     complete: bool,
@@ -63,6 +66,7 @@ impl Transaction {
             writer: None,
             ruling: None,
             refusal: None,
+            added_in_vain: Vec::new(),
             record: Notes::new(),
             complete: false,
             ended: false,
@@ -227,13 +231,32 @@ impl Transaction {
             self.refusal = Some(reply.clone());
             return Verdict::Reply(reply);
         }
+        let first = self.case.next_index;
         let ruling = self.ask(Hook::Data, memory).await;
+        self.forget_added_again(first);
         let verdict = verdict(ruling.decision, self.id());
         if let Verdict::Reply(reply) = &verdict {
             self.refusal = Some(reply.clone());
+            let recipients = self.case.envelope.iter().flat_map(|of| &of.recipients);
+            let added = recipients.map(|one| one.index).filter(|index| *index >= first);
+            self.added_in_vain.extend(added);
         }
         self.end_if_disconnected(&verdict);
         verdict
+    }
+
+    /// When a client says DATA again that was refused, plugins add their recipients again, from this
+    /// index on: once is enough.
+    fn forget_added_again(&mut self, first: u32) {
+        let Some(envelope) = &mut self.case.envelope else { return };
+        let added = envelope.recipients.iter().filter(|one| one.index >= first);
+        let added: HashSet<_> = added.map(|one| one.address.clone()).collect();
+        if !added.is_empty() && !self.added_in_vain.is_empty() {
+            let in_vain = &self.added_in_vain;
+            Arc::make_mut(envelope)
+                .recipients
+                .retain(|one| !in_vain.contains(&one.index) || !added.contains(&one.address));
+        }
     }
 
     /// Who is hung up on by a plugin was refused; the end of the connection adds nothing to it.

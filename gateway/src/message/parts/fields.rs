@@ -41,7 +41,7 @@ impl Fields {
     /// Reads what a part says. A part of a digest that says nothing is a message (RFC 2046
     /// section 5.1.5).
     pub(super) fn of(header: &HeaderSection, parent: Option<&Self>) -> Self {
-        let told = |name: &str| header.value(name, 0).and_then(|value| parsed(value));
+        let told = |name: &str| header.value(name, 0).and_then(parsed);
         let content_type = told("Content-Type");
         let disposition = told("Content-Disposition");
         let attribute = |of: &Option<ContentType<'_>>, name| {

@@ -296,3 +296,26 @@ async fn with_prdr_the_answers_of_an_lmtp_store_are_each_ones_own() {
 fn prdr() -> Parameter {
     Parameter { keyword: "PRDR".into(), value: None }
 }
+
+/// Adds a recipient at DATA, and refuses the first one.
+fn adds_at_each_data(call: &HookCall) -> (Opinion, Vec<Edit>) {
+    if call.hook != Hook::Data {
+        return nothing(call);
+    }
+    let (index, address) = (call.next_index, mailbox("added@c.example"));
+    let add = Edit::AddRecipient(Recipient { index, address, parameters: Vec::new(), route: None });
+    let opinion = if index == 1 { Opinion::Defer(later()) } else { Opinion::Next };
+    (opinion, vec![add])
+}
+
+#[tokio::test]
+async fn a_recipient_that_is_added_at_each_of_two_datas_gets_the_message_once() {
+    let mut house = Setup::new(adds_at_each_data).start().await;
+    house.mail().await;
+    assert_eq!(house.rcpt("x@b.example").await, "yes");
+    assert_eq!(house.data().await, "451 4.7.1 later [s.1]");
+    assert_eq!(house.data().await, "yes");
+    assert_eq!(house.message(MESSAGE).await, ["250 2.0.0 kept [s.1]"]);
+    assert_eq!(house.two.recipients(), [["added@c.example"]]);
+    house.outcomes(&[("accepted", 1)]);
+}
