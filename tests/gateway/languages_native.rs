@@ -71,7 +71,10 @@ fn the_example_refuses_looks_up_counts_and_stamps(language: &Language) {
     assert!(refused.text().contains("5.7.1 no mail for closed.example here"), "{refused}");
     client.command("RSET").expect_code(250);
     for _ in 0..2 {
-        client.deliver("a@example.org", &["b@example.com"], MESSAGE).unwrap().expect_code(250);
+        client
+            .deliver("a@example.org", &["b@example.com"], MESSAGE)
+            .expect("an answer")
+            .expect_code(250);
     }
     let stamps: Vec<_> = sink.wait_for(2).iter().map(|l| header(l, "X-Gatekeeper")).collect();
     assert_eq!(stamps, ["message 1", "message 2"], "{}", language.name);
@@ -137,7 +140,7 @@ fn all_that_a_plugin_may_reach_is_reached(language: &Language) {
         client.command("MAIL FROM:<a@example.org> BODY=8BITMIME").expect_code(250);
         client.command("RCPT TO:<b@example.com>").expect_code(250);
         client.command("DATA").expect_code(354);
-        client.send(format!("{message}.\r\n").as_bytes()).unwrap();
+        client.send(format!("{message}.\r\n").as_bytes()).expect("it is read");
         client.expect(250);
     }
     for letter in sink.wait_for(2) {
@@ -188,7 +191,7 @@ fn failures_are_told_in_the_terms_of_the_author(language: &Language) {
         gateway.wait_for_metric("portcullis_plugin_failures_total", &labels, count);
     }
     let to = ["b@example.com"];
-    gateway.client().deliver("a@example.org", &to, MESSAGE).unwrap().expect_code(250);
+    gateway.client().deliver("a@example.org", &to, MESSAGE).expect("an answer").expect_code(250);
 }
 
 #[test]
