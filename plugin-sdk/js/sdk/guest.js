@@ -106,7 +106,8 @@ function report(error) {
 }
 
 function describe(error) {
-  if (!(error instanceof Error)) return `thrown: ${shown(error)}`;
+  // The gateway's side of the engine has errors of another realm.
+  if (typeof error?.message !== 'string') return `thrown: ${shown(error)}`;
   const [innermost] = frames(error);
   return `${error.name}: ${error.message}${innermost ? ` at ${innermost}` : ''}`;
 }

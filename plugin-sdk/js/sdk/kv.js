@@ -34,7 +34,8 @@ export class Store {
 
   /** Adds to a counter; the sum. */
   add(key, by = 1, { ttl } = {}) {
-    return Number(ask('kv.add', () => unsigned(() => this.#raw.add(key, BigInt(by), ttl))));
+    const add = () => this.#raw.add(key, BigInt(by), ttl);
+    return Number(ask('kv.add', () => (by < 0 ? unsigned(this.#raw.add, add) : add())));
   }
 
   delete(...keys) {
@@ -43,13 +44,14 @@ export class Store {
 }
 
 // The engine of componentize-js 0.23 aborts at a negative number that leaves it as 64 bits; the same
-// bits without a sign pass.
-function unsigned(call) {
-  const { asIntN } = BigInt;
-  BigInt.asIntN = BigInt.asUintN;
+// bits without a sign pass. The code that makes them lives in a realm with a BigInt of its own.
+function unsigned(method, call) {
+  const realm = Object.getPrototypeOf(method).constructor('return BigInt')();
+  const { asIntN } = realm;
+  realm.asIntN = realm.asUintN;
   try {
     return call();
   } finally {
-    BigInt.asIntN = asIntN;
+    realm.asIntN = asIntN;
   }
 }
