@@ -44,7 +44,7 @@ def tools() -> Path:
         if not done.exists():
             say(f"installing componentize-py into {venv}")
             subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-            pip = [venv / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip = [str(venv / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*pip, "--requirement", requirements], check=True, stdout=sys.stderr)
             done.touch()
     return venv / "bin" / "componentize-py"
@@ -93,8 +93,7 @@ def stage(project: Path, folder: Path) -> None:
 
 
 def build(project: Path, output: Path | None) -> None:
-    with (project / "pyproject.toml").open("rb") as file:
-        name = tomllib.load(file)["project"]["name"]
+    name = tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"]
     module = name.replace("-", "_")
     packages = project / "packages"
     paths = [project, SDK.parent, packages]
@@ -111,8 +110,8 @@ def build(project: Path, output: Path | None) -> None:
         wit.write_text(world(found))
         (app / "portcullis_entry.py").write_text(entry(module, found))
         half = file.with_name(f".{file.name}.new")
-        command = [tools(), "--quiet", "--wit-path", wit, "--world", "built", "componentize"]
-        command += ["portcullis_entry", "--python-path", app, "--output", half]
+        command: list[str | Path] = [tools(), "--quiet", "--wit-path", wit, "--world", "built"]
+        command += ["componentize", "portcullis_entry", "--python-path", app, "--output", half]
         if packages.is_dir():
             command += ["--python-path", packages]
         subprocess.run(command, check=True, stdout=sys.stderr)

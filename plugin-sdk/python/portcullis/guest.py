@@ -90,7 +90,8 @@ class Guest:
     def _lowered(self, hook: str, answers: Any, answer: Any) -> Any:
         if hook == "outcome":
             return None
-        wanted, prefix, module = Verdict, "Verdict", self._types
+        wanted: Any = Verdict
+        prefix, module = "Verdict", self._types
         if hook == "auth":
             wanted, prefix, module = Authentication, "Answer", answers
         if not isinstance(answer, wanted):

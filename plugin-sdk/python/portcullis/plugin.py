@@ -70,7 +70,7 @@ def _asked(kind: type[Plugin], hook: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def make(kind: type[Plugin], settings: Any) -> Plugin:
+def make(kind: Any, settings: Any) -> Any:
     """A plugin with its settings."""
     if dataclasses.is_dataclass(kind):
         return decode(kind, settings)

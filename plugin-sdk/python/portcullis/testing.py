@@ -50,9 +50,9 @@ def _must(condition: bool, reason: str) -> None:
 
 def configure(kind: type[P], settings: Mapping[str, Any] | None = None) -> P:
     """Makes a plugin as the gateway does: JSON in, and the operator's error out."""
-    plugin = make(kind, json.loads(json.dumps(settings or {})))
+    plugin: P = make(kind, json.loads(json.dumps(settings or {})))
     list(plugin.skip())
-    return plugin  # type: ignore[return-value]
+    return plugin
 
 
 @dataclass
