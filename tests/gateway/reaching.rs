@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_tests::gateway::plugin;
-use portcullis_tests::{Client, Dns, Gateway, Running, Sink, Web, Zone};
+use portcullis_tests::{Certificate, Client, Dns, Gateway, Running, Sink, Web, Zone};
 use serde_json::{Value, json};
 
 use crate::resolving::lines;
@@ -173,6 +173,22 @@ fn what_frames_a_request_is_the_gateways_and_bounds_are_kept() {
     assert!(heard(&mut client, "many").iter().all(|said| said.starts_with("malformed")));
     assert_eq!(web.seen().connections, 0);
     assert_eq!(heard(&mut client, "most"), ["200 3 octets: / 0"; 16]);
+}
+
+#[test]
+fn with_https_the_servers_certificate_has_to_be_trusted() {
+    let (certificate, sink) = (Certificate::new(), Sink::smtp());
+    let web = Web::with_tls(&certificate);
+    let url = format!("https://localhost:{}", web.address.port());
+    let gateway = || {
+        let asks = json!({ "tls": [{ "url": format!("{url}/x") }] });
+        Gateway::before(&sink).plugin(reacher(asks, json!([url])))
+    };
+    let trusting = gateway().environment("SSL_CERT_FILE", certificate.certificate()).start();
+    assert_eq!(heard(&mut client(&trusting), "tls"), ["200 4 octets: /x 0"]);
+    let said = heard(&mut client(&gateway().start()), "tls");
+    assert!(said[0].starts_with("unavailable"), "{said:?}");
+    assert_eq!(web.seen().requests.len(), 1);
 }
 
 #[test]

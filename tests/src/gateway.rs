@@ -20,6 +20,7 @@ pub struct Gateway {
     plugins: Vec<Value>,
     rest: Map<String, Value>,
     certificate: Option<Certificate>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl Default for Gateway {
@@ -38,6 +39,7 @@ impl Gateway {
             plugins: Vec::new(),
             rest: Map::new(),
             certificate: None,
+            environment: Vec::new(),
         }
     }
 
@@ -103,6 +105,13 @@ impl Gateway {
         self
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: PathBuf) -> Self {
+        self.environment.push((name.to_owned(), value));
+        self
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Panics
@@ -110,8 +119,11 @@ impl Gateway {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Running {
+        let environment = self.environment.clone();
         let Written { admin, addresses, certificate, folder, file } = self.write();
-        let process = Running::spawn(command(&file));
+        let mut command = command(&file);
+        command.envs(environment);
+        let process = Running::spawn(command);
         Running { admin, addresses, certificate, folder, ..process }.ready()
     }
 

@@ -5,7 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::Certificate;
 
 /// A running server. Its threads end with the test.
 #[derive(Debug)]
@@ -39,8 +44,19 @@ impl Web {
     /// # Panics
     /// If it cannot listen.
     #[must_use]
-    pub fn with_tls(config: Arc<ServerConfig>) -> Self {
-        Self::with(Some(config))
+    pub fn with_tls(certificate: &Certificate) -> Self {
+        let chain = CertificateDer::from_pem_file(certificate.certificate());
+        let key = PrivateKeyDer::from_pem_file(certificate.key());
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the library knows its versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![chain.expect("a certificate in PEM")],
+                key.expect("a key in PEM"),
+            )
+            .expect("a certificate and its key");
+        Self::with(Some(Arc::new(config)))
     }
 
     fn with(tls: Option<Arc<ServerConfig>>) -> Self {

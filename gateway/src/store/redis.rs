@@ -196,7 +196,10 @@ impl Keeper {
                     tracing::info!(store = self.name, url = %self.url, "store connected");
                     self.set(Link::Up(number, connection.clone()));
                     self.watch(connection).await;
-                    tracing::warn!(store = self.name, url = %self.url, "store lost its connection");
+                    if self.link.strong_count() > 0 {
+                        let (store, url) = (&self.name, &self.url);
+                        tracing::warn!(store, %url, "store lost its connection");
+                    }
                 }
                 Err(reason) => {
                     if !std::mem::replace(&mut told, true) {
