@@ -288,3 +288,55 @@ async fn a_body_larger_than_a_message_may_be_is_out_of_range() {
     let answer = plugin.copy().call(call(Hook::Message)).await.unwrap();
     assert_eq!(answer.saved, Some(vec![1, OUT_OF_RANGE]));
 }
+
+#[tokio::test]
+async fn splices_lie_within_the_body_and_need_a_grant_and_the_whole_message() {
+    let splice = |at: i64, length: i64| {
+        format!(
+            "(local.get 2) (i64.const {at}) (i64.const {length}) (i32.const 1152) (i32.const 2)"
+        )
+    };
+    let parameters = "i32 i64 i64 i32 i32 i32";
+    for (hook, grants, at, length, expected) in [
+        (Hook::Message, ALL, 0, 20, OK),
+        (Hook::Message, ALL, 20, 0, OK),
+        (Hook::Message, ALL, 0, 21, OUT_OF_RANGE),
+        (Hook::Message, ALL, 21, 0, OUT_OF_RANGE),
+        (Hook::Message, ALL, -1, 1, OUT_OF_RANGE),
+        (Hook::Headers, ALL, 0, 0, TOO_LATE),
+        (Hook::Message, &[], 0, 1, DENIED),
+    ] {
+        let (result, answer) =
+            edit(hook, grants, "message.splice-body", parameters, &splice(at, length)).await;
+        assert_eq!(result, expected, "{hook} {at} {length}");
+        assert_eq!(answer.edits.len(), usize::from(expected == OK));
+    }
+    let (_, answer) =
+        edit(Hook::Message, ALL, "message.splice-body", parameters, &splice(0, 10)).await;
+    let mut edited = message();
+    edited.apply(&answer.edits);
+    let mut body = vec![0; edited.body.octets() as usize];
+    edited.body.read_at(0, &mut body).unwrap();
+    // The replacement ends with a CR alone, which is a line end.
+    assert_eq!(body, b"a\r\nline two\r\n");
+}
+
+#[tokio::test]
+async fn scores_need_a_symbol_and_a_number_and_no_grant() {
+    let name = "(local.get 1) (i32.const 1093) (i32.const 6)";
+    let odd = "(local.get 1) (i32.const 1152) (i32.const 3)";
+    let parameters = "i32 i32 i32 f64 i32";
+    for (hook, symbol, points, expected) in [
+        (Hook::Mail, name, "7.5", OK),
+        (Hook::Message, name, "-10000", OK),
+        (Hook::Message, name, "10000.5", OUT_OF_RANGE),
+        (Hook::Message, name, "nan", MALFORMED),
+        (Hook::Message, name, "inf", MALFORMED),
+        (Hook::Rcpt, odd, "1", MALFORMED),
+    ] {
+        let arguments = format!("{symbol} (f64.const {points})");
+        let (result, answer) = edit(hook, &[], "transaction.score", parameters, &arguments).await;
+        assert_eq!(result, expected, "{hook} {points}");
+        assert_eq!(applied(&answer).scores.iter().len(), usize::from(expected == OK));
+    }
+}
