@@ -1,5 +1,7 @@
 //! What plugins hear of who sent a message, with a name server of the test's own.
 
+#[path = "authenticity/signatures.rs"]
+mod signatures;
 #[path = "authenticity/spf.rs"]
 mod spf;
 
@@ -36,6 +38,7 @@ fn gateway(sink: &Sink, dns: &Dns, plugins: impl IntoIterator<Item = Value>) -> 
 fn client(gateway: &Running, address: &str) -> Client {
     let mut client = gateway.client();
     come_from(&mut client, address);
+    client.command("EHLO client.example").expect_code(250);
     client
 }
 

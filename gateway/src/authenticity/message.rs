@@ -14,7 +14,8 @@ use mail_auth::common::verify::VerifySignature;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
-    ArcOutput, AuthenticatedMessage, DkimOutput, DmarcOutput, Parameters, SpfOutput, SpfResult,
+    ArcOutput, AuthenticatedMessage, DkimOutput, DmarcOutput, Error, Parameters, SpfOutput,
+    SpfResult,
 };
 
 use super::known::Known;
@@ -133,7 +134,9 @@ impl LookedUp {
         let (domain, spf) = spf_output(&received.sender);
         let about = DmarcParameters::new(&message, &dkim, &domain, &spf);
         let dmarc = library.verify_dmarc(self.parameters(about)).await;
-        let mut findings: Vec<_> = dkim.iter().take(SIGNATURES).map(dkim_finding).collect();
+        let mut findings: Vec<_> = dkim.iter().map(dkim_finding).collect();
+        findings.extend(unreadable(&message));
+        findings.truncate(SIGNATURES);
         if findings.is_empty() {
             findings.push(nothing("dkim"));
         }
@@ -216,6 +219,16 @@ fn dkim_finding(output: &DkimOutput<'_>) -> Finding {
         .with("header.s", &*signature.s)
         .with("header.a", outcome::algorithm(signature.a))
         .with("header.b", outcome::start(&signature.b))
+}
+
+/// Signatures that the library finds nothing in, and says nothing about.
+fn unreadable(message: &AuthenticatedMessage<'_>) -> impl Iterator<Item = Finding> {
+    let signature = |name: &[u8]| name.eq_ignore_ascii_case(b"DKIM-Signature");
+    let errors = message.errors.iter().filter(move |header| signature(header.name));
+    errors.filter(|header| !matches!(header.header, Error::Dkim(_))).map(|header| {
+        let reason = outcome::reason(&header.header);
+        Finding::new("dkim", Outcome::Neutral).because(reason)
+    })
 }
 
 fn arc_finding(output: &ArcOutput<'_>) -> Finding {

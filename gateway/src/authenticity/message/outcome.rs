@@ -84,7 +84,7 @@ pub(super) fn start(signature: &[u8]) -> String {
     STANDARD.encode(signature).chars().take(8).collect()
 }
 
-fn reason(error: &Error) -> String {
+pub(super) fn reason(error: &Error) -> String {
     match error {
         Error::Dns(DnsError::RecordNotFound(_)) => "there is no key".into(),
         Error::Dns(DnsError::InvalidRecordType) => "there is no key, but something else".into(),
