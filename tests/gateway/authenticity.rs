@@ -30,6 +30,8 @@ fn gateway(sink: &Sink, dns: &Dns, plugins: impl IntoIterator<Item = Value>) -> 
     let gateway = Gateway::new()
         .listener("mx", json!({ "trust": { "xclient": ["127.0.0.1"] } }))
         .upstream("store", "smtp", &sink.address().to_string())
+        // Larger bodies lie in files.
+        .set("limits", json!({ "message_memory": "16KiB" }))
         .set("dns", names);
     plugins.into_iter().fold(gateway, Gateway::plugin).start()
 }
