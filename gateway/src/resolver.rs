@@ -76,7 +76,7 @@ struct Shared {
 /// Where answers come from.
 #[derive(Debug)]
 enum Source {
-    Servers(TokioResolver),
+    Servers(Box<TokioResolver>),
     Zone(Zone),
 }
 
@@ -97,7 +97,7 @@ impl Resolver {
             None => system_servers(),
         };
         let servers = ResolverConfig::from_name_servers(servers);
-        let source = Source::Servers(build(servers, options(config))?);
+        let source = Source::Servers(Box::new(build(servers, options(config))?));
         let queries = Semaphore::new(config.queries);
         Ok(Self { shared: Arc::new(Shared { source, queries, metrics }) })
     }

@@ -6,6 +6,7 @@
 mod body;
 mod outcome;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use mail_auth::common::cache::NoCache;
@@ -14,8 +15,8 @@ use mail_auth::common::verify::VerifySignature;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
-    ArcOutput, AuthenticatedMessage, DkimOutput, DmarcOutput, Error, Parameters, SpfOutput,
-    SpfResult,
+    ArcOutput, AuthenticatedMessage, DkimOutput, DmarcOutput, Error, MX, Parameters, RecordSet,
+    SpfOutput, SpfResult,
 };
 
 use super::known::Known;
@@ -145,18 +146,7 @@ impl LookedUp {
         findings
     }
 
-    fn parameters<P>(
-        &self,
-        about: P,
-    ) -> Parameters<
-        '_,
-        P,
-        Known,
-        NoCache<Box<str>, mail_auth::RecordSet<mail_auth::MX>>,
-        NoCache<Box<str>, mail_auth::RecordSet<std::net::Ipv4Addr>>,
-        NoCache<Box<str>, mail_auth::RecordSet<std::net::Ipv6Addr>>,
-        NoCache<std::net::IpAddr, mail_auth::RecordSet<Box<str>>>,
-    > {
+    fn parameters<P>(&self, about: P) -> Asking<'_, P> {
         Parameters {
             params: about,
             cache_txt: Some(&self.known),
@@ -190,6 +180,12 @@ impl LookedUp {
         finding.with("policy.published", policy.to_string())
     }
 }
+
+/// What the library asks by: nothing but TXT records is looked up for it.
+type Asking<'a, P> =
+    Parameters<'a, P, Known, Unknown<MX>, Unknown<Ipv4Addr>, Unknown<Ipv6Addr>, UnknownHosts>;
+type Unknown<T> = NoCache<Box<str>, RecordSet<T>>;
+type UnknownHosts = NoCache<IpAddr, RecordSet<Box<str>>>;
 
 /// A message's header section, taken apart. What is malformed beyond use is none.
 fn parse(received: &Received) -> Option<AuthenticatedMessage<'_>> {
