@@ -356,6 +356,35 @@ mod tests {
     }
 
     #[test]
+    fn hooks_that_a_plugin_answers_after_a_reload_are_counted_beside_those_before() {
+        let metrics = metrics();
+        let plugin = metrics.plugin("no-spam");
+        plugin.hook_called("data", "next", Duration::from_millis(1));
+        metrics.announce_plugin("no-spam", &["rcpt", "data"]);
+        // What holds the handle of before counts on, for transactions in flight, too.
+        for hook in ["connect", "rcpt", "data"] {
+            plugin.hook_called(hook, "next", Duration::from_millis(1));
+            let line =
+                "portcullis_plugin_calls_total{hook=\"HOOK\",plugin=\"no-spam\",result=\"next\"} 1";
+            expect_line(&metrics, &line.replace("HOOK", hook));
+        }
+    }
+
+    #[test]
+    fn configurations_are_in_use_until_nothing_holds_them() {
+        let metrics = metrics();
+        let (old, new) = (metrics.configuration_in_use(), metrics.configuration_in_use());
+        metrics.reloaded(true);
+        metrics.reloaded(false);
+        expect_line(&metrics, "portcullis_configurations_in_use 2");
+        drop(old);
+        expect_line(&metrics, "portcullis_configurations_in_use 1");
+        expect_line(&metrics, "portcullis_reloads_total{result=\"failed\"} 1");
+        expect_line(&metrics, "portcullis_reloads_total{result=\"ok\"} 1");
+        drop(new);
+    }
+
+    #[test]
     fn content_is_asked_for_at_each_scrape() {
         let metrics = metrics();
         metrics.watch_content(|| (7, 9));
