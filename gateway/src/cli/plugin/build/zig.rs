@@ -14,7 +14,7 @@ pub(super) fn provide(make: &mut Command) -> Result<(), BuildError> {
         return Ok(());
     }
     let kept = std::env::var_os("PORTCULLIS_TOOLS").map(PathBuf::from);
-    let venv = kept.unwrap_or_else(config::cache_directory).join(format!("zig-{VERSION}"));
+    let venv = kept.unwrap_or_else(config::cache_directory).join("zig");
     let python = venv.join("bin/python3");
     if !has_zig(&python) {
         if !is_there("python3") {
@@ -33,7 +33,7 @@ pub(super) fn provide(make: &mut Command) -> Result<(), BuildError> {
 
 fn has_zig(python: &Path) -> bool {
     let asked = Command::new(python).args(["-m", "ziglang", "version"]).output();
-    asked.is_ok_and(|output| output.status.success())
+    asked.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == VERSION)
 }
 
 /// What the SDK is tested with.
