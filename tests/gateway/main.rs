@@ -26,3 +26,4 @@ mod sockets;
 mod starting;
 mod tls;
 mod vouching;
+mod workbench;
