@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A copy has its memory, its time and its handles, all of them bounded; it reaches nothing but
-//! what `host` gives it; and it is thrown away after its transaction or its first failure. The
-//! rest of the gateway sees [`policy::Plugin`](crate::policy::Plugin) and knows nothing of wasm.
+//! what `host` gives it; and it is thrown away after its transaction or its first failure, unless its
+//! plugin is pooled: then it waits for the next transaction. The rest of the gateway sees [`policy::Plugin`](crate::policy::Plugin) and knows nothing of wasm.
 
 mod authentication;
 mod bindings;
@@ -26,6 +26,7 @@ mod host;
 mod http;
 mod inspect;
 mod load;
+mod pool;
 mod snapshot;
 mod state;
 

@@ -91,6 +91,8 @@ pub enum OnFailure {
 pub enum Isolation {
     /// One hook call.
     Call,
+    /// Many transactions, one after the other: what it remembers of one mail the next may meet.
+    Pooled,
     /// One transaction.
     #[default]
     Transaction,
@@ -156,7 +158,7 @@ impl Plugin {
         let settings = settings(section);
         let Grants { words: grants, stores, origins } = Grants::read(section, stores);
         let on_failure = on_failure(section);
-        let isolation = section.choice("isolation", ISOLATIONS).unwrap_or_default();
+        let isolation = isolation(section);
         let time_limit = section.duration(
             "time_limit",
             Duration::from_millis(1)..=Duration::from_mins(1),
@@ -207,6 +209,17 @@ fn settings(section: &Section<'_>) -> serde_json::Value {
     to_json(section.reader, node)
 }
 
+fn isolation(section: &Section<'_>) -> Isolation {
+    let isolation = section.choice("isolation", ISOLATIONS).unwrap_or_default();
+    if isolation == Isolation::Pooled {
+        let text = "this plugin can carry data from one mail to another";
+        let help = "a filter that a mail has taken over sees those that come after it; \
+                    \"transaction\" makes that impossible";
+        section.reader.warn(section.mark_of("isolation"), text, Some(help));
+    }
+    isolation
+}
+
 fn on_failure(section: &Section<'_>) -> OnFailure {
     let on_failure = section.choice("on_failure", FAILURES).unwrap_or_default();
     if on_failure == OnFailure::Accept {
@@ -225,8 +238,11 @@ pub(super) const FAILURES: &[(&str, OnFailure)] = &[
     ("tempfail", OnFailure::Tempfail),
 ];
 
-const ISOLATIONS: &[(&str, Isolation)] =
-    &[("call", Isolation::Call), ("transaction", Isolation::Transaction)];
+const ISOLATIONS: &[(&str, Isolation)] = &[
+    ("call", Isolation::Call),
+    ("pooled", Isolation::Pooled),
+    ("transaction", Isolation::Transaction),
+];
 
 /// For one hook call: a hundred times what a well-made filter needs for a large message, and
 /// short enough that a looping one does not hold a client for long.

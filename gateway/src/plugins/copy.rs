@@ -15,6 +15,7 @@ use super::convert;
 use super::engine::Shared;
 use super::host::{LogLines, MessageHandle, SessionHandle, TransactionHandle, printable};
 use super::load::{Hooks, LoadFailure};
+use super::pool::Pool;
 use super::snapshot::call_configure;
 use super::state::{Call, Facts, State};
 use crate::config::{self, Grant, Isolation};
@@ -64,6 +65,8 @@ pub(super) struct Loaded {
     facts: Arc<Facts>,
     guard: Guard,
     isolation: Isolation,
+    /// Where copies wait for their next transaction, if they may serve several.
+    pool: Option<Arc<Pool>>,
     time_limit: Duration,
     pre: InstancePre<State>,
     hooks: Hooks,
@@ -88,7 +91,8 @@ impl Loaded {
     ) -> Self {
         let guard = Guard::new(plugin, facts.metrics.clone());
         let (isolation, time_limit) = (plugin.isolation, plugin.time_limit);
-        Self { shared, facts, guard, isolation, time_limit, pre, hooks, settings }
+        let pool = (isolation == Isolation::Pooled).then(|| shared.pool());
+        Self { shared, facts, guard, isolation, pool, time_limit, pre, hooks, settings }
     }
 
     /// Makes one copy and looks at its hooks, so that what does not fit is told now.
@@ -130,14 +134,17 @@ impl Loaded {
             }
             Err(_) => return Err(too_long(self.time_limit)),
         };
-        Ok(Running { store, instance, _permit: permit })
+        Ok(Running { store, instance, transactions: 0, _permit: permit })
     }
 
     async fn room(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, HookFailure> {
         let copies = &self.shared.copies;
-        match copies.clone().try_acquire_owned() {
-            Ok(permit) => return Ok(permit),
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {}
+        loop {
+            match copies.clone().try_acquire_owned() {
+                Ok(permit) => return Ok(permit),
+                Err(TryAcquireError::NoPermits) if self.shared.make_way() => {}
+                Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => break,
+            }
         }
         match timeout_at(deadline.into(), copies.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
@@ -161,10 +168,23 @@ enum CopyState {
     Over,
 }
 
+impl Drop for Copy {
+    /// The transaction is over.
+    fn drop(&mut self) {
+        if let (Some(pool), CopyState::Running(_)) = (&self.loaded.pool, &self.state)
+            && let CopyState::Running(running) = std::mem::replace(&mut self.state, CopyState::Over)
+        {
+            pool.put(running);
+        }
+    }
+}
+
 /// A running copy. The store goes before the permit, so that whoever gets that finds room.
-struct Running {
+pub(super) struct Running {
     store: Store<State>,
     instance: Instance,
+    /// How many it has served before, if it is pooled.
+    transactions: u32,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -173,7 +193,10 @@ impl PluginCopy for Copy {
         Box::pin(async move {
             let deadline = Instant::now() + self.loaded.time_limit;
             let mut running = match std::mem::replace(&mut self.state, CopyState::Over) {
-                CopyState::Fresh => self.loaded.make(deadline).await?,
+                CopyState::Fresh => match self.loaded.pool.as_ref().and_then(|pool| pool.take()) {
+                    Some(rested) => rested,
+                    None => self.loaded.make(deadline).await?,
+                },
                 CopyState::Running(running) => running,
                 CopyState::Over => return Err(bad_copy()),
             };
@@ -192,6 +215,12 @@ impl PluginCopy for Copy {
 }
 
 impl Running {
+    /// The copy for another transaction, if it may have one.
+    pub(super) fn rested(mut self) -> Option<Self> {
+        self.transactions += 1;
+        (self.transactions < TRANSACTIONS && self.store.data_mut().rest()).then_some(self)
+    }
+
     async fn call(
         &mut self,
         loaded: &Loaded,
@@ -370,6 +399,10 @@ fn not_exported(hook: Hook) -> HookFailure {
     let detail = format!("{hook} is not a hook of this plugin");
     HookFailure { reason: FailureReason::BadAnswer, detail }
 }
+
+/// What a pooled copy serves: a leak and whatever else piles up in it have an end, and making another
+/// one costs little by then.
+const TRANSACTIONS: u32 = 1_000;
 
 /// To make the first copy of a plugin: mapping a large one takes longer than making further ones.
 const TRY_OUT_TIME: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! The wasm engine: what plugins may use together, and the clock that interrupts them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -13,6 +13,7 @@ use wasmtime::{
 use super::bindings::Capabilities;
 use super::cache::{CacheDirectory, Snapshots};
 use super::http::HttpClient;
+use super::pool::Pool;
 use super::state::{State, TABLE_ELEMENTS};
 use crate::authenticity::Authenticator;
 use crate::config::{self, Limits};
@@ -67,6 +68,10 @@ pub(super) struct Shared {
     pub(super) linker: Arc<Linker<State>>,
     /// One permit for each copy; the pool has room for exactly that many.
     pub(super) copies: Arc<Semaphore>,
+    /// Copies that wait, which give way to those that are needed.
+    pub(super) pools: Mutex<Vec<Weak<Pool>>>,
+    /// How many copies there may be.
+    pub(super) most_copies: usize,
     /// Copies that exist while plugins are loaded have room of their own.
     pub(super) loading: Arc<Semaphore>,
     /// The most that a plugin's `memory_limit` may be.
@@ -75,6 +80,23 @@ pub(super) struct Shared {
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) services: Services,
+}
+
+impl Shared {
+    /// A pool for the copies of one more plugin.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        let pool = Pool::new(self.most_copies);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        pool
+    }
+
+    /// Ends a copy that only waits, if there is one.
+    pub(super) fn make_way(&self) -> bool {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        pools.iter().filter_map(Weak::upgrade).any(|pool| pool.make_way())
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -115,6 +137,8 @@ impl Engine {
             wasm,
             linker: Arc::new(linker),
             copies,
+            pools: Mutex::default(),
+            most_copies: limits.plugin_copies as usize,
             loading,
             memory_octets,
             snapshots,

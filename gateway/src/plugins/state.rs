@@ -1,5 +1,6 @@
 //! What the host keeps beside one copy of a plugin: its bounds, its handles, the call in progress.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use portcullis_smtp::sasl::Credentials;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
@@ -16,7 +18,7 @@ use crate::metrics::PluginMetrics;
 use crate::policy::{Hook, HookCall};
 
 use super::engine::Services;
-use super::host::{LogLines, StandardStream};
+use super::host::{LogLines, StandardStream, Store as OpenStore};
 use super::http::Outgoing;
 
 /// What is the same for all copies of a plugin.
@@ -154,6 +156,22 @@ impl State {
 
     pub(super) fn granted(&self, grant: Grant) -> bool {
         self.facts.grants.contains(&grant)
+    }
+
+    /// Forgets the transaction that is over, if the copy may serve another one.
+    ///
+    /// Streams and stores may stay open: runtimes keep standard output for ever. Any other handle
+    /// is of the mail that is over, as a reader is.
+    pub(super) fn rest(&mut self) -> bool {
+        self.flush_log();
+        (self.call, self.log) = (None, LogLines::default());
+        let lasting = |handle: &mut (dyn Any + Send)| {
+            handle.is::<DynInputStream>() || handle.is::<DynOutputStream>() || handle.is::<OpenStore>()
+        };
+        // Half of what it may have: what it has taken it never gives back, and the next mail needs
+        // its share.
+        let lean = self.memory.used <= self.memory.limit / 2;
+        lean && !self.memory.denied && self.table.iter_mut().all(lasting)
     }
 
     /// Logs what the plugin has printed, and how many lines were too many.
