@@ -108,8 +108,19 @@ pub async fn serve<P: Policy>(
     let channel = Channel { tls: terms.implicit_tls, bindings, ..channel };
     let mut session = Session::new(terms.settings.clone(), channel);
     let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
-    policy.lost().await;
+    policy.lost(reason(&ending)).await;
     ending
+}
+
+/// Why a conversation ended, for those who keep a record of it.
+fn reason(ending: &Result<Ending, ConnectionError>) -> &'static str {
+    match ending {
+        Ok(Ending::Closed) => "closed",
+        Ok(Ending::PeerLeft) => "the client left",
+        Err(ConnectionError::Handshake(_)) => "the TLS handshake failed",
+        Err(ConnectionError::Io(_)) => "the connection broke",
+        Err(ConnectionError::WriteTimeout) => "the client reads too slowly",
+    }
 }
 
 async fn converse<P: Policy>(

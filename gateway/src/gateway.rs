@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Readiness};
@@ -299,13 +300,28 @@ impl Gateway {
                 error!(%cause, "a worker could not accept connections");
             }
         }
-        let left = shutdown.drained(standing.parts.config.shutdown_deadline).await;
+        let patience = standing.parts.config.shutdown_deadline;
+        let deadline = Instant::now() + patience;
+        let left = shutdown.drained(patience).await;
         if left > 0 {
             warn!(connections = left, "the deadline has come, connections are cut");
         }
+        tell_the_rest(&standing.parts.plugins, deadline).await;
         standing.close();
         standing.parts.foundation.stores().close().await;
         serving.shutdown().await;
+    }
+}
+
+/// Lets plugins hear what has happened up to the end.
+async fn tell_the_rest(plugins: &[Arc<dyn Plugin>], deadline: Instant) {
+    let told = async {
+        for plugin in plugins {
+            plugin.told().await;
+        }
+    };
+    if timeout_at(deadline.max(Instant::now() + LAST_WORDS), told).await.is_err() {
+        warn!("the deadline has come, plugins have not heard of everything that happened");
     }
 }
 
@@ -344,6 +360,8 @@ pub async fn check(file: &Path) -> Result<Parts, StartError> {
     Parts::prepare(config::load(file)?).await
 }
 
+/// For plugins to hear of the end, where the deadline has come already.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Reasons why the gateway is not ready, for `/readyz`.
 const STARTING: &str = "starting";
 const DRAINING: &str = "draining";

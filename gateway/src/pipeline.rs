@@ -15,6 +15,7 @@ mod proxied;
 mod received;
 mod record;
 mod site;
+mod telling;
 mod transaction;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
-use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy};
+use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
 use crate::routing::Routes;
 use crate::upstream::Upstreams;
 use transaction::Transaction;
@@ -79,6 +80,8 @@ pub struct Pipeline {
     transaction: Option<Box<Transaction>>,
     /// Transactions so far; part of their ids.
     count: u64,
+    /// Whether the client was greeted and its end is still to be told.
+    present: bool,
 }
 
 impl Pipeline {
@@ -87,7 +90,7 @@ impl Pipeline {
     pub fn new(site: Arc<Site>, session: SessionFacts) -> Self {
         let session = Arc::new(session);
         let (memory, greeting_memory) = (Memory::default(), Memory::default());
-        Self { site, session, memory, greeting_memory, transaction: None, count: 0 }
+        Self { site, session, memory, greeting_memory, transaction: None, count: 0, present: false }
     }
 
     /// Asks at a hook before MAIL, where a copy of a plugin lives for that call alone.
@@ -102,10 +105,14 @@ impl Pipeline {
             let (id, client) = (&self.session.id, self.session.client);
             tracing::info!(target: "session", id, %client, plugin, hook = hook.label(), decision = ?ruling.decision, "refused");
         }
-        verdict(ruling.decision, &self.session.id)
+        let verdict = verdict(ruling.decision, &self.session.id);
+        let stage = if hook == Hook::Connect { Stage::Connect } else { Stage::Helo };
+        self.tell_verdict(stage, None, ruling.by.as_deref(), &verdict);
+        verdict
     }
 
     async fn connect(&mut self) -> Verdict {
+        self.present = true;
         let verdict = self.ask_alone(Hook::Connect).await;
         self.greeting_memory = self.memory.clone();
         verdict
@@ -150,13 +157,14 @@ impl Pipeline {
         let house = self.site.house();
         let case = self.case(&house, Some(Arc::new(envelope)));
         let mut transaction = Box::new(Transaction::new(house, case));
-        let verdict = match transaction.room(size.unwrap_or_default()) {
-            Err(reply) => Verdict::Reply(reply),
+        let (verdict, by) = match transaction.room(size.unwrap_or_default()) {
+            Err(reply) => (Verdict::Reply(reply), None),
             Ok(()) => {
                 let ruling = transaction.ask(Hook::Mail, &mut self.memory).await;
-                verdict(ruling.decision, transaction.id())
+                (verdict(ruling.decision, transaction.id()), ruling.by)
             }
         };
+        self.tell_verdict(Stage::Mail, transaction.envelope(), by.as_deref(), &verdict);
         match &verdict {
             Verdict::Disconnect(reply) | Verdict::Reply(reply) => {
                 transaction.end(outcome(reply), Some(reply));
@@ -203,7 +211,11 @@ impl Policy for Pipeline {
         match question {
             Question::Connect => Box::pin(self.connect()).await,
             Question::Hello { name, esmtp } => Box::pin(self.hello(name, esmtp)).await,
-            Question::Auth(credentials) => Box::pin(self.auth(&credentials)).await,
+            Question::Auth(credentials) => {
+                let verdict = Box::pin(self.auth(&credentials)).await;
+                self.tell_verdict(Stage::Auth, None, None, &verdict);
+                verdict
+            }
             Question::Mail { reverse_path, parameters } => {
                 Box::pin(self.mail(reverse_path, parameters)).await
             }
@@ -261,15 +273,17 @@ impl Policy for Pipeline {
     async fn refused(&mut self, reply: Reply) {
         self.forget_forwarded();
         if let Some(mut transaction) = self.transaction.take() {
+            transaction.tell_message(&reply);
             transaction.end(outcome(&reply), Some(&reply));
             Box::pin(transaction.abandon(Outcome::Aborted)).await;
         }
     }
 
-    async fn lost(&mut self) {
+    async fn lost(&mut self, why: &'static str) {
         if let Some(transaction) = self.transaction.take() {
             Box::pin(transaction.abandon(Outcome::Lost)).await;
         }
+        self.tell_end(why);
     }
 
     fn tls_established(&mut self, tls: TlsFacts) {

@@ -6,6 +6,7 @@
 mod chain;
 mod findings;
 mod guard;
+mod outcome;
 mod scoring;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,10 @@ pub use guard::Guard;
 
 pub use chain::{AuthRuling, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
 pub use findings::{Findings, Found, Search};
+pub use outcome::{Event, Stage};
 pub use scoring::Scoring;
+
+pub(crate) use outcome::call as outcome_call;
 
 /// Answers the questions of one session.
 pub trait Policy: Send {
@@ -56,8 +60,8 @@ pub trait Policy: Send {
     /// The session refused the message with this reply, without asking.
     fn refused(&mut self, reply: Reply) -> impl Future<Output = ()> + Send;
 
-    /// The connection broke or timed out. Also told where no transaction was open.
-    fn lost(&mut self) -> impl Future<Output = ()> + Send;
+    /// The connection has ended, and why. Also told where no transaction was open.
+    fn lost(&mut self, why: &'static str) -> impl Future<Output = ()> + Send;
 
     /// The connection is under TLS now; what the client said before is void.
     fn tls_established(&mut self, tls: TlsFacts);
@@ -75,11 +79,13 @@ pub enum Hook {
     Data,
     Headers,
     Message,
+    /// After the event: nobody waits for it, and it is asked nothing.
+    Outcome,
 }
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connect,
         Self::Helo,
         Self::Auth,
@@ -88,6 +94,7 @@ impl Hook {
         Self::Data,
         Self::Headers,
         Self::Message,
+        Self::Outcome,
     ];
 
     /// The name in the contract, the log and the metrics.
@@ -102,6 +109,7 @@ impl Hook {
             Self::Data => "data",
             Self::Headers => "headers",
             Self::Message => "message",
+            Self::Outcome => "outcome",
         }
     }
 
@@ -109,7 +117,7 @@ impl Hook {
     /// What comes before MAIL gets a copy for that call alone.
     #[must_use]
     pub fn in_transaction(self) -> bool {
-        !matches!(self, Self::Connect | Self::Helo | Self::Auth)
+        !matches!(self, Self::Connect | Self::Helo | Self::Auth | Self::Outcome)
     }
 }
 
@@ -132,6 +140,14 @@ pub trait Plugin: fmt::Debug + Send + Sync {
 
     /// Whether each call gets a fresh copy, rather than each transaction.
     fn fresh_each_call(&self) -> bool;
+
+    /// Tells it what has happened, if it answers [`Hook::Outcome`]. Holds nobody up.
+    fn tell(&self, _event: &Arc<Event>) {}
+
+    /// Waits until it has heard everything that it was told.
+    fn told(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 
     /// A copy that has seen nothing but its configuration. Cheap: what costs is done at its first
     /// call.

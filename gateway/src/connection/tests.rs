@@ -77,7 +77,7 @@ impl Policy for Heard {
         self.note(format!("refused {reply}"));
     }
 
-    async fn lost(&mut self) {
+    async fn lost(&mut self, _: &'static str) {
         self.note("lost");
     }
 

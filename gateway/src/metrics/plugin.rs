@@ -25,6 +25,9 @@ pub const REASONS: [&str; 8] =
 pub const HTTP_RESULTS: [&str; 6] =
     ["denied", "malformed", "ok", "timed-out", "too-large", "unavailable"];
 
+/// What becomes of what a plugin is told at the hook `outcome`.
+const FATES: [&str; 3] = ["delivered", "dropped", "failed"];
+
 /// The families that have a `plugin` label.
 #[derive(Debug)]
 pub(super) struct PluginFamilies {
@@ -34,6 +37,7 @@ pub(super) struct PluginFamilies {
     dropped: IntCounterVec,
     failures: IntCounterVec,
     http: IntCounterVec,
+    outcomes: IntCounterVec,
     registry: Registry,
 }
 
@@ -78,6 +82,12 @@ impl PluginFamilies {
                 "HTTP requests that plugins wanted sent, by what came of them",
                 &["plugin", "result"],
             ),
+            outcomes: counters(
+                registry,
+                "portcullis_plugin_outcomes_total",
+                "Events for the hook outcome, by what became of them",
+                &["plugin", "result"],
+            ),
             registry: registry.clone(),
         }
     }
@@ -89,6 +99,7 @@ impl PluginFamilies {
             hooks: ArcSwap::default(),
             http: HTTP_RESULTS
                 .map(|result| (result, self.http.with_label_values(&[plugin, result]))),
+            outcomes: FATES.map(|fate| (fate, self.outcomes.with_label_values(&[plugin, fate]))),
             custom: Custom::new(plugin, self.registry.clone(), dropped),
         }
     }
@@ -120,6 +131,7 @@ pub struct PluginMetrics {
     /// Known once the plugin is loaded.
     hooks: ArcSwap<Vec<Arc<HookMetrics>>>,
     http: [(&'static str, IntCounter); HTTP_RESULTS.len()],
+    outcomes: [(&'static str, IntCounter); FATES.len()],
     custom: Custom,
 }
 
@@ -144,6 +156,14 @@ impl PluginMetrics {
     pub fn hook_failed(&self, hook: &'static str, reason: &'static str) {
         let Some(metrics) = self.hook(hook) else { return };
         inc(&metrics.reasons, reason);
+    }
+
+    /// So many events were `delivered`, `dropped` since there were too many, or lost with a call that
+    /// `failed`.
+    pub fn outcomes(&self, fate: &'static str, count: u64) {
+        if let Some((_, counter)) = self.outcomes.iter().find(|(known, _)| *known == fate) {
+            counter.inc_by(count);
+        }
     }
 
     /// At one more hook the plugin is not called for now.

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::{Pipeline, out_of_step};
 use crate::message::{ClientAddress, SessionFacts};
 use crate::metrics::{AuthResult, Bound};
-use crate::policy::AuthRuling;
+use crate::policy::{AuthRuling, Stage};
 use crate::users::{Throttle, Unavailable, Users};
 
 /// Who may log in at a listener. Shared by its sessions.
@@ -121,6 +121,7 @@ impl Pipeline {
     pub(super) async fn unproved(&mut self, mechanism: Mechanism, user: &str) {
         if let Some(login) = self.site.house().login.clone() {
             self.failed(&login, &Attempt::new(mechanism, user)).await;
+            self.tell_verdict(Stage::Auth, None, None, &Verdict::Reply(wrong()));
         }
     }
 

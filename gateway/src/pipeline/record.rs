@@ -63,6 +63,11 @@ impl Notes {
         self.decided_by = ruling.by.clone().map(|plugin| Decision { plugin, hook });
     }
 
+    /// The plugin that decided, if it was one.
+    pub(super) fn decider(&self) -> Option<&str> {
+        self.decided_by.as_ref().map(|decision| decision.plugin.as_str())
+    }
+
     /// What follows is not a plugin's decision.
     pub(super) fn undecided(&mut self) {
         self.decided_by = None;

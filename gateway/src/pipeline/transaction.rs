@@ -1,6 +1,7 @@
 //! One mail transaction, from MAIL to its one outcome.
 
 mod delivering;
+mod telling;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -77,6 +78,10 @@ impl Transaction {
         self.case.envelope.as_ref().map_or(&self.case.session.id, |envelope| &envelope.id)
     }
 
+    pub(super) fn envelope(&self) -> Option<&Envelope> {
+        self.case.envelope.as_deref()
+    }
+
     /// Asks at a hook. `discard` and `quarantine` stay for the rest of the transaction.
     pub(super) async fn ask(&mut self, hook: Hook, memory: &mut Memory) -> Ruling {
         let ruling = self.house.chain.ask(hook, &mut self.case, memory, &mut self.copies).await;
@@ -112,6 +117,7 @@ impl Transaction {
         self.case.recipient_dropped = false;
         let ruling = self.ask(Hook::Rcpt, memory).await;
         let recipient = self.case.recipient.take();
+        let by = ruling.by;
         match (ruling.decision, recipient) {
             (Decision::Pass | Decision::Quarantine(_), Some(recipient))
                 if !self.case.recipient_dropped =>
@@ -124,6 +130,7 @@ impl Transaction {
             (decision, _) => {
                 let verdict = verdict(decision, self.id());
                 if let Verdict::Reply(reply) | Verdict::Disconnect(reply) = &verdict {
+                    self.tell_rcpt(&said, by.as_deref(), Some(reply));
                     self.refuse_recipient(&said, None, reply);
                 }
                 self.end_if_disconnected(&verdict);
@@ -134,6 +141,7 @@ impl Transaction {
 
     /// The client is told yes, and nobody gets anything.
     fn discard(&mut self, index: u32, said: &str) -> Verdict {
+        self.tell_rcpt(said, None, None);
         self.slots.push(Slot { index, discarded: true });
         self.refusal = None;
         self.record.recipient(said, None, None);
@@ -150,14 +158,15 @@ impl Transaction {
     /// Offers a recipient to its upstream: that one's refusal is the client's.
     async fn offer(&mut self, recipient: Recipient, said: &str) -> Verdict {
         let offered = match self.upstream_of(&recipient) {
-            Ok(upstream) => {
-                let offered = self.offer_to(&upstream, &recipient).await;
-                offered.map_err(|reply| (Some(upstream), reply))
-            }
+            Ok(upstream) => match self.offer_to(&upstream, &recipient).await {
+                Ok(()) => Ok(upstream),
+                Err(reply) => Err((Some(upstream), reply)),
+            },
             Err(reply) => Err((None, reply)),
         };
         match offered {
-            Ok(()) => {
+            Ok(upstream) => {
+                self.tell_rcpt(said, Some(&upstream), None);
                 self.slots.push(Slot { index: recipient.index, discarded: false });
                 self.refusal = None;
                 self.record.undecided();
@@ -170,6 +179,7 @@ impl Transaction {
                 if self.slots.is_empty() {
                     self.record.undecided();
                 }
+                self.tell_rcpt(said, upstream.as_deref(), Some(&reply));
                 self.refuse_recipient(said, upstream.as_deref(), &reply);
                 Verdict::Reply(reply)
             }
@@ -235,6 +245,9 @@ impl Transaction {
         let ruling = self.ask(Hook::Data, memory).await;
         self.forget_added_again(first);
         let verdict = verdict(ruling.decision, self.id());
+        if let Verdict::Reply(reply) | Verdict::Disconnect(reply) = &verdict {
+            self.tell_message(reply);
+        }
         if let Verdict::Reply(reply) = &verdict {
             self.refusal = Some(reply.clone());
             let recipients = self.case.envelope.iter().flat_map(|of| &of.recipients);
@@ -369,6 +382,9 @@ impl Transaction {
         self.house.metrics.transaction_ended(outcome);
         if self.complete {
             self.house.metrics.message_octets(self.record.octets);
+            if let Some(reply) = reply {
+                self.tell_message(reply);
+            }
         }
         self.record.emit(&self.case, outcome, reply);
     }

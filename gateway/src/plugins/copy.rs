@@ -1,5 +1,7 @@
 //! Copies of a loaded plugin, and calls of their hooks.
 
+mod outcome;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,19 +23,24 @@ use super::state::{Call, Facts, State};
 use crate::config::{self, Grant, Isolation};
 use crate::message::ContentError;
 use crate::policy::{
-    Answer, BoxFuture, FailureReason, Guard, Hook, HookCall, HookFailure, Opinion, Plugin,
+    Answer, BoxFuture, Event, FailureReason, Guard, Hook, HookCall, HookFailure, Opinion, Plugin,
     PluginCopy,
 };
+use outcome::{Inbox, Outcome};
 
 /// A plugin that is made of wasm.
 #[derive(Debug)]
 pub(super) struct WasmPlugin {
     loaded: Arc<Loaded>,
+    /// If it wants to know what has happened.
+    inbox: Option<Inbox>,
 }
 
 impl WasmPlugin {
     pub(super) fn new(loaded: Loaded) -> Self {
-        Self { loaded: Arc::new(loaded) }
+        let loaded = Arc::new(loaded);
+        let listens = loaded.hooks[Hook::Outcome as usize].is_some();
+        Self { inbox: listens.then(|| Inbox::of(loaded.clone())), loaded }
     }
 }
 
@@ -52,6 +59,19 @@ impl Plugin for WasmPlugin {
 
     fn fresh_each_call(&self) -> bool {
         self.loaded.isolation == Isolation::Call
+    }
+
+    fn tell(&self, event: &Arc<Event>) {
+        if let Some(inbox) = &self.inbox {
+            inbox.put(event.clone());
+        }
+    }
+
+    fn told(&self) -> BoxFuture<'_, ()> {
+        match &self.inbox {
+            Some(inbox) => Box::pin(inbox.emptied()),
+            None => Box::pin(async {}),
+        }
     }
 
     fn copy(&self) -> Box<dyn PluginCopy> {
@@ -229,13 +249,7 @@ impl Running {
     ) -> Result<Answer, HookFailure> {
         let hook = given.hook;
         let Some(index) = &loaded.hooks[hook as usize] else { return Err(not_exported(hook)) };
-        let state = self.store.data_mut();
-        state.deadline = deadline;
-        state.calls += 1;
-        state.memory.denied = false;
-        state.log = LogLines::default();
-        state.call = Some(Call::new(given));
-        self.store.set_epoch_deadline(1);
+        self.begin(given, deadline);
         let said = timeout_at(deadline.into(), self.ask(hook, index)).await;
         let state = self.store.data_mut();
         state.flush_log();
@@ -247,6 +261,17 @@ impl Running {
         let opinion = said.opinion(state)?;
         let Some(call) = state.call.take() else { return Err(not_exported(hook)) };
         Ok(Answer { opinion, edits: call.edits, saved: call.saved, notes: call.notes })
+    }
+
+    /// The bounds and the share of the log are each call's own.
+    fn begin(&mut self, given: HookCall, deadline: Instant) {
+        let state = self.store.data_mut();
+        state.deadline = deadline;
+        state.calls += 1;
+        state.memory.denied = false;
+        state.log = LogLines::default();
+        state.call = Some(Call::new(given));
+        self.store.set_epoch_deadline(1);
     }
 
     async fn ask(&mut self, hook: Hook, index: &ComponentExportIndex) -> wasmtime::Result<Said> {
@@ -282,6 +307,7 @@ enum Function {
     Envelope(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>)>),
     Helo(Typed<(Resource<SessionHandle>, String)>),
     Message(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>, Resource<MessageHandle>)>),
+    Outcome(TypedFunc<(Vec<Outcome>,), ()>),
     Rcpt(Typed<(Resource<SessionHandle>, Resource<TransactionHandle>, types::Recipient)>),
     Session(Typed<(Resource<SessionHandle>,)>),
 }
@@ -302,6 +328,7 @@ impl Function {
             Hook::Rcpt => Self::Rcpt(instance.get_typed_func(store, index)?),
             Hook::Mail | Hook::Data => Self::Envelope(instance.get_typed_func(store, index)?),
             Hook::Headers | Hook::Message => Self::Message(instance.get_typed_func(store, index)?),
+            Hook::Outcome => Self::Outcome(instance.get_typed_func(store, index)?),
         })
     }
 
@@ -325,6 +352,7 @@ impl Function {
                 let message = Resource::new_borrow(0);
                 handle.call_async(store, (session, transaction, message)).await?
             }
+            Self::Outcome(_) => return Err(wasmtime::Error::msg("outcome is asked nothing")),
             Self::Rcpt(handle) => {
                 let recipient = store.data().call()?.given.recipient.as_ref();
                 let recipient = recipient

@@ -179,7 +179,7 @@ pub enum LoadFailure {
     #[error(
         "it exports no hook of {CONTRACT}@{CONTRACT_VERSION}; \
          export at least one of on-connect, on-helo, on-auth, on-mail, on-rcpt, on-data, \
-         on-headers, on-message"
+         on-headers, on-message, on-outcome"
     )]
     NoHook,
     /// Nothing to configure it with.
@@ -314,9 +314,7 @@ fn check_version(wanted: &str, version: &str) -> Result<(), LoadFailure> {
 
 /// The hooks that it exports and does not skip.
 pub(super) fn wanted(component: &Component, skip: &[String]) -> Result<Hooks, LoadFailure> {
-    let unknown = |name: &&String| {
-        **name != "outcome" && !Hook::ALL.iter().any(|hook| hook.label() == **name)
-    };
+    let unknown = |name: &&String| !Hook::ALL.iter().any(|hook| hook.label() == **name);
     if let Some(name) = skip.iter().find(unknown) {
         return Err(LoadFailure::Skip(name.clone()));
     }

@@ -166,7 +166,9 @@ impl State {
         self.flush_log();
         (self.call, self.log) = (None, LogLines::default());
         let lasting = |handle: &mut (dyn Any + Send)| {
-            handle.is::<DynInputStream>() || handle.is::<DynOutputStream>() || handle.is::<OpenStore>()
+            handle.is::<DynInputStream>()
+                || handle.is::<DynOutputStream>()
+                || handle.is::<OpenStore>()
         };
         // Half of what it may have: what it has taken it never gives back, and the next mail needs
         // its share.

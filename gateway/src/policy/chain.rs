@@ -11,8 +11,8 @@ use portcullis_smtp::Reply;
 use tracing::{debug, warn};
 
 use super::{
-    Answer, FailureReason, Findings, Hook, HookCall, HookFailure, Opinion, Plugin, PluginCopy,
-    Scoring,
+    Answer, Event, FailureReason, Findings, Hook, HookCall, HookFailure, Opinion, Plugin,
+    PluginCopy, Scoring,
 };
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
@@ -148,6 +148,23 @@ impl Chain {
     #[must_use]
     pub fn scored(self, scoring: Option<Scoring>) -> Self {
         Self { scoring, ..self }
+    }
+
+    /// Tells the plugins that want to know what has happened. Where there is none, it is not even
+    /// written down.
+    pub fn tell(&self, event: impl FnOnce() -> Event) {
+        let listeners = &self.order[Hook::Outcome as usize];
+        if !listeners.is_empty() {
+            let event = Arc::new(event());
+            listeners.iter().for_each(|&n| self.links[n].plugin.tell(&event));
+        }
+    }
+
+    /// Waits until they have heard everything.
+    pub async fn told(&self) {
+        for &n in &self.order[Hook::Outcome as usize] {
+            self.links[n].plugin.told().await;
+        }
     }
 
     /// Asks the plugins at a hook, and applies what they edit to the case.

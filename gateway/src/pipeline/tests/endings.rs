@@ -10,7 +10,7 @@ async fn whoever_takes_it_back_has_aborted_and_who_vanishes_is_lost() {
     house.mail().await;
     house.rcpt("x@b.example").await;
     house.client.content(b"Subject: x\r\n\r\nbo".to_vec()).await;
-    house.client.lost().await;
+    house.client.lost("the client left").await;
     house.mail().await;
     house.rcpt("x@b.example").await;
     // Dropped with its connection.

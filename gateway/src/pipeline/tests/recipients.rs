@@ -58,7 +58,7 @@ async fn who_was_refused_for_all_recipients_was_not_lost() {
     house.mail().await;
     house.rcpt("spam@b.example").await;
     house.rcpt("later@b.example").await;
-    house.client.lost().await;
+    house.client.lost("the client left").await;
     house.outcomes(&[("deferred", 1), ("rejected", 1)]);
 }
 
@@ -95,7 +95,7 @@ async fn a_plugin_that_hangs_up_decides_the_outcome() {
         house.mail().await;
         house.rcpt("yes@b.example").await;
         assert_eq!(house.rcpt(recipient).await, reply);
-        house.client.lost().await;
+        house.client.lost("the client left").await;
     }
     house.outcomes(&[("deferred", 1), ("rejected", 1)]);
 }

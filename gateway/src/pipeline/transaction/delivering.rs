@@ -94,6 +94,7 @@ impl Transaction {
             }
             let said = self.deliver_to(&upstream, &envelope, &recipients, &outbound).await;
             for (recipient, reply) in recipients.iter().zip(said) {
+                self.tell_delivery(recipient.address.as_str(), &upstream, &reply);
                 self.record.recipient(recipient.address.as_str(), Some(&upstream), Some(&reply));
                 replies.push((recipient.index, reply));
             }
