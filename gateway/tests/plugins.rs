@@ -22,5 +22,13 @@ mod failures;
 mod loading;
 #[path = "plugins/log.rs"]
 mod log;
+#[path = "plugins/outcome.rs"]
+mod outcome;
+#[path = "plugins/pooled.rs"]
+mod pooled;
 #[path = "plugins/reaching.rs"]
 mod reaching;
+#[path = "plugins/secrets.rs"]
+mod secrets;
+#[path = "plugins/strangers.rs"]
+mod strangers;

@@ -6,6 +6,7 @@ mod messages;
 mod recipients;
 mod reloading;
 mod scores;
+mod telling;
 mod upstream;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::config;
 use crate::message::Edit;
 use crate::metrics::{Metrics, Names};
 use crate::policy::{
-    Answer, BoxFuture, FailureReason, Guard, HookCall, HookFailure, Link, Opinion, Plugin,
+    Answer, BoxFuture, Event, FailureReason, Guard, HookCall, HookFailure, Link, Opinion, Plugin,
     PluginCopy, Scoring,
 };
 
@@ -26,13 +27,13 @@ use upstream::Upstream;
 type Script = fn(&HookCall) -> (Opinion, Vec<Edit>);
 
 #[derive(Clone, Debug)]
-struct Scripted(Script, Arc<Guard>);
+struct Scripted(Script, Arc<Guard>, Arc<Mutex<Vec<Event>>>);
 
 impl Scripted {
     fn new(script: Script) -> Self {
         let plugin = config::Plugin::new("scripted", PathBuf::new());
         let metrics = Metrics::new(&Names::default()).plugin("scripted");
-        Self(script, Arc::new(Guard::new(&plugin, metrics)))
+        Self(script, Arc::new(Guard::new(&plugin, metrics)), Arc::default())
     }
 }
 
@@ -51,6 +52,10 @@ impl Plugin for Scripted {
 
     fn fresh_each_call(&self) -> bool {
         false
+    }
+
+    fn tell(&self, event: &Arc<Event>) {
+        self.2.lock().unwrap().push(Event::clone(event));
     }
 
     fn copy(&self) -> Box<dyn PluginCopy> {
@@ -108,6 +113,7 @@ struct Listener {
     metrics: Metrics,
     budget: Arc<Budget>,
     client: Pipeline,
+    told: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Listener {
@@ -134,7 +140,9 @@ routes:
         let config = config::parse(Path::new("test.yaml"), text).expect("a configuration");
         let metrics = Metrics::new(&Names::default());
         let upstreams = Upstreams::new(&config, Arc::new(Metrics::new(&Names::default())));
-        let plugin: Arc<dyn Plugin> = Arc::new(Scripted::new(setup.script));
+        let plugin = Scripted::new(setup.script);
+        let told = plugin.2.clone();
+        let plugin: Arc<dyn Plugin> = Arc::new(plugin);
         let link = Link { metrics: metrics.plugin("scripted"), plugin };
         let (memory, disk) = setup.room;
         let budget = Budget::new(memory, disk, 1 << 20, std::env::temp_dir());
@@ -161,7 +169,7 @@ routes:
             ..SessionFacts::new("s".into(), "mx", "192.0.2.1:2525".parse().expect("an address"))
         };
         let client = Pipeline::new(Arc::new(Site::new(house)), session);
-        Self { one, two, quarantine, metrics, budget, client }
+        Self { one, two, quarantine, metrics, budget, client, told }
     }
 
     async fn ask(&mut self, question: Question) -> String {

@@ -66,6 +66,9 @@ pub(crate) fn module_of(
 /// The export of a hook: it calls the function of its name, then gives its handles back, as every
 /// plugin has to.
 fn export(hook: &str) -> String {
+    if hook == "outcome" {
+        return r#"(export "smtp:filter/on-outcome@0.1.0#handle" (func $outcome))"#.to_owned();
+    }
     let (parameters, handles) = match hook {
         "connect" => (1, 1),
         "helo" => (3, 1),
