@@ -69,7 +69,7 @@ pub(super) struct Shared {
     /// One permit for each copy; the pool has room for exactly that many.
     pub(super) copies: Arc<Semaphore>,
     /// Copies that wait, which give way to those that are needed.
-    pub(super) pools: Mutex<Vec<Weak<Pool>>>,
+    pub(super) pools: Arc<Mutex<Vec<Weak<Pool>>>>,
     /// How many copies there may be.
     pub(super) most_copies: usize,
     /// Copies that exist while plugins are loaded have room of their own.
@@ -137,7 +137,7 @@ impl Engine {
             wasm,
             linker: Arc::new(linker),
             copies,
-            pools: Mutex::default(),
+            pools: Arc::default(),
             most_copies: limits.plugin_copies as usize,
             loading,
             memory_octets,
