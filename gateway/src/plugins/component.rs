@@ -59,12 +59,12 @@ pub(super) fn component(octets: Vec<u8>) -> Result<Vec<u8>, LoadFailure> {
     // All that follows takes valid wasm for granted.
     Validator::new_with_features(WasmFeatures::all())
         .validate_all(&octets)
-        .map_err(|error| LoadFailure::Broken(error.to_string()))?;
+        .map_err(|error| LoadFailure::broken(error))?;
     if Parser::is_component(&octets) { Ok(octets) } else { wrap(&octets) }
 }
 
 fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadFailure> {
-    let found = Found::in_module(module).map_err(|error| LoadFailure::Broken(error.to_string()))?;
+    let found = Found::in_module(module).map_err(|error| LoadFailure::broken(error))?;
     if found.start {
         return Err(LoadFailure::Command);
     }
@@ -79,7 +79,7 @@ fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadFailure> {
         }
         encoder.validate(true).encode()
     };
-    encode().map_err(|error| LoadFailure::Unfit(format!("{error:#}")))
+    encode().map_err(|error| LoadFailure::unfit(format!("{error:#}")))
 }
 
 /// What tells a module of wit-bindgen from others.

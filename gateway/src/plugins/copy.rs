@@ -129,7 +129,7 @@ impl Loaded {
         let functions = Hook::ALL.into_iter().zip(&self.hooks);
         for (hook, index) in functions.filter_map(|(hook, index)| Some((hook, index.as_ref()?))) {
             Function::find(hook, &mut store, instance, index)
-                .map_err(|error| LoadFailure::Unfit(format!("on-{hook}: {error:#}")))?;
+                .map_err(|error| LoadFailure::unfit(format!("on-{hook}: {error:#}")))?;
         }
         Ok(())
     }

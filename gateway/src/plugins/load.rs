@@ -1,6 +1,7 @@
 //! Loading: from one plugin of the configuration to one that can be asked, or to what is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use wasmtime::component::Component;
 use super::component;
 use super::copy::{Loaded, WasmPlugin};
 use super::engine::{Engine, Shared};
+use super::host::printable;
 use super::snapshot::{compile, configured, lifecycle, unfrozen};
 use super::state::{CONTRACT, CONTRACT_VERSION, Facts, interface};
 use crate::config::{self, Digest, Pin, PinnedBy};
@@ -262,12 +264,31 @@ fn mispinned(found: &Digest, octets: u64, pin: &Pin) -> String {
     }
 }
 
+impl LoadFailure {
+    pub(super) fn broken(error: impl Display) -> Self {
+        Self::Broken(line(error))
+    }
+
+    pub(super) fn unfit(error: impl Display) -> Self {
+        Self::Unfit(line(error))
+    }
+}
+
+/// What others say of a file may hold names that are in it, and go over many lines.
+fn line(error: impl Display) -> String {
+    let text = error.to_string();
+    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "), DETAIL_OCTETS)
+}
+
+/// Of what is said of a file.
+const DETAIL_OCTETS: usize = 1 << 10;
+
 /// Work that takes a thread for a while.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadFailure> + Send + 'static,
 ) -> Result<T, LoadFailure> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(LoadFailure::Unfit(error.to_string())))
+    done.unwrap_or_else(|error| Err(LoadFailure::unfit(error)))
 }
 
 /// Whether a component speaks of the same things as the gateway, before the linker looks closer.

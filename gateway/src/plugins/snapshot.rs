@@ -115,7 +115,7 @@ async fn snapshot(
     wizer
         .snapshot_component(context, &mut WasmtimeWizerComponent { store, instance })
         .await
-        .map_err(|error| LoadFailure::Unfit(format!("{error:#}")))
+        .map_err(|error| LoadFailure::unfit(format!("{error:#}")))
 }
 
 async fn configure_only(
@@ -137,12 +137,12 @@ pub(super) async fn compile(
     let shared = shared.clone();
     blocking(move || {
         let component = Component::from_binary(&shared.wasm, &component)
-            .map_err(|error| LoadFailure::Unfit(format!("{error:#}")))?;
+            .map_err(|error| LoadFailure::unfit(format!("{error:#}")))?;
         super::load::check_contract(&shared.wasm, &component)?;
         shared
             .linker
             .instantiate_pre(&component)
-            .map_err(|error| LoadFailure::Unfit(format!("{error:#}")))
+            .map_err(|error| LoadFailure::unfit(format!("{error:#}")))
     })
     .await
 }

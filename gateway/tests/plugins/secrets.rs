@@ -6,7 +6,7 @@ use portcullis::policy::{Hook, Opinion};
 use crate::house::{House, call};
 use crate::text::{self, Verdict};
 
-/// At `mail` it takes another megabyte, looks for anything in all of its memory beyond its own data,
+/// At `mail` it takes another megabyte, looks for anything in all of its memory beyond its settings,
 /// refuses if there is something, and hides a secret on every page, in a global, in a table.
 fn spy() -> Vec<u8> {
     let code = format!(
@@ -20,14 +20,14 @@ fn spy() -> Vec<u8> {
             (local.set $found (global.get $secret))
             (if (i32.eqz (ref.is_null (table.get $hidden (i32.const 1))))
                 (then (local.set $found (i64.const 1))))
-            (local.set $at (i32.const 65536))
+            (local.set $at (i32.const 131072))
             (loop
                 (local.set $found (i64.or (local.get $found) (i64.load (local.get $at))))
                 (local.set $at (i32.add (local.get $at) (i32.const 64)))
                 (br_if 0 (i32.lt_u (local.get $at) (local.get $end))))
             (global.set $secret (i64.const 0x7365637265742121))
             (table.set $hidden (i32.const 1) (ref.func $mail))
-            (local.set $at (i32.const 65536))
+            (local.set $at (i32.const 131072))
             (loop
                 (i64.store (local.get $at) (global.get $secret))
                 (local.set $at (i32.add (local.get $at) (i32.const 4096)))

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use portcullis_plugin::{
-    Authentication, Credentials, EditError, Hook, Message, Reply, Transaction, Verdict, log, plugin,
+    Authentication, Credentials, EditError, Hook, Message, Reply, Transaction, Verdict, log, metrics, plugin,
 };
 use serde::Deserialize;
 
@@ -31,18 +31,28 @@ enum Mode {
     Abort,
     /// Refuses with CR LF and a reply of its own making in the text.
     Crlf,
+    /// Puts CR, LF and NUL wherever a text goes, and refuses if one of them is let through.
+    Control,
     /// Authenticates clients as somebody with a line feed in the name.
     ControlIdentity,
     /// Allocates until it may not.
     EatMemory,
     /// Tries all edits, and refuses if one of them is let through.
     Edit,
+    /// Edits whatever it may, and refuses the mail.
+    EditAndReject,
+    /// Edits whatever it may, and panics.
+    EditAndTrap,
     /// Authenticates clients as nobody.
     EmptyIdentity,
     /// `configure` gives an error.
     FailConfigure,
     /// Writes 10,000 lines of 10 KiB.
     FloodLog,
+    /// Adds 100,000 headers, or before there is a message as many recipients.
+    FloodEdits,
+    /// Counts under 10,000 names, each with 100 values of a label.
+    FloodMetrics,
     /// Says the client's secret wherever it can, and then refuses the client.
     LeakSecret,
     /// Authenticates clients as somebody with a name of 256 octets.
@@ -59,6 +69,10 @@ enum Mode {
     Remember,
     /// Puts another body into the message; well-behaved with the grant.
     RewriteBody,
+    /// Sends the mail to an upstream that does not exist, and refuses if that is let through.
+    RouteNowhere,
+    /// Lets the gateway compute for ever.
+    SlowHost,
     /// Panics.
     Trap,
     /// `configure` panics.
@@ -182,15 +196,32 @@ impl Misbehave {
         }
         match self.mode {
             Mode::Abort => std::process::abort(),
+            Mode::Control => control(transaction, message),
             Mode::Crlf => refuse(550, "no\r\n250 2.0.0 yes"),
             Mode::EatMemory => eat_memory(),
             Mode::Edit => edit(transaction, message),
+            Mode::EditAndReject => {
+                drop(edits(transaction, message));
+                refuse(550, "edited and refused")
+            }
+            Mode::EditAndTrap => {
+                drop(edits(transaction, message));
+                panic!("edited and trapped")
+            }
+            Mode::FloodEdits => flood_edits(transaction, message),
             Mode::FloodLog => flood_log(),
+            Mode::FloodMetrics => flood_metrics(),
             Mode::Loop => turn_for_ever(),
             Mode::NonAscii => refuse(550, "n\u{f8}"),
             Mode::Recurse => refuse(550, &descend(0).to_string()),
             Mode::Remember => self.remember(),
             Mode::RewriteBody => rewrite(message, &self.body),
+            Mode::RouteNowhere => {
+                let routed = transaction.map(|to| to.route("nowhere", None));
+                assert_eq!(routed, Some(Err(EditError::OutOfRange)), "no such upstream");
+                Verdict::Next
+            }
+            Mode::SlowHost => compute_for_ever(message),
             Mode::Trap => panic!("told to panic"),
             Mode::WrongClass => refuse(200, "no, but the code says yes"),
             Mode::FailConfigure | Mode::LoopConfigure | Mode::TrapConfigure => Verdict::Next,
@@ -253,6 +284,16 @@ fn flood_log() -> Verdict {
 }
 
 fn edit(transaction: Option<&Transaction>, message: Option<&Message>) -> Verdict {
+    let results = edits(transaction, message);
+    match results.iter().find(|(_, result)| *result != Err(EditError::Denied)) {
+        Some((name, result)) => refuse(550, &format!("{name} was not denied: {result:?}")),
+        None => Verdict::Next,
+    }
+}
+
+type Tried = Vec<(&'static str, Result<(), EditError>)>;
+
+fn edits(transaction: Option<&Transaction>, message: Option<&Message>) -> Tried {
     let mut results = Vec::new();
     if let Some(transaction) = transaction {
         results.push(("set-sender", transaction.set_sender(Some("intruder@example.org"))));
@@ -267,9 +308,67 @@ fn edit(transaction: Option<&Transaction>, message: Option<&Message>) -> Verdict
         results.push(("drop-header", message.drop_header("Subject", 0)));
         results.push(("replace-body", message.replace_body().map(drop)));
     }
-    match results.iter().find(|(_, result)| *result != Err(EditError::Denied)) {
-        Some((name, result)) => refuse(550, &format!("{name} was not denied: {result:?}")),
-        None => Verdict::Next,
+    results
+}
+
+/// What would be more than one line, or end a text early, must be `malformed` wherever it is an
+/// edit; in the log and in metrics it is escaped or dropped.
+fn control(transaction: Option<&Transaction>, message: Option<&Message>) -> Verdict {
+    for evil in ["a\r\nb", "a\nb", "a\rb", "a\0b"] {
+        let mut results = Vec::new();
+        if let Some(transaction) = transaction {
+            let address = format!("{evil}@example.org");
+            results.push(("set-sender", transaction.set_sender(Some(&address))));
+            results.push(("add-recipient", transaction.add_recipient(&address).map(drop)));
+            results.push(("set-recipient", transaction.set_recipient(0, &address)));
+            results.push(("route", transaction.route(evil, None)));
+            results.push(("score", transaction.score(evil, 1.0)));
+        }
+        if let Some(message) = message {
+            let injected = format!("{evil}: X-Injected: yes").into_bytes();
+            results.push(("name", message.add_header(None, evil, b"x")));
+            results.push(("value", message.add_header(None, "X-Evil", &injected)));
+            results.push(("set-header", message.set_header("Subject", 0, &injected)));
+        }
+        log::error(evil, &[(evil, evil)]);
+        metrics::add(evil, 1, Some((evil, evil)));
+        let let_through = results.iter().find(|(_, result)| result.is_ok());
+        if let Some((name, _)) = let_through {
+            return refuse(550, &format!("{name} was let through"));
+        }
+    }
+    Verdict::Next
+}
+
+/// Goes on after the first refusal, as no sane plugin would.
+fn flood_edits(transaction: Option<&Transaction>, message: Option<&Message>) -> Verdict {
+    for n in 0..100_000 {
+        match (transaction, message) {
+            (_, Some(message)) => drop(message.add_header(None, "X-Flood", b"flood")),
+            (Some(transaction), None) => {
+                drop(transaction.add_recipient(&format!("flood{n}@example.org")));
+            }
+            (None, None) => {}
+        }
+    }
+    Verdict::Next
+}
+
+fn flood_metrics() -> Verdict {
+    for n in 0..10_000 {
+        for value in 0..100 {
+            metrics::add(&format!("flood_{n}"), 1, Some(("value", &format!("v{value}"))));
+        }
+    }
+    Verdict::Next
+}
+
+fn compute_for_ever(message: Option<&Message>) -> ! {
+    loop {
+        if let Some(message) = message {
+            black_box(message.read_all().sha256());
+            black_box(message.read_all().find(b"not to be found", u64::MAX));
+        }
     }
 }
 
