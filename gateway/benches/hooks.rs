@@ -1,4 +1,5 @@
-//! What a hook call costs: a fresh copy with its first call, and further calls of the same copy.
+//! What a hook call costs: a fresh copy with its first call, a pooled one, and further calls of the
+//! same copy.
 //!
 //! With the bundled plugin `access`, which `plugins/build.sh` builds: `cargo bench --bench hooks`.
 
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::config::{self, Limits};
+use portcullis::config::{self, Isolation, Limits};
 use portcullis::message::{Budget, Envelope, Scores, SessionFacts};
 use portcullis::metrics::{Metrics, Names};
 use portcullis::plugins::{Engine, Services};
@@ -24,10 +25,10 @@ async fn main() {
     }
     let cache = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let plugin = load(cache.path(), &file).await;
+    let plugin = load(cache.path(), &file, Isolation::Transaction).await;
     println!("load, compile, configure and freeze {:>12.1?}", started.elapsed());
     let started = Instant::now();
-    drop(load(cache.path(), &file).await);
+    let pooled = load(cache.path(), &file, Isolation::Pooled).await;
     println!("the same from the cache             {:>12.1?}", started.elapsed());
 
     let call = call(Hook::Mail);
@@ -37,6 +38,10 @@ async fn main() {
             plugin.copy().call(call.clone()).await.unwrap();
         });
         println!("  fresh copy and first call         {:>12.2?}", fresh.await);
+        let reused = time(CALLS, async || {
+            pooled.copy().call(call.clone()).await.unwrap();
+        });
+        println!("  pooled copy and its call          {:>12.2?}", reused.await);
         let mut copy = plugin.copy();
         let further = further(&mut *copy, &call).await;
         println!("  further call of the same copy     {further:>12.2?}");
@@ -60,7 +65,7 @@ async fn time(count: u32, mut work: impl AsyncFnMut()) -> Duration {
     started.elapsed() / count
 }
 
-async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
+async fn load(cache: &Path, file: &Path, isolation: Isolation) -> Arc<dyn Plugin> {
     let limits = Limits { plugin_copies: 1_000, ..Limits::default() };
     let budget = Budget::new(1 << 20, 1 << 20, 1 << 20, std::env::temp_dir());
     let metrics = Arc::new(Metrics::new(&Names::default()));
@@ -68,6 +73,7 @@ async fn load(cache: &Path, file: &Path) -> Arc<dyn Plugin> {
     let engine = Engine::new(&limits, cache, budget, metrics, services).unwrap();
     let plugin = config::Plugin {
         settings: serde_json::json!({ "deny": { "senders": ["spam.example", ".spam.example"] } }),
+        isolation,
         ..config::Plugin::new("bench", file.into())
     };
     engine.load(&plugin, Arc::new(BTreeSet::new())).await.unwrap()

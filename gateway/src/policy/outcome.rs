@@ -126,6 +126,7 @@ pub(crate) fn call() -> HookCall {
         saved: None,
         notes: Arc::new(BTreeMap::new()),
         message_octets: 0,
+        findings: Arc::default(),
     }
 }
 
