@@ -56,7 +56,8 @@ fn time_that_the_host_takes_for_a_plugin_is_the_plugins_time() {
     let mut slow = villain("slow-host", "message", &[]);
     slow["time_limit"] = json!("500ms");
     let gateway = start(&sink, slow);
-    let large = [b"Subject: large\r\n\r\n".as_slice(), &b"0123456789abcdef\r\n".repeat(500_000)].concat();
+    let large =
+        [b"Subject: large\r\n\r\n".as_slice(), &b"0123456789abcdef\r\n".repeat(500_000)].concat();
     let slowest = slowest_neighbour(&gateway, || {
         let reply = gateway.client().deliver(VILLAIN, &TO, &large).unwrap();
         assert_eq!(reply.code, 451, "{reply}");
@@ -79,7 +80,8 @@ fn a_flood_of_headers_or_recipients_ends_at_a_thousand() {
         let headers = letter.text().matches("X-Flood: flood").count();
         let expected = if hook == "message" { (1_000, 1) } else { (0, 1_001) };
         assert_eq!((headers, letter.recipients.len()), expected);
-        let record = gateway.log.wait_for("the record", |record| record.field("outcome") == "accepted");
+        let record =
+            gateway.log.wait_for("the record", |record| record.field("outcome") == "accepted");
         assert!(record.field("edits").len() < 100_000, "the record has an end, too");
     }
 }
@@ -90,7 +92,8 @@ fn a_flood_of_metrics_ends_at_64_names_and_is_counted() {
     let gateway = start(&sink, villain("flood-metrics", "mail", &[]));
     gateway.client().deliver(VILLAIN, &TO, MESSAGE).unwrap().expect_code(250);
     let metrics = gateway.metrics();
-    let series = metrics.text().lines().filter(|line| line.starts_with("portcullis_plugin_villain_flood"));
+    let series =
+        metrics.text().lines().filter(|line| line.starts_with("portcullis_plugin_villain_flood"));
     let series = series.count();
     assert!((1..=64 * 32).contains(&series), "{series}");
     let dropped = metrics.sum("portcullis_plugin_metrics_dropped_total", &[("plugin", "villain")]);
@@ -107,7 +110,9 @@ fn control_characters_get_through_nowhere() {
         // Each line of the log is whole, and the metrics have no line of the plugin's making.
         let said = gateway.log.about("portcullis::plugin");
         assert!(!said.is_empty());
-        assert!(gateway.log.lines().iter().all(|line| line.starts_with('{') && line.ends_with('}')));
+        assert!(
+            gateway.log.lines().iter().all(|line| line.starts_with('{') && line.ends_with('}'))
+        );
         assert!(!gateway.metrics().text().lines().any(|line| line.starts_with('b')));
     }
     for letter in sink.letters() {
