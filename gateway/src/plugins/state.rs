@@ -164,7 +164,7 @@ impl State {
     /// is of the mail that is over, as a reader is.
     pub(super) fn rest(&mut self) -> bool {
         self.flush_log();
-        (self.call, self.log) = (None, LogLines::default());
+        (self.call, self.log, self.wasi_http) = (None, LogLines::default(), None);
         let lasting = |handle: &mut (dyn Any + Send)| {
             handle.is::<DynInputStream>()
                 || handle.is::<DynOutputStream>()

@@ -132,11 +132,12 @@ fn quantiles(times: &mut [Duration]) -> (Duration, Duration) {
 fn isolation_name(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::Call => "call",
+        Isolation::Pooled => "pooled",
         Isolation::Transaction => "transaction",
     }
 }
 
-const MODES: [Isolation; 2] = [Isolation::Transaction, Isolation::Call];
+const MODES: [Isolation; 3] = [Isolation::Transaction, Isolation::Pooled, Isolation::Call];
 
 /// Mails before those that count.
 const WARM_UP: u32 = 3;

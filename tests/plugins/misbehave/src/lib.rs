@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use portcullis_plugin::{
-    Authentication, Credentials, EditError, Hook, Message, Reply, Transaction, Verdict, log, metrics, plugin,
+    Authentication, Credentials, EditError, Hook, Message, Reply, Transaction, Verdict, log,
+    metrics, plugin,
 };
 use serde::Deserialize;
 
