@@ -53,7 +53,7 @@ func build(folder, output string) error {
 	// A gateway never reads half a plugin.
 	unfinished := output + ".new"
 	defer os.Remove(unfinished)
-	compile := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-o", unfinished, ".")
+	compile := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", unfinished, ".")
 	compile.Dir = folder
 	compile.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	compile.Stdout, compile.Stderr = os.Stdout, os.Stderr
