@@ -39,7 +39,7 @@ fn slowest_neighbour(gateway: &Running, meanwhile: impl FnOnce()) -> Duration {
             let mut slowest = Duration::ZERO;
             while !over.load(Ordering::SeqCst) {
                 let asked = Instant::now();
-                client.deliver("a@example.org", &TO, MESSAGE).unwrap().expect_code(250);
+                client.deliver("a@example.org", &TO, MESSAGE).expect("a reply").expect_code(250);
                 slowest = slowest.max(asked.elapsed());
             }
             slowest
@@ -47,7 +47,7 @@ fn slowest_neighbour(gateway: &Running, meanwhile: impl FnOnce()) -> Duration {
     });
     meanwhile();
     over.store(true, Ordering::SeqCst);
-    neighbour.join().unwrap()
+    neighbour.join().expect("the neighbour was served")
 }
 
 #[test]

@@ -59,12 +59,12 @@ pub(super) fn component(octets: Vec<u8>) -> Result<Vec<u8>, LoadFailure> {
     // All that follows takes valid wasm for granted.
     Validator::new_with_features(WasmFeatures::all())
         .validate_all(&octets)
-        .map_err(|error| LoadFailure::broken(error))?;
+        .map_err(LoadFailure::broken)?;
     if Parser::is_component(&octets) { Ok(octets) } else { wrap(&octets) }
 }
 
 fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadFailure> {
-    let found = Found::in_module(module).map_err(|error| LoadFailure::broken(error))?;
+    let found = Found::in_module(module).map_err(LoadFailure::broken)?;
     if found.start {
         return Err(LoadFailure::Command);
     }
