@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use portcullis_tests::process::run;
-use portcullis_tests::{Dns, Gateway, Letter, Running, Sink, Zone, peers, repository};
+use portcullis_tests::{Client, Dns, Gateway, Letter, Running, Sink, Zone, peers, repository};
 use serde_json::json;
 
 /// A language, and what it needs to be built.
@@ -104,9 +104,12 @@ fn trial(sink: &Sink, dns: &Dns, file: &PathBuf) -> Running {
         "name": "trial",
         "file": file,
         "time_limit": "2s",
-        "grants": ["dns", "rewrite-headers", "rewrite-body", { "kv": ["counts"] }],
+        "grants": ["auth-secret", "dns", "rewrite-headers", "rewrite-body", { "kv": ["counts"] }],
     });
-    Gateway::before(sink)
+    let auth = json!({ "mechanisms": ["plain"], "allow_insecure": true, "failure_delay": "10ms" });
+    Gateway::new()
+        .tls_listener_with("mx", "starttls", json!({ "auth": auth }))
+        .upstream("next", "smtp", &sink.address().to_string())
         .set("dns", dns.settings())
         .set("stores", json!({ "counts": { "kind": "memory" } }))
         .plugin(plugin)
@@ -163,6 +166,41 @@ fn all_that_a_plugin_may_reach_is_reached_in_go() {
 #[test]
 fn all_that_a_plugin_may_reach_is_reached_in_c() {
     all_that_a_plugin_may_reach_is_reached(&C);
+}
+
+fn every_hook_has_its_answers(language: &Language) {
+    let Some(file) = language.build("tests/trial", "test-trial") else { return };
+    let sink = Sink::smtp();
+    let gateway = trial(&sink, &Dns::start(Zone::new()), &file);
+    let mut client = Client::connect(gateway.address("mx"));
+    client.expect(220);
+    client.command("EHLO bad.example").expect_code(550);
+    client.command("EHLO good.example").expect_code(250);
+    // ann with another password, bob, ann.
+    client.command("AUTH PLAIN AGFubgBvcGVuIGJhcmxleQ==").expect_code(535);
+    client.command("AUTH PLAIN AGJvYgBvcGVuIHNlc2FtZQ==").expect_code(454);
+    client.command("AUTH PLAIN AGFubgBvcGVuIHNlc2FtZQ==").expect_code(235);
+    let to = ["b@example.com"];
+    client.command("MAIL FROM:<defer@example.org>").expect_code(450);
+    for (sender, code) in [("headers", 550), ("discard", 250), ("accept", 250)] {
+        let sender = format!("{sender}@example.org");
+        let reply = client.deliver(&sender, &to, MESSAGE).expect("an answer").expect_code(code);
+        assert!(code == 250 || reply.text().contains("two"), "{reply}");
+    }
+    assert_eq!(sink.only_letter().sender, "accept@example.org");
+    client.command("MAIL FROM:<disconnect@example.org>").expect_code(421);
+    assert!(client.wait_for_end().is_empty());
+    gateway.log.wait_for("who has logged in", |record| record.mentions("ann@example"));
+}
+
+#[test]
+fn every_hook_has_its_answers_in_go() {
+    every_hook_has_its_answers(&GO);
+}
+
+#[test]
+fn every_hook_has_its_answers_in_c() {
+    every_hook_has_its_answers(&C);
 }
 
 fn failures_are_told_in_the_terms_of_the_author(language: &Language) {

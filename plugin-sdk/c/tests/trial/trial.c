@@ -12,6 +12,41 @@ static pc_verdict connect(const pc_session *s) {
     return pc_next();
 }
 
+static pc_verdict helo(const pc_session *s, const char *name) {
+    (void)s;
+    return strcmp(name, "bad.example") == 0 ? pc_reject(550, "5.7.1", "not you") : pc_next();
+}
+
+static pc_authentication auth(const pc_session *s, const pc_credentials *c) {
+    (void)s;
+    if (strcmp(c->user, "bob") == 0) return (pc_authentication){PC_CANNOT_TELL, NULL, {454, "4.7.0", "ask later"}};
+    if (strcmp(c->mechanism, "PLAIN") != 0 || c->authorization || !c->secret) return (pc_authentication){PC_NOT_MINE, NULL, {0}};
+    if (strcmp(c->secret, "open sesame") == 0) return (pc_authentication){PC_AUTHENTICATED, pc_format("%s@example", c->user), {0}};
+    return (pc_authentication){PC_REFUSED, NULL, {535, "5.7.8", "not ann"}};
+}
+
+static bool sent_by(const pc_transaction *t, const char *who) {
+    const char *sender = pc_transaction_sender(t);
+    return sender && strcmp(pc_local_part(sender), who) == 0;
+}
+
+static pc_verdict mail(const pc_session *s, const pc_transaction *t) {
+    (void)s;
+    if (sent_by(t, "defer")) return pc_defer(450, "4.7.1", "later");
+    if (sent_by(t, "disconnect")) return pc_disconnect(421, NULL, "go away");
+    return sent_by(t, "accept") ? pc_accept() : pc_next();
+}
+
+static pc_verdict data(const pc_session *s, const pc_transaction *t) {
+    (void)s;
+    return sent_by(t, "discard") ? pc_discard("not wanted") : pc_next();
+}
+
+static pc_verdict headers(const pc_session *s, const pc_transaction *t, const pc_message *m) {
+    (void)s;
+    return sent_by(t, "headers") && pc_message_header(m, "Subject") ? pc_reject(550, NULL, "two\nlines") : pc_next();
+}
+
 static volatile int zero;
 
 __attribute__((noinline)) static int divide(int by) { return 7 / by; }
@@ -186,4 +221,13 @@ static pc_verdict message(const pc_session *s, const pc_transaction *t, const pc
     return pc_next();
 }
 
-PC_PLUGIN = {.connect = connect, .rcpt = rcpt, .message = message};
+PC_PLUGIN = {
+    .connect = connect,
+    .helo = helo,
+    .auth = auth,
+    .mail = mail,
+    .rcpt = rcpt,
+    .data = data,
+    .headers = headers,
+    .message = message,
+};

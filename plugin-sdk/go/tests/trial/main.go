@@ -22,6 +22,51 @@ func (t *trial) Connect(s plugin.Session) (plugin.Verdict, error) {
 	return plugin.Next, errors.Join(s.Save([]byte("saved\x00")), s.SetNote("key", "noted"))
 }
 
+func (t *trial) Helo(_ plugin.Session, name string) (plugin.Verdict, error) {
+	if name == "bad.example" {
+		return plugin.Reject(550, "5.7.1", "not you"), nil
+	}
+	return plugin.Next, nil
+}
+
+func (t *trial) Auth(_ plugin.Session, c plugin.Credentials) (plugin.Authentication, error) {
+	switch {
+	case c.User == "bob":
+		return plugin.Unavailable(454, "4.7.0", "ask later"), nil
+	case c.Mechanism != "PLAIN" || c.Authorization != "" || !c.Revealed:
+		return plugin.NotMine, nil
+	case c.Secret == "open sesame":
+		return plugin.Authenticated(c.User + "@example"), nil
+	}
+	return plugin.Refused(535, "5.7.8", "not ann"), nil
+}
+
+func (t *trial) Mail(_ plugin.Session, tr plugin.Transaction) (plugin.Verdict, error) {
+	switch plugin.LocalPart(tr.Sender()) {
+	case "defer":
+		return plugin.Defer(450, "4.7.1", "later"), nil
+	case "disconnect":
+		return plugin.Disconnect(421, "", "go away"), nil
+	case "accept":
+		return plugin.Accept, nil
+	}
+	return plugin.Next, nil
+}
+
+func (t *trial) Data(_ plugin.Session, tr plugin.Transaction) (plugin.Verdict, error) {
+	if plugin.LocalPart(tr.Sender()) == "discard" {
+		return plugin.Discard("not wanted"), nil
+	}
+	return plugin.Next, nil
+}
+
+func (t *trial) Headers(_ plugin.Session, tr plugin.Transaction, m plugin.Message) (plugin.Verdict, error) {
+	if plugin.LocalPart(tr.Sender()) == "headers" && len(m.Header("Subject")) == 1 {
+		return plugin.Reject(550, "", "two\nlines"), nil
+	}
+	return plugin.Next, nil
+}
+
 func (t *trial) Rcpt(_ plugin.Session, _ plugin.Transaction, r plugin.Recipient) (plugin.Verdict, error) {
 	var none []int
 	switch r.LocalPart() {
