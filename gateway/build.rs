@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let sdks = here.join("../plugin-sdk");
-    let mut text = String::from("pub(super) static PROJECTS: &[(&str, &[(&str, &[u8])])] = &[\n");
+    let mut text = String::from("static PROJECTS: &[Project] = &[\n");
     for (language, parts) in LANGUAGES {
         let mut files = BTreeMap::new();
         gather(&sdks.join("template"), "", &[], &mut files)?;

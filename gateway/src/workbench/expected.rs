@@ -203,7 +203,7 @@ impl Expected {
             let about = format!("edit {}", n + 1);
             match (patterns.get(n), made.get(n)) {
                 (Some(pattern), Some(fact)) => compare(differences, &about, pattern, fact),
-                (Some(pattern), None) => compare_with(differences, &about, pattern, &NOTHING),
+                (Some(pattern), None) => compare_with(differences, &about, pattern, NOTHING),
                 (None, Some(fact)) => differences.push(Difference {
                     place: place.clone(),
                     about,

@@ -183,7 +183,7 @@ pub async fn inspect(
     cache: Option<&Path>,
 ) -> Result<Inspection, WorkbenchError> {
     let fresh = tempfile::tempdir().map_err(WorkbenchError::Cache)?;
-    let cache = cache.unwrap_or(fresh.path());
+    let cache = cache.unwrap_or_else(|| fresh.path());
     let (engine, ..) = engine(plugin, &World::default(), cache).await?;
     let inspection = engine.inspect(plugin, freeze).await;
     inspection.map_err(|failure| LoadError { plugin: plugin.name.clone(), failure }.into())

@@ -61,9 +61,9 @@ async fn report(file: &Path, options: &Options, json: bool, cache: Option<&Path>
             }
         };
     if json {
-        println!("{:#}", as_json(file, &inspection));
+        super::print(&format!("{:#}\n", as_json(file, &inspection)));
     } else if !matches!(&inspection.fit, Err(LoadFailure::NotWasm { .. })) {
-        print(file, &inspection);
+        super::print(&shown(file, &inspection));
     }
     match &inspection.fit {
         Ok(_) => ExitCode::SUCCESS,
@@ -74,11 +74,11 @@ async fn report(file: &Path, options: &Options, json: bool, cache: Option<&Path>
     }
 }
 
-fn print(file: &Path, inspection: &Inspection) {
+fn shown(file: &Path, inspection: &Inspection) -> String {
     let Inspection { octets, digest, told, fit, frozen } = inspection;
     let kind = if told.is_component { "component" } else { "core module" };
-    println!("{}: {}, {kind}", file.display(), size(*octets as u64));
-    let line = |name: &str, text: String| println!("  {name:<9} {text}");
+    let mut shown = format!("{}: {}, {kind}\n", file.display(), size(*octets as u64));
+    let mut line = |name: &str, text: String| shown.push_str(&format!("  {name:<9} {text}\n"));
     line("sha256", digest.to_string());
     if let Ok(fit) = fit {
         line("contract", fit.contract.clone());
@@ -109,6 +109,7 @@ fn print(file: &Path, inspection: &Inspection) {
         let makers: Vec<_> = makers.iter().map(|maker| printable(maker)).collect();
         line(&printable(field), makers.join(", "));
     }
+    shown
 }
 
 /// For the configuration.

@@ -36,11 +36,12 @@ impl New {
             return MISCONFIGURED.into();
         }
         let source = self.lang.source(&self.name);
-        println!("{} is a plugin in {}: {source}", folder.display(), self.lang.title());
-        println!();
-        println!("  cd {}", folder.display());
-        println!("  portcullis plugin build");
-        println!("  portcullis plugin test .");
+        let folder = folder.display();
+        super::print(&format!(
+            "{folder} is a plugin in {}: {source}\n\n  cd {folder}\n  portcullis plugin build\n  \
+             portcullis plugin test .\n",
+            self.lang.title(),
+        ));
         ExitCode::SUCCESS
     }
 }
@@ -163,6 +164,9 @@ const TAKEN: &[&str] = &[
 
 /// What the template's plugin is called.
 const WORD: &str = "closed";
+
+/// The files of a language, by their paths in a project.
+type Project = (&'static str, &'static [(&'static str, &'static [u8])]);
 
 include!(concat!(env!("OUT_DIR"), "/projects.rs"));
 

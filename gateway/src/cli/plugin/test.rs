@@ -111,12 +111,12 @@ impl Test {
     }
 
     async fn play(&self, suite: &Suite) -> Vec<Outcome> {
-        println!("{}", suite.file.display());
+        super::print(&format!("{}\n", suite.file.display()));
         let only = self.only.as_deref().unwrap_or_default();
         let mut outcomes = Vec::new();
         for scenario in suite.scenarios.iter().filter(|one| one.name.contains(only)) {
             let outcome = self.play_one(scenario).await;
-            print(&outcome);
+            tell(&outcome);
             outcomes.push(outcome);
         }
         outcomes
@@ -143,11 +143,10 @@ impl Test {
     fn conclude(&self, reports: &[(String, Vec<Outcome>)]) -> ExitCode {
         let all = || reports.iter().flat_map(|(_, outcomes)| outcomes);
         let (count, failed) = (all().count(), all().filter(|one| !one.passed()).count());
-        println!();
-        match failed {
-            0 => println!("{count} passed"),
-            failed => println!("{failed} of {count} failed"),
-        }
+        super::print(&match failed {
+            0 => format!("\n{count} passed\n"),
+            failed => format!("\n{failed} of {count} failed\n"),
+        });
         if let Some(path) = &self.junit
             && let Err(error) = junit::write(path, reports)
         {
@@ -165,12 +164,13 @@ impl Test {
     }
 }
 
-fn print(outcome: &Outcome) {
+fn tell(outcome: &Outcome) {
     let verdict = if outcome.passed() { "ok  " } else { "FAIL" };
-    println!("  {verdict}  {} ({:.0?})", outcome.name, outcome.took);
+    let mut text = format!("  {verdict}  {} ({:.0?})\n", outcome.name, outcome.took);
     for line in details(outcome) {
-        println!("        {line}");
+        text.push_str(&format!("        {line}\n"));
     }
+    super::print(&text);
 }
 
 /// What is wrong, line by line.
@@ -180,7 +180,7 @@ pub(super) fn details(outcome: &Outcome) -> Vec<String> {
         lines.push(error.clone());
     }
     for Difference { place, about, expected, came } in &outcome.differences {
-        lines.push(format!("{about}"));
+        lines.push(about.clone());
         lines.push(format!("  expected  {expected}"));
         lines.push(format!("  came      {came}"));
         lines.push(format!("  --> {place}"));
