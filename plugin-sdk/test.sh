@@ -43,7 +43,7 @@ language_c() {
 
 language_js() {
     "$here/js/build.sh"
-    (cd "$here/js" && node --test example template tests)
+    (cd "$here/js" && node --test example/*.test.js template/*.test.js tests/*.test.js)
 }
 
 language_python() {
