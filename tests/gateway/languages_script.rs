@@ -187,6 +187,7 @@ fn in_reach(nth: usize) -> Value {
         "digest": "010e6221",
         "skipped": 2,
         "body": " needle\r\n",
+        "parts": [["text/plain", 11, [0, 11], "ab needle\r\n"]],
         "clock": true,
         "random": 3,
         "dns": "denied",

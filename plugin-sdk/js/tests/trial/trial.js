@@ -75,6 +75,7 @@ export default class Trial {
       digest: hex(body.sha256()),
       skipped: body.skip(2),
       body: body.text(),
+      parts: message.parts.map((part) => [part.contentType, part.size, part.encoded, part.text()]),
       clock: Math.abs(clock.now() - Date.now()) < 60_000 && clock.monotonic() > 0n,
       random: random.bytes(3).length,
       drawn: Math.random(),

@@ -82,6 +82,9 @@ class Trial(Plugin):
             "digest": body.sha256()[:4].hex(),
             "skipped": body.skip(2),
             "body": body.read().decode(),
+            "parts": [
+                [part.content_type, part.size, part.encoded, part.text()] for part in message.parts
+            ],
             "clock": abs(clock.now() / 1000 - time.time()) < 60 and clock.monotonic() > 0,
             "random": len(gateway_random.octets(3)),
             "drawn": random.random(),
