@@ -103,7 +103,7 @@ fn trial(sink: &Sink, dns: &Dns, file: &PathBuf) -> Running {
     let plugin = json!({
         "name": "trial",
         "file": file,
-        "time_limit": "2s",
+        "time_limit": "5s",
         "grants": ["auth-secret", "dns", "rewrite-headers", "rewrite-body", { "kv": ["counts"] }],
     });
     let auth = json!({ "mechanisms": ["plain"], "allow_insecure": true, "failure_delay": "10ms" });
@@ -190,6 +190,13 @@ fn every_hook_has_its_answers(language: &Language) {
     assert_eq!(sink.only_letter().sender, "accept@example.org");
     client.command("MAIL FROM:<disconnect@example.org>").expect_code(421);
     assert!(client.wait_for_end().is_empty());
+    for told in [
+        "told helo 127.0.0.1 550 <> <> true",
+        "told mail 127.0.0.1 450 <defer@example.org> <> true",
+        "told delivery 127.0.0.1 250 <accept@example.org> <b@example.com> true",
+    ] {
+        gateway.log.wait_for(told, |record| record.mentions(told));
+    }
     gateway.log.wait_for("who has logged in", |record| record.mentions("ann@example"));
 }
 

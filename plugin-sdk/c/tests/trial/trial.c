@@ -221,6 +221,12 @@ static pc_verdict message(const pc_session *s, const pc_transaction *t, const pc
     return pc_next();
 }
 
+static void outcome(const pc_outcome *events, size_t count) {
+    for (const pc_outcome *e = events; e < events + count; e++)
+        pc_log(PC_INFO, "told %s %s %d <%s> <%s> %s", e->stage, e->client_address, e->code, e->sender ? e->sender : "",
+               e->recipient ? e->recipient : "", truth(e->time > 1700000000000));
+}
+
 PC_PLUGIN = {
     .connect = connect,
     .helo = helo,
@@ -230,4 +236,5 @@ PC_PLUGIN = {
     .data = data,
     .headers = headers,
     .message = message,
+    .outcome = outcome,
 };

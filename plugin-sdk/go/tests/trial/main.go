@@ -97,6 +97,13 @@ func (t *trial) Message(s plugin.Session, tr plugin.Transaction, m plugin.Messag
 	return plugin.Next, m.AddHeader(plugin.AtEnd, "X-Trial", told)
 }
 
+func (t *trial) Outcome(events []plugin.Outcome) error {
+	for _, e := range events {
+		slog.Info(fmt.Sprintf("told %s %s %d <%s> <%s> %v", e.Stage, e.ClientAddress, e.Code, e.Sender, e.Recipient, e.Time > 1700000000000))
+	}
+	return nil
+}
+
 func session(s plugin.Session) string {
 	note, ok := s.Note("trial.key")
 	return fmt.Sprintf("%s %s %s %v tls=%v proxy=%v %q %s %v %v", s.Listener(), s.ClientAddress(), s.Helo(), s.ESMTP(), s.TLS() != nil,
