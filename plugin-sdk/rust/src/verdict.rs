@@ -60,7 +60,8 @@ impl Reply {
 /// A failure is a panic: it is logged, staged edits are forgotten, and the gateway answers as the
 /// configuration's `on_failure` says.
 pub trait Answer<A> {
-    /// The answer; panics if there is none.
+    /// The answer; panics if there is none, at the hook that it is called for.
+    #[track_caller]
     fn answer(self) -> A;
 }
 
@@ -72,6 +73,22 @@ impl<A> Answer<A> for A {
 
 impl<A, E: fmt::Display> Answer<A> for Result<A, E> {
     fn answer(self) -> A {
-        self.unwrap_or_else(|error| panic!("{error}"))
+        match self {
+            Ok(answer) => answer,
+            Err(error) => panic!("{}", told(&error)),
+        }
     }
+}
+
+/// An error for its author. Those of the contract end in their number, which says nothing.
+fn told(error: &dyn fmt::Display) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (error ") {
+        Some((name, number)) if number.strip_suffix(')').is_some_and(is_number) => name.to_owned(),
+        _ => text,
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
 }

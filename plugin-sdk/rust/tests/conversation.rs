@@ -1,9 +1,13 @@
 //! A plugin with every kind of method, asked as the gateway would, without wasm.
 
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc;
+use std::thread;
+
 use portcullis_plugin::testing::{self, Edit, Grant};
 use portcullis_plugin::{
-    EditError, Hook, Message, Plugin, Recipient, Session, Transaction, Verdict, log, metrics,
-    plugin,
+    EditError, Hook, Message, Plugin, Question, Recipient, Session, Transaction, Verdict, log,
+    metrics, plugin,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -108,6 +112,27 @@ fn a_route_is_staged() {
 fn nothing_is_granted_by_itself() {
     let verdict = concierge().rcpt(&Recipient::fake("a@open.example"), &Transaction::fake());
     assert_eq!(verdict, Err(EditError::Denied));
+}
+
+#[test]
+fn an_error_is_a_failure_with_the_place_of_its_hook() {
+    let (places, told) = mpsc::channel();
+    let here = thread::current().id();
+    panic::set_hook(Box::new(move |panicked| {
+        if thread::current().id() == here {
+            let place = panicked.location().map(|place| (place.file().to_owned(), place.line()));
+            places.send((place, panicked.to_string())).expect("the test listens");
+        }
+    }));
+    let (session, transaction) = (Session::fake(), Transaction::fake());
+    let to = Recipient::fake("a@open.example");
+    let asked = AssertUnwindSafe(|| concierge().ask(Question::Rcpt(&session, &transaction, &to)));
+    assert!(panic::catch_unwind(asked).is_err());
+    drop(panic::take_hook());
+    let (place, text) = told.recv().unwrap();
+    let line = include_str!("conversation.rs").lines().position(|line| line.contains("fn rcpt("));
+    assert_eq!(place, Some((file!().to_owned(), line.unwrap() as u32 + 1)));
+    assert!(text.ends_with("\ndenied"), "{text}");
 }
 
 #[test]

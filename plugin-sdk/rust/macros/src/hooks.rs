@@ -1,7 +1,7 @@
 //! What each hook is called, and what its method may look at.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{Error, FnArg, Ident, ReturnType, Signature, Type};
 
 /// One hook of the contract.
@@ -181,7 +181,8 @@ impl Hook {
 fn call(signature: &Signature, wanted: &[Subject]) -> TokenStream {
     let arguments = wanted.iter().map(|subject| subject.binding());
     let method = &signature.ident;
-    quote!(sdk::Answer::answer(self.#method(#(#arguments),*)))
+    // The span is where a failure is told to be.
+    quote_spanned!(method.span()=> sdk::Answer::answer(self.#method(#(#arguments),*)))
 }
 
 impl Subject {
