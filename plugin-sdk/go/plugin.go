@@ -198,7 +198,7 @@ func hooks(plugin any) (missing []string, err error) {
 	_, ok = plugin.(OutcomeHook)
 	method("Outcome", func(t reflect.Type) bool { _, has := t.MethodByName("Outcome"); return has }, ok)
 	if err == nil && len(missing) == 9 {
-		err = fmt.Errorf("%T has no hook", plugin)
+		err = fmt.Errorf("%T has no method that is a hook: Connect, Helo, Auth, Mail, Rcpt, Data, Headers, Message or Outcome", plugin)
 	}
 	return missing, err
 }
