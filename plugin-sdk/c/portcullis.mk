@@ -17,6 +17,11 @@ ifndef WASM_CC
   endif
 endif
 
+# For programs of this machine: its compiler, or else the same Zig.
+ifeq ($(origin CC),default)
+  CC := $(shell command -v cc >/dev/null && echo cc || echo $(filter-out --target=%,$(WASM_CC)))
+endif
+
 CFLAGS ?= -O2 -Wall -Wextra
 # Few plugins recurse. What the stack takes is part of each copy's memory.
 STACK ?= 65536
