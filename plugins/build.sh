@@ -54,10 +54,21 @@ find_linker() {
     return 1
 }
 
+# Where the sources lie is nobody's business who reads a module, and every clone builds the same.
+remapped() {
+    separator=$(printf '\037')
+    printf '%s' "--remap-path-prefix=$root=portcullis"
+    for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+        printf '%s' "$separator--remap-path-prefix=$sources=crates"
+    done
+}
+
 # build TARGET CRATES...: builds crates of the plugins' workspace.
 build() {
     build_target=$1
     shift
+    CARGO_ENCODED_RUSTFLAGS=$(remapped)
+    export CARGO_ENCODED_RUSTFLAGS
     packages=
     for crate; do packages="$packages -p $crate"; done
     set -- build --release --locked --manifest-path "$root/plugins/Cargo.toml" \

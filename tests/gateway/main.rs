@@ -9,6 +9,7 @@ mod chunking;
 mod conversation;
 mod corpus;
 mod endings;
+mod fixtures;
 mod judging;
 mod languages_native;
 mod languages_script;
