@@ -187,16 +187,8 @@ impl<'a> Evaluation<'a> {
 
     /// A domain of a record (RFC 7208 section 7.3).
     async fn expand(&self, domain_spec: &Macro, domain: &str) -> String {
-        let mut expanded = self.evaluate(domain_spec, domain).await;
-        if expanded.ends_with('.') {
-            expanded.pop();
-        }
-        while expanded.len() > DOMAIN_OCTETS
-            && let Some((_, rest)) = expanded.split_once('.')
-        {
-            expanded = rest.to_owned();
-        }
-        expanded
+        let expanded = self.evaluate(domain_spec, domain).await;
+        shortened(expanded.strip_suffix('.').unwrap_or(&expanded)).to_owned()
     }
 
     /// What the domain's owner says (RFC 7208 section 6.2).
@@ -256,6 +248,16 @@ fn is_domain(domain: &str) -> bool {
         && !(domain.starts_with('[') && domain.ends_with(']'))
 }
 
+/// Without the first labels of what is too long (RFC 7208 section 7.3). All at once: what a record
+/// makes of macros can have a hundred thousand of them.
+fn shortened(domain: &str) -> &str {
+    let Some(over) = domain.len().checked_sub(DOMAIN_OCTETS + 1) else { return domain };
+    match memchr::memchr(b'.', &domain.as_bytes()[over..]) {
+        Some(at) => &domain[over + at + 1..],
+        None => domain.rsplit_once('.').map_or(domain, |(_, last)| last),
+    }
+}
+
 fn is_below(name: &str, domain: &str) -> bool {
     let Some(at) = name.len().checked_sub(domain.len()) else { return false };
     let Some((above, same)) = name.split_at_checked(at) else { return false };
@@ -302,6 +304,19 @@ mod tests {
         for domain in ["example.org", "example.org.", "foo:bar/baz.example", "_spf.example"] {
             assert!(is_domain(domain), "{domain}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_loses_its_first_labels() {
+        let most = |labels: usize| vec!["abc"; labels].join(".");
+        assert_eq!(shortened(""), "");
+        assert_eq!(shortened(&most(63)), most(63));
+        assert_eq!(shortened(&format!("ab.{}", most(63))), most(63));
+        assert_eq!(shortened(&format!("x.{}", most(64))), most(63));
+        assert_eq!(shortened(&format!(".{}", "x".repeat(253))), "x".repeat(253));
+        let label = "x".repeat(254);
+        assert_eq!(shortened(&format!("a.b.{label}")), label);
+        assert_eq!(shortened(&label), label);
     }
 
     #[test]

@@ -41,6 +41,9 @@ fn parts(text: &str) -> Option<Macro> {
                     parts.push(Macro::Literal(std::mem::take(&mut literal).into()));
                 }
                 parts.push(variable(inside)?);
+                if parts.len() > PARTS {
+                    return None;
+                }
             }
             _ => return None,
         }
@@ -127,4 +130,20 @@ fn is_top_label(label: &str) -> bool {
         && !label.starts_with('-')
         && !label.ends_with('-')
         && !label.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+/// Literals and macros of one text. Records have less than ten; each macro may stand for a kilobyte
+/// that the client said, and a record has room for thousands.
+const PARTS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_very_many_macros_is_none() {
+        assert!(string(&"%{h}".repeat(PARTS)).is_some());
+        assert!(string(&"%{h}".repeat(PARTS + 1)).is_none());
+        assert!(explanation(&"%{h} ".repeat(PARTS)).is_none());
+    }
 }
