@@ -12,14 +12,16 @@ impl dns::Host for State {
         &mut self,
         queries: Vec<Query>,
     ) -> Result<std::result::Result<Vec<Answer>, LookupError>> {
+        // What is found now would be frozen into every copy. Before the grant is looked at: what is
+        // frozen does not depend on grants.
+        if self.call.is_none() {
+            let failed = || Answer::Failed("not while the plugin is configured".into());
+            return Ok(Ok(queries.iter().map(|_| failed()).collect()));
+        }
         if !self.granted(Grant::Dns) {
             return Ok(Err(LookupError::Denied));
         }
-        // What is found now would be frozen into every copy.
-        let Some(call) = &mut self.call else {
-            let failed = || Answer::Failed("not while the plugin is configured".into());
-            return Ok(Ok(queries.iter().map(|_| failed()).collect()));
-        };
+        let call = self.call_mut()?;
         let asked = call.queries.saturating_add(queries.len());
         if queries.len() > QUERIES_AT_ONCE || asked > QUERIES {
             return Ok(Err(LookupError::TooMany));
