@@ -92,8 +92,10 @@ impl HttpClient {
         check(&request.method, &request.headers)?;
         let work = async {
             let _permit = self.requests.acquire().await;
-            let response = self.connections.send(origin, request).await?;
-            read(response).await
+            let (response, connection) = self.connections.send(origin, request).await?;
+            let response = read(response).await?;
+            self.connections.keep(origin, connection);
+            Ok(response)
         };
         timeout_at(deadline.into(), work).await.unwrap_or(Err(HttpFailure::TimedOut))
     }
@@ -234,6 +236,13 @@ const HEAD_OCTETS: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn origins() -> Vec<Origin> {
@@ -284,5 +293,50 @@ mod tests {
         }
         assert!(check(&Method::CONNECT, &HeaderMap::new()).is_err());
         assert!(check(&Method::POST, &HeaderMap::new()).is_ok());
+    }
+
+    /// A body without end.
+    struct Endless(#[expect(dead_code, reason = "it is dropped with the body")] Arc<()>);
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 4096])))))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_server_does_not_take_is_not_kept_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let host = address.ip().to_string();
+        let origins = [Origin { tls: false, host, port: address.port(), private: true }];
+        let (alive, body) = {
+            let token = Arc::new(());
+            (Arc::downgrade(&token), Endless(token).boxed_unsync())
+        };
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno";
+            stream.write_all(answer).await.unwrap();
+            stream
+        });
+        let metrics = crate::metrics::Metrics::new(&crate::metrics::Names::default());
+        let client = HttpClient::new(Resolver::fixed(Default::default(), metrics.dns()));
+        let url = format!("http://{address}/");
+        let request = HttpRequest::read("POST", &url, Vec::new(), body).unwrap();
+        let deadline = Instant::now() + std::time::Duration::from_secs(20);
+        let answer = client.send(&origins, request, deadline).await.unwrap();
+        assert_eq!(&answer.body[..], b"no");
+        let _open = server.await.unwrap();
+        while alive.upgrade().is_some() {
+            assert!(Instant::now() < deadline, "the body is held");
+            tokio::task::yield_now().await;
+        }
     }
 }

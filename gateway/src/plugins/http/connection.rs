@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::address::{is_host, is_public};
@@ -42,7 +43,7 @@ struct Idle {
 }
 
 /// Closed when it is dropped, whatever the other side still has to say.
-struct Connection {
+pub(super) struct Connection {
     sender: SendRequest<OutgoingBody>,
     task: AbortHandle,
 }
@@ -64,20 +65,17 @@ impl Connections {
         Self { resolver, idle: Mutex::default(), tls: OnceCell::new() }
     }
 
-    /// Sends a request; its answer's body has still to be read. A connection that was kept and is
-    /// closed meanwhile has not taken the request, and another one does.
+    /// Sends a request; its answer's body has still to be read, as long as there is the connection. One
+    /// that was kept and is closed meanwhile has not taken the request, and another one does.
     pub(super) async fn send(
-        self: &Arc<Self>,
+        &self,
         origin: &Origin,
         request: HttpRequest,
-    ) -> Result<Response<Incoming>, HttpFailure> {
+    ) -> Result<(Response<Incoming>, Connection), HttpFailure> {
         let mut request = framed(origin, request)?;
         while let Some(mut connection) = self.take(origin) {
             match connection.sender.try_send_request(request).await {
-                Ok(response) => {
-                    self.keep(origin, connection);
-                    return Ok(response);
-                }
+                Ok(response) => return Ok((response, connection)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(no_answer(&error.into_error())),
@@ -86,9 +84,7 @@ impl Connections {
         }
         let mut connection = self.connect(origin).await?;
         let response = connection.sender.send_request(request).await;
-        let response = response.map_err(|error| no_answer(&error))?;
-        self.keep(origin, connection);
-        Ok(response)
+        Ok((response.map_err(|error| no_answer(&error))?, connection))
     }
 
     /// One that was kept.
@@ -103,11 +99,12 @@ impl Connections {
         None
     }
 
-    /// Keeps a connection as soon as its answer is read to the end.
-    fn keep(self: &Arc<Self>, origin: &Origin, mut connection: Connection) {
+    /// Keeps a connection whose answer is read to the end, as soon as the request is sent to the end,
+    /// too. A server that answers and reads no further would hold it, and what is to be sent, for ever.
+    pub(super) fn keep(self: &Arc<Self>, origin: &Origin, mut connection: Connection) {
         let (this, place) = (Arc::clone(self), place(origin));
         tokio::spawn(async move {
-            if connection.sender.ready().await.is_err() {
+            if !matches!(timeout(READY_TIME, connection.sender.ready()).await, Ok(Ok(()))) {
                 return;
             }
             let mut idle = this.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,6 +260,9 @@ const IDLE: usize = super::REQUESTS_AT_ONCE;
 
 /// Less than servers keep them for.
 const IDLE_TIME: Duration = Duration::from_secs(4);
+
+/// For a server to take the rest of a request that it has answered.
+const READY_TIME: Duration = Duration::from_secs(1);
 
 /// No plugin has longer.
 const RESOLVE_TIME: Duration = Duration::from_mins(1);
