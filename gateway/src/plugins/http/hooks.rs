@@ -10,7 +10,10 @@ use hyper::{HeaderMap, Request, Response};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
-use super::{BODY_OCTETS, HEADER_OCTETS, HttpClient, HttpFailure, HttpRequest, REQUESTS_AT_ONCE};
+use super::{
+    BODY_OCTETS, HEADER_OCTETS, HttpClient, HttpFailure, HttpRequest, HttpResponse,
+    REQUESTS_AT_ONCE,
+};
 use crate::config::Origin;
 use crate::metrics::PluginMetrics;
 
@@ -26,6 +29,8 @@ pub(in crate::plugins) struct Hooks {
     origins: Arc<[Origin]>,
     metrics: Arc<PluginMetrics>,
     at_once: Arc<Semaphore>,
+    /// A permit for each octet of answers that the plugin has not let go of.
+    held: Arc<Semaphore>,
     /// Until when there may be an answer; none while the plugin is configured.
     pub(in crate::plugins) deadline: Option<Instant>,
 }
@@ -39,7 +44,8 @@ impl Outgoing {
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(HEADER_OCTETS);
         let at_once = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
-        Self { context, hooks: Hooks { client, origins, metrics, at_once, deadline: None } }
+        let held = Arc::new(Semaphore::new(REQUESTS_AT_ONCE * BODY_OCTETS));
+        Self { context, hooks: Hooks { client, origins, metrics, at_once, held, deadline: None } }
     }
 }
 
@@ -55,14 +61,21 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let (client, origins) = (self.client.clone(), Arc::clone(&self.origins));
         let (metrics, at_once) = (Arc::clone(&self.metrics), Arc::clone(&self.at_once));
+        let held = Arc::clone(&self.held);
         let deadline = self.deadline.map(|deadline| earlier(deadline, options));
         Box::new(async move {
             let _one = at_once.acquire().await;
             let sent = send(&client, &origins, request, deadline).await;
+            let sent = sent.and_then(|answer| keep(answer, held));
             metrics.http_request(sent.as_ref().map_or_else(HttpFailure::label, |_| "ok"));
             let ended: Ended = Box::new(async { Ok(()) });
             sent.map(|response| (response, ended)).map_err(error)
         })
+    }
+
+    // What nobody has sent yet lies in the host's memory, and there can be hundreds of bodies.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_OCTETS
     }
 }
 
@@ -71,7 +84,7 @@ async fn send(
     origins: &[Origin],
     request: Request<WasiBody>,
     deadline: Option<Instant>,
-) -> Result<Response<WasiBody>, HttpFailure> {
+) -> Result<HttpResponse, HttpFailure> {
     let deadline = deadline.ok_or(HttpFailure::Denied)?;
     let (head, body) = request.into_parts();
     // Set by the library; the client sets its own.
@@ -81,9 +94,19 @@ async fn send(
     headers.remove(hyper::header::CONTENT_LENGTH);
     let body = Limited::new(body.map_err(|error| error.to_string()), BODY_OCTETS).boxed_unsync();
     let request = HttpRequest { method: head.method, uri: head.uri, headers, body };
-    let response = client.send(origins, request, deadline).await?;
-    let body = Full::new(response.body).map_err(Error::from).boxed_unsync();
-    let mut answer = Response::new(body);
+    client.send(origins, request, deadline).await
+}
+
+/// The answer, which lies in the host's memory until the plugin has read it or let go of it. As much
+/// may lie there as one call of the other interface brings.
+fn keep(response: HttpResponse, held: Arc<Semaphore>) -> Result<Response<WasiBody>, HttpFailure> {
+    let octets = u32::try_from(response.body.len()).map_err(|_| HttpFailure::TooLarge)?;
+    let room = held.try_acquire_many_owned(octets).map_err(|_| HttpFailure::TooLarge)?;
+    let body = Full::new(response.body).map_err(move |never| {
+        let _held = &room;
+        Error::from(never)
+    });
+    let mut answer = Response::new(body.boxed_unsync());
     *answer.status_mut() = response.status;
     *answer.headers_mut() = response.headers;
     Ok(answer)
@@ -101,5 +124,31 @@ fn error(failure: HttpFailure) -> Error {
         HttpFailure::TimedOut => Error::HttpResponseTimeout,
         HttpFailure::TooLarge => Error::HttpResponseBodySize(None),
         HttpFailure::Unavailable(_) => Error::DestinationUnavailable,
+    }
+}
+
+/// Of a body on its way, in one piece: as much as the other interface reads of a message at once.
+const CHUNK_OCTETS: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn answers_that_nobody_reads_have_a_bound() {
+        let held = Arc::new(Semaphore::new(2 * BODY_OCTETS));
+        let answer = |octets| {
+            let body = vec![0; octets].into();
+            let headers = HeaderMap::new();
+            keep(HttpResponse { status: StatusCode::OK, headers, body }, Arc::clone(&held))
+        };
+        let _first = answer(BODY_OCTETS).expect("room");
+        let second = answer(BODY_OCTETS).expect("room");
+        assert_eq!(answer(1).err(), Some(HttpFailure::TooLarge));
+        assert!(answer(0).is_ok());
+        drop(second);
+        assert!(answer(1).is_ok());
     }
 }
