@@ -159,6 +159,8 @@ impl Loaded {
 
     async fn room(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, HookFailure> {
         let copies = &self.shared.copies;
+        // Before the pools are looked into: what is put back from then on gives its room up.
+        let _waiting = self.shared.queue.enter();
         loop {
             match copies.clone().try_acquire_owned() {
                 Ok(permit) => return Ok(permit),

@@ -13,7 +13,7 @@ use wasmtime::{
 use super::bindings::Capabilities;
 use super::cache::{CacheDirectory, Snapshots};
 use super::http::HttpClient;
-use super::pool::Pool;
+use super::pool::{Pool, Queue};
 use super::state::{State, TABLE_ELEMENTS};
 use crate::authenticity::Authenticator;
 use crate::config::{self, Limits};
@@ -68,6 +68,8 @@ pub(super) struct Shared {
     pub(super) linker: Arc<Linker<State>>,
     /// One permit for each copy; the pool has room for exactly that many.
     pub(super) copies: Arc<Semaphore>,
+    /// Who waits for one.
+    pub(super) queue: Arc<Queue>,
     /// Copies that wait, which give way to those that are needed.
     pub(super) pools: Arc<Mutex<Vec<Weak<Pool>>>>,
     /// How many copies there may be.
@@ -85,7 +87,7 @@ pub(super) struct Shared {
 impl Shared {
     /// A pool for the copies of one more plugin.
     pub(super) fn pool(&self) -> Arc<Pool> {
-        let pool = Pool::new(self.most_copies);
+        let pool = Pool::new(self.most_copies, self.queue.clone());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
@@ -137,6 +139,7 @@ impl Engine {
             wasm,
             linker: Arc::new(linker),
             copies,
+            queue: Arc::default(),
             pools: Arc::default(),
             most_copies: limits.plugin_copies as usize,
             loading,

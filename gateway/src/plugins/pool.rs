@@ -3,7 +3,7 @@
 //! What a plugin leaves in its memory, the next mail finds. What the host keeps beside a copy does not
 //! go along, and a copy that failed, holds handles, or has grown large does not come back.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,16 +18,19 @@ pub(super) struct Pool {
     idle: Mutex<Vec<(Instant, Running)>>,
     /// As many may wait.
     most: usize,
+    /// Who waits for room.
+    queue: Arc<Queue>,
     /// Whether somebody looks for those that wait in vain.
     swept: AtomicBool,
 }
 
 impl Pool {
     /// One with room for half of all copies: others have to be made, too.
-    pub(super) fn new(copies: usize) -> Arc<Self> {
+    pub(super) fn new(copies: usize, queue: Arc<Queue>) -> Arc<Self> {
         Arc::new(Self {
             idle: Mutex::default(),
             most: (copies / 2).max(1),
+            queue,
             swept: AtomicBool::new(false),
         })
     }
@@ -41,7 +44,8 @@ impl Pool {
         let Some(running) = running.rested() else { return };
         let refused = {
             let mut idle = self.idle();
-            if idle.len() < self.most {
+            // Who waits for room has found nothing here and does not look again.
+            if idle.len() < self.most && !self.queue.is_waited_in() {
                 idle.push((Instant::now(), running));
                 None
             } else {
@@ -97,6 +101,30 @@ impl Pool {
     fn idle(&self) -> MutexGuard<'_, Vec<(Instant, Running)>> {
         // A list that a panic left behind is still a list.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those who wait for room for one more copy, whatever plugin it is of.
+#[derive(Debug, Default)]
+pub(super) struct Queue(AtomicUsize);
+
+/// A place in it.
+pub(super) struct Waiting<'a>(&'a Queue);
+
+impl Queue {
+    pub(super) fn enter(&self) -> Waiting<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    fn is_waited_in(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -108,6 +108,19 @@ async fn a_copy_that_waits_gives_way_to_one_that_is_needed() {
 }
 
 #[tokio::test]
+async fn a_copy_that_comes_back_gives_way_to_one_that_is_waited_for() {
+    let house = House::with_copies(1);
+    let pooled = |plugin: &mut portcullis::config::Plugin| plugin.isolation = Isolation::Pooled;
+    let one = house.load_with(&asked_before(""), pooled).await;
+    let two = house.load_with(&asked_before(""), pooled).await;
+    let (mut held, mut wanted) = (one.copy(), two.copy());
+    held.call(call(Hook::Mail)).await.unwrap();
+    // The second one waits by the time the first one's transaction ends.
+    let (answer, ()) = tokio::join!(wanted.call(call(Hook::Mail)), async { drop(held) });
+    assert_eq!(answer.unwrap().opinion, Opinion::Next);
+}
+
+#[tokio::test]
 async fn each_transaction_has_its_own_share_of_the_log() {
     let house = House::new();
     let imports =
