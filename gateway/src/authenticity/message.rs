@@ -133,7 +133,8 @@ impl LookedUp {
         let dkim = library.verify_dkim(self.parameters(&message)).await;
         let arc = library.verify_arc(self.parameters(&message)).await;
         let (domain, spf) = spf_output(&received.sender);
-        let about = DmarcParameters::new(&message, &dkim, &domain, &spf);
+        let strong = outcome::strong(&dkim);
+        let about = DmarcParameters::new(&message, &strong, &domain, &spf);
         let dmarc = library.verify_dmarc(self.parameters(about)).await;
         let mut findings: Vec<_> = dkim.iter().map(dkim_finding).collect();
         findings.extend(unreadable(&message));

@@ -6,15 +6,25 @@ use mail_auth::arc::ArcError;
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::dkim::{DkimError, Signature};
 use mail_auth::dmarc::Policy;
-use mail_auth::{DkimResult, DmarcResult, DnsError, Error};
+use mail_auth::{DkimOutput, DkimResult, DmarcResult, DnsError, Error};
 
 use crate::message::Outcome;
 
 type Explained = (Outcome, Option<String>);
 
+/// The signatures that may count for a policy: RFC 8301 section 3.1 has one with SHA-1 fail.
+pub(super) fn strong<'a>(all: &[DkimOutput<'a>]) -> Vec<DkimOutput<'a>> {
+    let weak = |output: &DkimOutput<'_>| output.signature().is_some_and(is_weak);
+    all.iter().filter(|output| !weak(output)).cloned().collect()
+}
+
+fn is_weak(signature: &Signature) -> bool {
+    signature.a == Algorithm::RsaSha1
+}
+
 /// RFC 8601 section 2.7.1. The library calls a body that was changed neutral; it is a failure.
 pub(super) fn dkim(result: &DkimResult, signature: Option<&Signature>) -> Explained {
-    let weak = signature.is_some_and(|signature| signature.a == Algorithm::RsaSha1);
+    let weak = signature.is_some_and(is_weak);
     let (outcome, error) = match result {
         // RFC 8301 section 3.1.
         DkimResult::Pass if weak => {
