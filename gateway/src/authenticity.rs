@@ -36,7 +36,7 @@ struct Shared {
     /// Knows no name servers.
     library: MessageAuthenticator,
     /// A permit for each message that a processor works at.
-    processors: Semaphore,
+    processors: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Shared {
@@ -76,7 +76,7 @@ impl Authenticator {
     pub fn new(resolver: Resolver, hostname: &str) -> Result<Self, ResolverError> {
         let library = MessageAuthenticator(resolver::nobody()?);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let processors = Semaphore::new(processors);
+        let processors = Arc::new(Semaphore::new(processors));
         let hostname = hostname.to_owned();
         Ok(Self { shared: Arc::new(Shared { resolver, hostname, library, processors }) })
     }
@@ -149,10 +149,56 @@ impl<'a> Names<'a> {
         self.resolver.lookup(&Query { name: name.to_owned(), kind }, self.deadline).await
     }
 
+    /// A few at a time: whoever sends a message decides what is asked about it, and must not take
+    /// all queries of the process.
     async fn ask_all(&self, queries: Vec<Query>) -> Vec<Answer> {
-        self.resolver.lookup_all(queries, self.deadline).await
+        let mut answers = Vec::with_capacity(queries.len());
+        for some in queries.chunks(QUERIES_AT_ONCE) {
+            answers.extend(self.resolver.lookup_all(some.to_vec(), self.deadline).await);
+        }
+        answers
     }
 }
 
 /// For all look-ups of one search: RFC 7208 section 4.6.4 wants at least that much.
 const SEARCH_TIME: Duration = Duration::from_secs(20);
+
+/// Of one search: more than an honest message makes necessary, and a small part of `dns.queries`.
+const QUERIES_AT_ONCE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use tokio::net::UdpSocket;
+    use tokio::time::timeout_at;
+
+    use super::*;
+    use crate::config::Dns;
+    use crate::metrics;
+
+    #[tokio::test]
+    async fn one_message_leaves_queries_to_others() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let servers = Some(vec![silent.local_addr().expect("its address")]);
+        let metrics = metrics::Metrics::new(&metrics::Names::default());
+        let dns = Dns { servers, timeout: Duration::from_mins(1), ..Dns::default() };
+        let resolver = Resolver::new(&dns, metrics.dns()).expect("a resolver");
+        let deadline = Instant::now() + Duration::from_millis(500);
+        let names = Names { resolver: &resolver, deadline };
+        let query = |number| Query { name: format!("n{number}.example"), kind: Kind::Txt };
+        let asking = names.ask_all((0..100).map(query).collect());
+        let hearing = async {
+            let (mut heard, mut datagram) = (HashSet::new(), [0; 512]);
+            while let Ok(Ok(length)) = timeout_at(deadline.into(), silent.recv(&mut datagram)).await
+            {
+                // Behind the number, which is another one when it is asked again, and the flags.
+                heard.insert(datagram[12..length].to_vec());
+            }
+            heard.len()
+        };
+        let (answers, heard) = tokio::join!(asking, hearing);
+        assert_eq!(answers, vec![Answer::TimedOut; 100]);
+        assert_eq!(heard, QUERIES_AT_ONCE);
+    }
+}

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use mail_auth::common::cache::NoCache;
+use mail_auth::common::headers::Header;
 use mail_auth::common::to_a_label;
 use mail_auth::common::verify::VerifySignature;
 use mail_auth::dmarc::Policy;
@@ -44,12 +45,17 @@ pub(super) async fn findings(shared: &Arc<Shared>, received: Received) -> Vec<Fi
 }
 
 impl Shared {
-    /// Work that takes a processor for a while. None if it panics.
+    /// Work that takes a processor for a while. None if it panics. Who gives up waiting for it does
+    /// not end it, and it has its processor to its end.
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let _processor = self.processors.acquire().await;
+        let processor = self.processors.clone().acquire_owned().await;
+        let work = move || {
+            let _processor = processor;
+            work()
+        };
         let done = tokio::task::spawn_blocking(work).await;
         done.inspect_err(|error| tracing::warn!(%error, "a message was not authenticated")).ok()
     }
@@ -191,6 +197,7 @@ type UnknownHosts = NoCache<IpAddr, RecordSet<Box<str>>>;
 /// A message's header section, taken apart. What is malformed beyond use is none.
 fn parse(received: &Received) -> Option<AuthenticatedMessage<'_>> {
     let mut message = AuthenticatedMessage::parse(received.header.as_bytes())?;
+    set_aside(&mut message);
     message.dkim_headers.truncate(SIGNATURES);
     message.errors.truncate(SIGNATURES);
     for header in &mut message.dkim_headers {
@@ -199,6 +206,17 @@ fn parse(received: &Received) -> Option<AuthenticatedMessage<'_>> {
         header.header.atps = None;
     }
     Some(message)
+}
+
+/// The library goes through all fields for each name that a signature covers, and through all names
+/// for each name: a large header section of nothing but names takes it seconds.
+fn set_aside(message: &mut AuthenticatedMessage<'_>) {
+    let covers_much = |names: &[String]| names.len() > SIGNED_FIELDS;
+    let much = message.dkim_headers.extract_if(.., |header| covers_much(&header.header.h));
+    let wrong = || Error::Io("the signature covers too many fields".to_owned());
+    message.errors.extend(much.map(|header| Header::new(header.name, header.value, wrong())));
+    // A chain of which a part is missing is a broken one.
+    message.ams_headers.retain(|header| !covers_much(&header.header.h));
 }
 
 fn dkim_finding(output: &DkimOutput<'_>) -> Finding {
@@ -303,6 +321,9 @@ const PANICKED: &str = "the message is too odd to be looked at";
 
 /// Signatures that are looked at: RFC 6376 section 8.4 wants a bound. Mailing lists make three.
 const SIGNATURES: usize = 10;
+
+/// Fields that one signature may cover. Those that name all there are, and twice, name some fifty.
+const SIGNED_FIELDS: usize = 300;
 
 /// Labels of the longest name of a walk but for the first.
 const WALK: usize = 8;

@@ -113,6 +113,8 @@ pub(super) fn reason(error: &Error) -> String {
         Error::Crypto(_) => {
             "the signature does not fit: headers were changed, or the key is another".into()
         }
+        // Our own words.
+        Error::Io(why) => why.clone(),
         error => {
             let mut text = error.to_string();
             text.truncate(text.trim_end_matches('.').len());
