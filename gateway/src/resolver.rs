@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hickory_proto::rr::{self, Name};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -120,10 +121,17 @@ impl Resolver {
             let _permit = shared.queries.acquire().await;
             let _in_flight = shared.metrics.in_flight();
             match &shared.source {
-                Source::Servers(resolver) => match resolver.lookup(name, query.kind.into()).await {
-                    Ok(lookup) => Answer::of(lookup.answers(), query.kind),
-                    Err(error) => Answer::of_error(&error),
-                },
+                Source::Servers(resolver) => {
+                    match resolver.lookup(name.clone(), query.kind.into()).await {
+                        Ok(lookup) => {
+                            if answer::octets(lookup.message()) > KEPT_OCTETS {
+                                forget(resolver, name, lookup.answers(), query.kind);
+                            }
+                            Answer::of(lookup.answers(), query.kind)
+                        }
+                        Err(error) => Answer::of_error(&error),
+                    }
+                }
                 Source::Zone(zone) => zone.answer(&name, query.kind),
             }
         };
@@ -169,6 +177,15 @@ fn build(servers: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
         .with_options(options)
         .build()
         .map_err(|error| ResolverError(error.to_string()))
+}
+
+/// Keeps no answer that is too large for it, under no name that led to it: the library counts answers,
+/// and whoever sends mail has us ask for 64 KiB at as many names as there is room for.
+fn forget(resolver: &TokioResolver, name: Name, answers: &[rr::Record], kind: Kind) {
+    let others = answers.iter().map(|record| record.name.clone());
+    std::iter::once(name).chain(others).for_each(|name| {
+        resolver.clear_lookup_cache(name, kind.into());
+    });
 }
 
 fn result(answer: &Answer) -> DnsResult {
@@ -220,3 +237,6 @@ fn system_servers() -> Vec<NameServerConfig> {
 
 /// Of what zones ask for; the same as that of other resolvers (RFC 8767 section 4 has a week).
 const LONGEST_TTL: Duration = Duration::from_hours(24);
+
+/// Of an answer that is kept, about: what fits into four datagrams. Next to none is larger.
+const KEPT_OCTETS: usize = 4 << 10;

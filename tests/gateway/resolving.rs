@@ -249,6 +249,29 @@ fn a_plugin_has_what_came_shortly_before_its_time_is_over() {
 }
 
 #[test]
+fn large_answers_are_not_kept() {
+    let sink = Sink::smtp();
+    let large = vec![&[b'x'; 250][..]; 80];
+    let zone = Zone::new()
+        .ttl(300)
+        .text("small.example", &[b"x"])
+        .text("large.example", &large)
+        .record("alias.example", "CNAME", "large.example.");
+    let dns = Dns::start(zone);
+    for (name, asked) in [("small", 1), ("large", 2), ("alias", 2)] {
+        let names = json!([[format!("{name}.example"), "txt"]]);
+        let gateway = gateway(&sink, &dns, json!({ "ask": { "it": { "queries": names } } }));
+        let mut client = client(&gateway);
+        for _ in 0..2 {
+            assert!(heard(&mut client, "it")[0].starts_with("1 records: x"));
+        }
+        let name = format!("{name}.example");
+        let times = dns.asked().iter().filter(|one| one.name == name && !one.tcp).count();
+        assert_eq!(times, asked, "{name}");
+    }
+}
+
+#[test]
 fn without_the_grant_nobody_is_asked() {
     let sink = Sink::smtp();
     let dns = Dns::start(Zone::new().record("a.example", "A", "192.0.2.1"));
@@ -263,10 +286,14 @@ fn without_the_grant_nobody_is_asked() {
 fn a_plugin_that_is_configured_hears_nothing() {
     let sink = Sink::smtp();
     let dns = Dns::start(Zone::new().record("a.example", "A", "192.0.2.1"));
-    let settings = json!({ "ask_early": { "queries": [["a.example", "a"]] } });
-    let gateway = gateway(&sink, &dns, settings);
-    let expected = ["failed: not while the plugin is configured"];
-    assert_eq!(heard(&mut client(&gateway), "any"), expected);
+    // What is frozen then is the same with and without the grant.
+    for grants in [json!([]), json!(["dns"])] {
+        let mut plugin = inquirer(json!({ "ask_early": { "queries": [["a.example", "a"]] } }));
+        plugin["grants"] = grants;
+        let gateway = Gateway::before(&sink).set("dns", dns.settings()).plugin(plugin).start();
+        let expected = ["failed: not while the plugin is configured"];
+        assert_eq!(heard(&mut client(&gateway), "any"), expected);
+    }
     assert_eq!(dns.asked(), []);
 }
 
