@@ -61,7 +61,7 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
         plugins: PathBuf,
     },
-    /// For those who write plugins: try them without a gateway.
+    /// Write plugins, try them without a gateway, and approve those of a configuration.
     #[command(subcommand)]
     Plugin(Plugin),
     /// Have a running gateway read its configuration anew. A configuration with a mistake changes

@@ -188,6 +188,24 @@ fn a_plugin_is_inspected_and_what_is_none_is_told() {
     assert!(none.stderr.contains("Cargo.toml is not a WebAssembly file"), "{}", none.stderr);
 }
 
+#[test]
+fn hooks_that_will_not_be_called_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut octets = fs::read(plugin("access")).expect("a plugin");
+    let hooks = octets.windows(7).enumerate().filter(|(_, found)| found == b"on-helo");
+    for at in hooks.map(|(at, _)| at).collect::<Vec<_>>() {
+        octets[at..at + 7].copy_from_slice(b"on-hero");
+    }
+    fs::write(folder.path().join("misspelt.wasm"), octets).expect("written");
+    let inspected = author(folder.path(), &["inspect", "misspelt.wasm"]).expect_success();
+    let told = "unknown   smtp:filter/on-hero: never called by this gateway";
+    assert!(inspected.stdout.contains(told), "{}", inspected.stdout);
+
+    let settings = r#"{"deny": {"helo": ["localhost"]}}"#;
+    let inspected = author(&repository(), &["inspect", &file("access"), "--settings", settings]);
+    assert!(inspected.stdout.contains("hooks     helo\n"), "{}", inspected.stdout);
+}
+
 const MAIL: &str = "From: Ann <ann@example.com>\nTo: a@closed.example, b@example.org\n\
                     Subject: hello\n\ntext\n";
 

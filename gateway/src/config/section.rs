@@ -403,9 +403,18 @@ impl<'a> Section<'a> {
             Ok((false, _)) => "it is not a file".to_owned(),
             Err(error) => error.to_string(),
         };
-        let looked = format!("looked for {}; paths are relative to this file", path.display());
-        let help = (path.as_os_str() != given.text).then_some(&*looked);
-        self.reader.error(given.mark, format!("cannot read \"{}\": {error}", given.text), help);
+        let mut help = Vec::new();
+        if path.as_os_str() != given.text {
+            help.push(format!("looked for {}; paths are relative to this file", path.display()));
+        }
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            help.push(
+                "\"portcullis plugin build\" makes it in the folder of its project".to_owned(),
+            );
+        }
+        let help = Some(help.join("; ")).filter(|help| !help.is_empty());
+        let text = format!("cannot read \"{}\": {error}", given.text);
+        self.reader.error(given.mark, text, help.as_deref());
         None
     }
 }

@@ -11,8 +11,8 @@ use wasmtime::component::{Component, InstancePre};
 use super::component;
 use super::engine::Engine;
 use super::load::{LoadFailure, blocking, wanted};
-use super::snapshot::{compile, configured};
-use super::state::{CONTRACT, CONTRACT_VERSION, Facts, State};
+use super::snapshot::{Configured, LIFECYCLE, compile, configured};
+use super::state::{CONTRACT, CONTRACT_VERSION, Facts, State, interface};
 use crate::config::{self, Digest};
 use crate::policy::Hook;
 
@@ -50,8 +50,10 @@ pub struct Told {
 pub struct Fit {
     /// The contract that it was built for.
     pub contract: String,
-    /// The hooks that it answers, before its settings say otherwise.
+    /// The hooks that it exports; with its settings, without those that they do not need.
     pub hooks: Vec<Hook>,
+    /// What it exports of the contract that this gateway does not know, and so never calls.
+    pub unknown: Vec<String>,
     /// The functions that it may call, by interface. Handles that are dropped are none.
     pub calls: BTreeMap<String, BTreeSet<String>>,
     /// How long the compilation took.
@@ -95,12 +97,18 @@ impl Engine {
         let file = plugin.file.clone();
         let octets = blocking(move || component::octets(&file)).await?;
         let (length, digest, told) = (octets.len(), Digest::of(&octets), Told::read(&octets));
-        let fit = match component::named(&plugin.file, component::component(octets)) {
+        let mut fit = match component::named(&plugin.file, component::component(octets)) {
             Ok(component) => self.fit(component).await,
             Err(failure) => Err(failure),
         };
-        let frozen = match &fit {
-            Ok((_, component)) if freeze => Some(self.freeze(plugin, component.clone()).await),
+        let frozen = match &mut fit {
+            Ok((fit, component)) if freeze => {
+                let configured = self.freeze(plugin, component.clone()).await;
+                Some(configured.map(|Configured { skip, frozen, .. }| {
+                    fit.hooks.retain(|hook| !skip.iter().any(|name| name == hook.label()));
+                    frozen
+                }))
+            }
             Ok(_) | Err(_) => None,
         };
         let fit = fit.map(|(fit, _)| fit);
@@ -117,19 +125,19 @@ impl Engine {
         let engine = &self.shared.wasm;
         let contract = contract(engine, pre.component());
         let calls = calls(engine, &pre);
-        Ok((Fit { contract, hooks, calls, compiled_in }, component))
+        let unknown = unknown(engine, pre.component());
+        Ok((Fit { contract, hooks, unknown, calls, compiled_in }, component))
     }
 
     async fn freeze(
         &self,
         plugin: &config::Plugin,
         component: Vec<u8>,
-    ) -> Result<bool, LoadFailure> {
+    ) -> Result<Configured, LoadFailure> {
         let shared = &self.shared;
         let facts = Facts::of(shared, plugin, Arc::default());
         let settings = plugin.settings.to_string().into();
-        let configured = configured(shared.clone(), facts, component, settings).await?;
-        Ok(configured.frozen)
+        configured(shared.clone(), facts, component, settings).await
     }
 }
 
@@ -141,6 +149,16 @@ fn contract(engine: &wasmtime::Engine, component: &Component) -> String {
         interface.starts_with(CONTRACT).then(|| version.to_owned())
     });
     format!("{CONTRACT}@{}", exported.unwrap_or_else(|| CONTRACT_VERSION.to_owned()))
+}
+
+/// A misspelt hook, or one of a later version.
+fn unknown(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
+    let known = Hook::ALL.map(interface);
+    let kind = component.component_type();
+    let exports = kind.exports(engine).filter_map(|(name, _)| name.split('@').next());
+    let ours = exports.filter(|name| name.split('/').next() == Some(CONTRACT));
+    let unknown = ours.filter(|name| *name != LIFECYCLE && !known.iter().any(|hook| hook == name));
+    unknown.map(str::to_owned).collect()
 }
 
 fn calls(

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::MISCONFIGURED;
 use crate::config;
 use crate::plugins::{Fit, Inspection, LoadFailure};
+use crate::policy::Hook;
 use crate::workbench::{self, Options, Setup};
 
 /// The grants are those of the calls that it may make: without a grant, they are denied.
@@ -83,7 +84,13 @@ fn shown(file: &Path, inspection: &Inspection) -> String {
     if let Ok(fit) = fit {
         line("contract", fit.contract.clone());
         let hooks: Vec<_> = fit.hooks.iter().map(ToString::to_string).collect();
-        line("hooks", hooks.join(", "));
+        let all = frozen.is_none() && fit.hooks.len() == Hook::ALL.len();
+        let more = if all { "; some may be empty: --settings tells which it wants" } else { "" };
+        line("hooks", format!("{}{more}", hooks.join(", ")));
+        if !fit.unknown.is_empty() {
+            let unknown: Vec<_> = fit.unknown.iter().map(|name| printable(name)).collect();
+            line("unknown", format!("{}: never called by this gateway", unknown.join(", ")));
+        }
         line("grants", grants(fit));
         let imports: Vec<_> = fit.calls.keys().map(String::as_str).collect();
         line("imports", imports.join(", "));
@@ -138,6 +145,7 @@ fn as_json(file: &Path, inspection: &Inspection) -> serde_json::Value {
         "component": told.is_component,
         "contract": fitting.map(|fit| fit.contract.clone()),
         "hooks": fitting.map(hooks),
+        "unknown": fitting.map(|fit| fit.unknown.clone()),
         "grants": fitting.map(Fit::grants),
         "calls": fitting.map(|fit| fit.calls.clone()),
         "compile_seconds": fitting.map(|fit| fit.compiled_in.as_secs_f64()),

@@ -19,7 +19,7 @@ pub(in crate::cli) struct New {
     /// What to write it in.
     #[arg(long, value_enum)]
     lang: Language,
-    /// What it is called: small letters, digits, \"-\" and \"_\".
+    /// What it is called: small letters, digits, "-" and "_".
     #[arg(value_parser = name)]
     name: String,
     /// Where to put it; by default a folder of its name.
