@@ -37,11 +37,16 @@ async fn main() {
             println!("{language:<22}  not built");
             continue;
         }
-        for isolation in [Isolation::Transaction] {
+        for isolation in [Isolation::Transaction, Isolation::Pooled] {
             let plain = load(&engine, &file, isolation, false).await;
             let scanning = load(&engine, &file, isolation, true).await;
-            row(&format!("{language}, fresh copy"), &plain, &scanning).await;
-            further(&format!("{language}, same copy"), &plain, &scanning).await;
+            match isolation {
+                Isolation::Pooled => row(&format!("{language}, pooled"), &plain, &scanning).await,
+                Isolation::Call | Isolation::Transaction => {
+                    row(&format!("{language}, fresh copy"), &plain, &scanning).await;
+                    further(&format!("{language}, same copy"), &plain, &scanning).await;
+                }
+            }
         }
     }
 }

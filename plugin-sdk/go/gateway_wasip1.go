@@ -19,6 +19,13 @@ import (
 	"portcullis.example/plugin/internal/wit/types"
 )
 
+// What results may take: a large header section, a value of a store, a response with its headers.
+const (
+	headerOctets   = 256 << 10
+	valueOctets    = 65 << 10
+	responseOctets = 1<<20 + 256<<10
+)
+
 // taken lets the collector have what a call has brought, now that Go's own pointers hold it.
 func taken[T any](value T) T {
 	wit.Unpin()
@@ -164,9 +171,13 @@ func (t transaction) Scores() []Score {
 
 type message struct{ *smtp_filter_types.Message }
 
-func (m message) HeaderSection() []byte { return taken(m.Message.HeaderSection()) }
-func (m message) ReadAll() Reader       { return reader{m.Message.ReadAll()} }
-func (m message) ReadBody() Reader      { return reader{m.Message.ReadBody()} }
+func (m message) ReadAll() Reader  { return reader{m.Message.ReadAll()} }
+func (m message) ReadBody() Reader { return reader{m.Message.ReadBody()} }
+
+func (m message) HeaderSection() []byte {
+	wit.Reserve(headerOctets)
+	return taken(m.Message.HeaderSection())
+}
 
 func (m message) Header(name string) []string {
 	given := m.Message.Header(name)
@@ -395,6 +406,7 @@ func (gateway) OpenStore(name string) (Store, error) {
 }
 
 func (s store) Get(keys ...string) ([]*Entry, error) {
+	wit.Reserve(uintptr(len(keys)+1) * valueOctets)
 	given, err := stored(s.Store.Get(keys))
 	if err != nil {
 		return nil, err
@@ -473,6 +485,7 @@ func (gateway) Send(requests []Request) []Response {
 		asked[i] = request(r)
 	}
 	responses := make([]Response, len(requests))
+	wit.Reserve(uintptr(len(requests)) * responseOctets)
 	for i, r := range taken(smtp_filter_http.Send(asked)) {
 		responses[i] = response(r)
 	}
@@ -480,6 +493,7 @@ func (gateway) Send(requests []Request) []Response {
 }
 
 func (gateway) SendContent(r Request, content Reader) Response {
+	wit.Reserve(responseOctets)
 	return response(taken(smtp_filter_http.SendContent(request(r), content.(reader).Reader)))
 }
 

@@ -32,6 +32,7 @@ static size_t exclamations(pc_reader body) {
     size_t count = 0, length;
     while ((length = pc_read(body, buffer, sizeof buffer)))
         for (size_t i = 0; i < length; i++) count += buffer[i] == '!';
+    pc_reader_close(body);
     return count;
 }
 

@@ -50,7 +50,8 @@ func (c *Cost) Message(_ plugin.Session, _ plugin.Transaction, m plugin.Message)
 	return plugin.Next, err
 }
 
-func exclamations(body io.Reader) (int, error) {
+func exclamations(body io.ReadCloser) (int, error) {
+	defer body.Close()
 	count, buffer := 0, make([]byte, 64<<10)
 	for {
 		n, err := body.Read(buffer)

@@ -36,5 +36,6 @@ function exclamations(reader) {
   for (let chunk = reader.read(); chunk.length > 0; chunk = reader.read()) {
     for (const octet of chunk) if (octet === 33) count += 1;
   }
+  reader.close();
   return count;
 }

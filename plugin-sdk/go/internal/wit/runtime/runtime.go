@@ -1,5 +1,6 @@
 // From go.bytecodealliance.org/pkg v0.2.1, Apache-2.0 WITH LLVM-exception (see ../LICENSE), changed:
-// memory that is wanted before Go runs comes from an array, and not from the runtime.
+// memory that is wanted before Go runs comes from an array, and that of a call's results from a piece
+// that was made before the call.
 
 // Package runtime is what the generated bindings call.
 package runtime
@@ -89,14 +90,35 @@ var (
 
 func init() {
 	running = true
+	Reserve(chunk)
 }
 
 var pinner = runtime.Pinner{}
+
+// While the gateway writes results, Go may not call it, and its collector does: it asks for the time. So
+// the memory for them is there before. Results point into it and keep it.
+var (
+	room []byte
+	used uintptr
+)
+
+const (
+	chunk = 256 << 10
+	least = 128 << 10
+)
+
+// Reserve makes room for so many octets of results.
+func Reserve(size uintptr) {
+	if uintptr(len(room))-used < size {
+		room, used = make([]byte, max(size, chunk)), 0
+	}
+}
 
 // Unpin gives back to the collector what the gateway has written: once it is held by Go's own
 // pointers.
 func Unpin() {
 	pinner.Unpin()
+	Reserve(least)
 }
 
 //go:wasmexport cabi_realloc
@@ -105,6 +127,11 @@ func cabiRealloc(oldPointer unsafe.Pointer, oldSize, align, newSize uintptr) uns
 		panic("nothing that Go allocates for others can grow")
 	}
 	if running {
+		at := (used + align - 1) &^ (align - 1)
+		if newSize > 0 && at+newSize <= uintptr(len(room)) {
+			used = at + newSize
+			return unsafe.Pointer(&room[at])
+		}
 		return Allocate(&pinner, newSize, align)
 	}
 	at := (uintptr(unsafe.Pointer(&early)) + earlyUsed + align - 1) &^ (align - 1)
