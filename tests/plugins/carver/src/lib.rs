@@ -64,8 +64,7 @@ impl Carver {
             {
                 let before =
                     |other: &&Part| other.parent == part.parent && other.index < part.index;
-                let from = match parts.iter().filter(before).next_back().and_then(|one| one.encoded)
-                {
+                let from = match parts.iter().rfind(before).and_then(|one| one.encoded) {
                     Some((at, length)) => at + length,
                     None => at,
                 };

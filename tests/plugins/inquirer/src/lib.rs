@@ -142,7 +142,10 @@ fn told(findings: Result<Vec<Finding>, AuthError>) -> Vec<String> {
 fn told_one(finding: &Finding) -> String {
     let mut facts: BTreeMap<&str, String> = BTreeMap::new();
     for (name, value) in &finding.properties {
-        facts.entry(name).and_modify(|all| *all += &format!(" {value}")).or_insert(value.clone());
+        facts
+            .entry(name)
+            .and_modify(|all| *all += &format!(" {value}"))
+            .or_insert_with(|| value.clone());
     }
     facts.insert("method", finding.method.clone());
     facts.insert("outcome", finding.outcome.clone());

@@ -347,7 +347,7 @@ fn flood_edits(transaction: Option<&Transaction>, message: Option<&Message>) -> 
         match (transaction, message) {
             (_, Some(message)) => drop(message.add_header(None, "X-Flood", b"flood")),
             (Some(transaction), None) => {
-                drop(transaction.add_recipient(&format!("flood{n}@example.org")));
+                let _ = transaction.add_recipient(&format!("flood{n}@example.org"));
             }
             (None, None) => {}
         }

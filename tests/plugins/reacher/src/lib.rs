@@ -98,7 +98,7 @@ fn get() -> String {
 #[plugin]
 impl Reacher {
     fn configure(mut settings: Self) -> Result<Self, String> {
-        settings.early_lines = lines(&settings.early).map_or_else(|line| vec![line], |lines| lines);
+        settings.early_lines = lines(&settings.early).unwrap_or_else(|line| vec![line]);
         Ok(settings)
     }
 
