@@ -8,6 +8,7 @@ mod edit;
 mod finding;
 mod header;
 mod parts;
+mod provenance;
 mod score;
 mod splice;
 
@@ -24,6 +25,7 @@ pub use edit::{Edit, HeaderEdit};
 pub use finding::{Finding, Originals, Outcome};
 pub use header::{Field, HeaderError, HeaderSection};
 pub use parts::{Part, Parts};
+pub use provenance::Provenance;
 pub use score::{Points, Score, ScoreError, Scores};
 pub use splice::Splice;
 

@@ -19,22 +19,41 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transaction;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Hop, Upstream};
+use crate::message::Provenance;
 use crate::metrics::Metrics;
 
 use pool::Pool;
+use transaction::Transaction;
 
 pub use delivery::Delivery;
 
 /// All upstreams of one configuration, with their connections.
 #[derive(Debug)]
 pub struct Upstreams {
-    pools: HashMap<String, Arc<Pool>>,
+    places: HashMap<String, Place>,
+}
+
+/// Where mail goes.
+#[derive(Clone, Debug)]
+enum Place {
+    Discard,
+    Hop(Arc<Pool>),
+}
+
+impl Place {
+    fn pool(&self) -> Option<&Arc<Pool>> {
+        match self {
+            Self::Discard => None,
+            Self::Hop(pool) => Some(pool),
+        }
+    }
 }
 
 impl Upstreams {
@@ -59,45 +78,74 @@ impl Upstreams {
         config: &Config,
         metrics: Arc<Metrics>,
     ) -> Result<Self, UpstreamError> {
-        let known = |name: &String| earlier.and_then(|upstreams| upstreams.pools.get(name));
-        let pool = |(name, upstream): (&String, _)| {
-            if let Some(pool) = known(name).filter(|pool| pool.fits(upstream, &config.hostname)) {
-                return Ok((name.clone(), pool.clone()));
-            }
-            let metrics = metrics.upstream(name);
-            let pool = Pool::new(name, upstream, &config.hostname, metrics)?;
-            Ok((name.clone(), Arc::new(pool)))
+        let place = |(name, upstream): (&String, &Upstream)| {
+            let place = match upstream {
+                Upstream::Discard => Place::Discard,
+                Upstream::Hop(hop) => {
+                    let known = earlier.and_then(|upstreams| upstreams.pool(name));
+                    Place::Hop(pool(name, hop, config, known, &metrics)?)
+                }
+            };
+            Ok((name.clone(), place))
         };
-        let pools = config.upstreams.iter().map(pool).collect::<Result<_, UpstreamError>>()?;
-        Ok(Self { pools })
+        let places = config.upstreams.iter().map(place).collect::<Result<_, UpstreamError>>()?;
+        Ok(Self { places })
+    }
+
+    fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
+        self.places.get(name).and_then(Place::pool)
     }
 
     /// The same upstreams with idle connections of their own, for one of `among` threads. Of the
     /// thread's `earlier` ones those stay that are shares of the same upstreams.
     #[must_use]
     pub fn share(&self, among: usize, earlier: Option<&Self>) -> Self {
-        let share = |(name, pool): (&String, &Arc<Pool>)| {
-            let known = earlier.and_then(|upstreams| upstreams.pools.get(name));
-            let known = known.filter(|share| share.is_share_of(pool));
-            (name.clone(), known.cloned().unwrap_or_else(|| pool.share(among).into()))
+        let share = |(name, place): (&String, &Place)| {
+            let place = match place {
+                Place::Discard => Place::Discard,
+                Place::Hop(pool) => {
+                    let known = earlier.and_then(|upstreams| upstreams.pool(name));
+                    let known = known.filter(|share| share.is_share_of(pool));
+                    Place::Hop(known.cloned().unwrap_or_else(|| pool.share(among).into()))
+                }
+            };
+            (name.clone(), place)
         };
-        Self { pools: self.pools.iter().map(share).collect() }
+        Self { places: self.places.iter().map(share).collect() }
     }
 
     /// Begins a transaction at the upstream of this name; none if there is no such upstream.
     ///
     /// Connects to it when the first recipient is offered.
     #[must_use]
-    pub fn begin(&self, name: &str) -> Option<Delivery> {
-        self.pools.get(name).map(|pool| Delivery::new(pool.clone()))
+    pub fn begin(&self, name: &str, provenance: &Arc<Provenance>) -> Option<Delivery> {
+        Some(match self.places.get(name)? {
+            Place::Discard => Delivery::discard(),
+            Place::Hop(pool) => {
+                Delivery::to_hop(Transaction::new(pool.clone(), provenance.clone()))
+            }
+        })
     }
 
     /// Says QUIT on all idle connections. Those in use are closed after their transactions.
     pub fn close(&self) {
-        for pool in self.pools.values() {
-            pool.close();
-        }
+        self.places.values().filter_map(Place::pool).for_each(|pool| pool.close());
     }
+}
+
+/// The connections of a next hop; the `known` ones where nothing has changed.
+fn pool(
+    name: &str,
+    hop: &Hop,
+    config: &Config,
+    known: Option<&Arc<Pool>>,
+    metrics: &Metrics,
+) -> Result<Arc<Pool>, UpstreamError> {
+    if let Some(pool) = known.filter(|pool| pool.fits(hop, &config.hostname)) {
+        return Ok(pool.clone());
+    }
+    let pool = Pool::new(name, hop, &config.hostname, metrics.upstream(name))?;
+    Ok(Arc::new(pool))
 }
 
 /// Why an upstream cannot be used as it is configured. The operator's fault.

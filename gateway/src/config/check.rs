@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use portcullis_smtp::server::Protocol;
 
 use super::section::{Entry, Section};
-use super::{Config, Grant, Listener, ListenerAddress, Place, Route, UpstreamAddress, quantity};
+use super::{
+    Config, Grant, Listener, ListenerAddress, Place, Route, Upstream, UpstreamAddress, quantity,
+};
 
 /// Checks a configuration as a whole.
 pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
@@ -163,7 +165,8 @@ fn unused(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
 /// An upstream that is the gateway itself.
 fn loops(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
     for (name, upstream) in &config.upstreams {
-        let here = |listener: &&Listener| is_here(&upstream.address, &listener.address);
+        let Upstream::Hop(hop) = upstream else { continue };
+        let here = |listener: &&Listener| is_here(&hop.address, &listener.address);
         if let Some(listener) = config.listeners.iter().find(here) {
             let text = format!("the upstream \"{name}\" is the listener \"{}\"", listener.name);
             let help = match listener.protocol {

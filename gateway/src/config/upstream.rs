@@ -10,7 +10,16 @@ use super::section::{Entry, Reader, Section, Text};
 
 /// One place where mail goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Upstream {
+pub enum Upstream {
+    /// Nowhere: what goes there is taken and forgotten.
+    Discard,
+    /// The next hop, over SMTP or LMTP.
+    Hop(Hop),
+}
+
+/// A server to which mail is handed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hop {
     /// SMTP or LMTP.
     pub protocol: Protocol,
     /// Where it listens.
@@ -74,10 +83,25 @@ impl Upstream {
     /// An upstream, if it can be told where it is.
     pub(super) fn read<'a>(reader: &'a Reader<'a>, entry: &Entry<'a>) -> Option<Self> {
         let section = Section::under(reader, "an upstream", entry, Self::KEYS);
-        let protocol = section.choice("protocol", PROTOCOLS).unwrap_or_default();
+        match section.choice("protocol", KINDS).unwrap_or(Kind::Hop(Protocol::Smtp)) {
+            Kind::Discard => {
+                let others = Self::KEYS.iter().filter(|key| **key != "protocol");
+                for key in others.filter(|key| section.entry(key).is_some()) {
+                    let text = format!("\"{key}\" is nothing to \"protocol: discard\"");
+                    reader.error(section.mark_of(key), text, Some("leave it out"));
+                }
+                Some(Self::Discard)
+            }
+            Kind::Hop(protocol) => Hop::read(reader, &section, protocol).map(Self::Hop),
+        }
+    }
+}
+
+impl Hop {
+    fn read(reader: &Reader<'_>, section: &Section<'_>, protocol: Protocol) -> Option<Self> {
         let address = section.required("address", ADDRESS_HELP);
         let address = address.and_then(|text| read_address(reader, text));
-        let tls = read_tls(&section);
+        let tls = read_tls(section);
         if matches!(address, Some(UpstreamAddress::Unix(_))) && tls != UpstreamTls::None {
             let text = "there is no TLS over a Unix socket";
             reader.error(section.mark_of("tls"), text, Some("leave \"tls\" out"));
@@ -92,7 +116,7 @@ impl Upstream {
         let second = Duration::from_secs(1);
         let idle_range = second..=Duration::from_hours(1);
         let idle_time = section.duration("idle_time", idle_range, Duration::from_secs(30));
-        let timeouts = section.section("timeouts", Self::TIMEOUT_KEYS);
+        let timeouts = section.section("timeouts", Upstream::TIMEOUT_KEYS);
         let wait = |key, default| {
             timeouts.duration(key, Duration::from_millis(100)..=Duration::from_hours(1), default)
         };
@@ -188,6 +212,18 @@ fn is_ipv4(text: &str) -> bool {
 
 const ADDRESS_HELP: &str = "a host and a port, such as mail.example.org:25, [::1]:25 or 192.0.2.1:25, or a Unix socket, \
      such as unix:/run/dovecot/lmtp";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Discard,
+    Hop(Protocol),
+}
+
+const KINDS: &[(&str, Kind)] = &[
+    ("discard", Kind::Discard),
+    ("lmtp", Kind::Hop(Protocol::Lmtp)),
+    ("smtp", Kind::Hop(Protocol::Smtp)),
+];
 
 pub(super) const PROTOCOLS: &[(&str, Protocol)] =
     &[("lmtp", Protocol::Lmtp), ("smtp", Protocol::Smtp)];

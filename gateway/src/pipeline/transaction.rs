@@ -12,7 +12,9 @@ use portcullis_smtp::{Mailbox, Parameter, Reply, parameter};
 
 use super::record::Notes;
 use super::{House, signed, verdict};
-use crate::message::{Content, ContentWriter, Envelope, HeaderSection, Lease, Message, Recipient};
+use crate::message::{
+    Content, ContentWriter, Envelope, HeaderSection, Lease, Message, Provenance, Recipient,
+};
 use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::upstream::Delivery;
@@ -22,6 +24,7 @@ use crate::upstream::Delivery;
 pub(super) struct Transaction {
     house: Arc<House>,
     case: Case,
+    provenance: Arc<Provenance>,
     copies: Copies,
     /// A reply may be owed to each of these after the message (LMTP, PRDR), in the order of RCPT.
     slots: Vec<Slot>,
@@ -56,8 +59,10 @@ impl Transaction {
     pub(super) fn new(house: Arc<House>, case: Case) -> Self {
         house.metrics.transaction_started();
         let header_lease = house.budget.header_lease();
+        let id = case.envelope.as_ref().map_or(&case.session.id, |envelope| &envelope.id);
         Self {
             house,
+            provenance: Arc::new(Provenance::new(&case.session, id)),
             case,
             copies: Copies::default(),
             slots: Vec::new(),
@@ -196,7 +201,7 @@ impl Transaction {
                 return Err(signed(&Reply::fixed(452, (4, 5, 3), text), self.id()));
             }
             None => {
-                let begun = self.house.upstreams.begin(upstream);
+                let begun = self.house.upstreams.begin(upstream, &self.provenance);
                 let begun = begun.ok_or_else(|| self.no_upstream())?;
                 self.deliveries.push((upstream.to_owned(), begun));
                 self.deliveries.len() - 1

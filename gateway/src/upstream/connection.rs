@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::config::{Upstream, UpstreamAddress};
+use crate::config::{Hop, UpstreamAddress};
 use crate::metrics::{self, UpstreamMetrics};
 
 use super::failure::Failure;
@@ -37,7 +37,7 @@ pub(super) struct Connection {
 /// How to connect to one upstream.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    pub(super) upstream: Upstream,
+    pub(super) upstream: Hop,
     pub(super) hostname: String,
     pub(super) tls: Option<Tls>,
     pub(super) metrics: Arc<UpstreamMetrics>,

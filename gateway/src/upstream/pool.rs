@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::config::{Upstream, UpstreamTls};
+use crate::config::{Hop, UpstreamTls};
 use crate::metrics::UpstreamMetrics;
 
 use super::UpstreamError;
@@ -50,7 +50,7 @@ pub(super) struct Lease {
 impl Pool {
     pub(super) fn new(
         name: &str,
-        upstream: &Upstream,
+        upstream: &Hop,
         hostname: &str,
         metrics: Arc<UpstreamMetrics>,
     ) -> Result<Self, UpstreamError> {
@@ -79,7 +79,7 @@ impl Pool {
 
     /// Whether this is what another configuration asks for, too. Authorities are read anew: the file
     /// may be another one under the same name.
-    pub(super) fn fits(&self, upstream: &Upstream, hostname: &str) -> bool {
+    pub(super) fn fits(&self, upstream: &Hop, hostname: &str) -> bool {
         let reads =
             matches!(upstream.tls, UpstreamTls::Implicit { .. } | UpstreamTls::Starttls { .. });
         !reads && self.target.upstream == *upstream && self.target.hostname == hostname
@@ -143,9 +143,10 @@ impl Pool {
     }
 
     /// Tells the operator what happened, and gives what the client is to hear.
-    pub(super) fn report(&self, failure: &Failure) -> Reply {
+    pub(super) fn report(&self, failure: &Failure, id: &str) -> Reply {
         let cause = std::error::Error::source(failure).map(ToString::to_string);
         warn!(
+            id,
             upstream = %self.name,
             error = %failure,
             cause = cause.as_deref(),

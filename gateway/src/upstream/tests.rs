@@ -15,12 +15,12 @@ use std::time::Duration;
 use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
-use crate::config::{Upstream, UpstreamAddress, UpstreamTls};
+use crate::config::{Hop, UpstreamAddress, UpstreamTls};
 use crate::message::{Content, HeaderSection, Message, Outbound, Recipient};
 use crate::metrics::{Metrics, Names};
 
-use super::delivery::Delivery;
 use super::pool::Pool;
+use super::transaction::Transaction;
 
 use script::Script;
 
@@ -31,7 +31,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn new(upstream: &Upstream) -> Self {
+    fn new(upstream: &Hop) -> Self {
         let metrics = Arc::new(Metrics::new(&Names::default()));
         let pool = Pool::new("up", upstream, "gw.example", metrics.upstream("up"));
         Self { pool: Arc::new(pool.expect("a good configuration")), metrics }
@@ -43,8 +43,8 @@ impl Gateway {
         (Self::new(&upstream(script.address)), script)
     }
 
-    fn begin(&self) -> Delivery {
-        Delivery::new(self.pool.clone())
+    fn begin(&self) -> Transaction {
+        Transaction::new(self.pool.clone(), Arc::default())
     }
 
     /// Offers and delivers; the refusals of offers first, then the replies after the message.
@@ -84,8 +84,8 @@ impl Gateway {
     }
 }
 
-fn upstream(address: SocketAddr) -> Upstream {
-    Upstream {
+fn upstream(address: SocketAddr) -> Hop {
+    Hop {
         protocol: Protocol::Smtp,
         address: UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() },
         tls: UpstreamTls::None,
@@ -98,19 +98,14 @@ fn upstream(address: SocketAddr) -> Upstream {
     }
 }
 
-fn lmtp(address: SocketAddr) -> Upstream {
-    Upstream { protocol: Protocol::Lmtp, ..upstream(address) }
+fn lmtp(address: SocketAddr) -> Hop {
+    Hop { protocol: Protocol::Lmtp, ..upstream(address) }
 }
 
 /// Short enough for a test to wait for, long enough for a loaded machine's loopback.
-fn impatient(address: SocketAddr) -> Upstream {
+fn impatient(address: SocketAddr) -> Hop {
     let soon = Duration::from_secs(1);
-    Upstream {
-        connect_timeout: soon,
-        command_timeout: soon,
-        final_timeout: soon,
-        ..upstream(address)
-    }
+    Hop { connect_timeout: soon, command_timeout: soon, final_timeout: soon, ..upstream(address) }
 }
 
 fn sender() -> ReversePath {

@@ -11,7 +11,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
 
-use crate::config::{Upstream, UpstreamAddress, UpstreamTls};
+use crate::config::{Hop, UpstreamAddress, UpstreamTls};
 
 use super::UpstreamError;
 
@@ -26,7 +26,7 @@ pub(super) struct Tls {
 
 impl Tls {
     /// What the configuration asks for; none is clear text.
-    pub(super) fn new(name: &str, upstream: &Upstream) -> Result<Option<Self>, UpstreamError> {
+    pub(super) fn new(name: &str, upstream: &Hop) -> Result<Option<Self>, UpstreamError> {
         let (authority, starttls) = match &upstream.tls {
             UpstreamTls::Implicit { authority } => (Some(authority), StartTls::Never),
             UpstreamTls::None => return Ok(None),

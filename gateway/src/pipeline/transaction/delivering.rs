@@ -173,7 +173,7 @@ impl Transaction {
         let open = self.deliveries.iter().position(|(name, _)| name == upstream);
         let delivery = match open {
             Some(at) => Some(self.deliveries.swap_remove(at).1),
-            None => self.house.upstreams.begin(upstream),
+            None => self.house.upstreams.begin(upstream, &self.provenance),
         };
         let Some(delivery) = delivery else { return vec![self.no_upstream(); recipients.len()] };
         let (sender, parameters) = (&envelope.reverse_path, &envelope.parameters);

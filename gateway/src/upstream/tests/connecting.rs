@@ -41,9 +41,9 @@ async fn a_banner_that_does_not_come_is_not_waited_for() {
     assert_eq!(heard, ["451 4.4.2 upstream up did not answer in time"]);
 }
 
-fn verified(address: SocketAddr, certificate: &Certificate) -> Upstream {
+fn verified(address: SocketAddr, certificate: &Certificate) -> Hop {
     let authority = certificate.file.path().to_owned();
-    Upstream { tls: UpstreamTls::Starttls { authority }, ..upstream(address) }
+    Hop { tls: UpstreamTls::Starttls { authority }, ..upstream(address) }
 }
 
 const STARTTLS: &str = "S: 220 up.example
@@ -77,7 +77,7 @@ async fn implicit_tls_with_large_content() {
     let script = Script::with_certificate(scripts, Some(&certificate)).await;
     let authority = certificate.file.path().to_owned();
     let tls = UpstreamTls::Implicit { authority };
-    let gateway = Gateway::new(&Upstream { tls, ..upstream(script.address) });
+    let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
     let mut delivery = gateway.begin();
     let recipient = to(0, "b@b.example");
     assert_eq!(delivery.offer(&sender(), &[], &recipient).await, Ok(()));
@@ -141,7 +141,7 @@ async fn opportunistic_tls_takes_any_certificate_and_does_without() {
     ] {
         let script = Script::with_certificate(scripts, Some(&certificate)).await;
         let tls = UpstreamTls::Opportunistic;
-        let gateway = Gateway::new(&Upstream { tls, ..upstream(script.address) });
+        let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
         assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 ok"], "{why}");
         assert_eq!(script.contents().await, [HELLO], "{why}");
     }
@@ -154,7 +154,7 @@ async fn a_unix_socket_does_as_well() {
     let greeting = GREETING.replace("EHLO", "LHLO");
     let script = Script::at(&path, vec![script(&[&greeting, ENVELOPE, DATA, "S: 250 kept"])]);
     let address = UpstreamAddress::Unix(path);
-    let gateway = Gateway::new(&Upstream { address, ..lmtp(script.address) });
+    let gateway = Gateway::new(&Hop { address, ..lmtp(script.address) });
     assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 kept"]);
     assert_eq!(script.contents().await, [HELLO]);
 }
@@ -165,7 +165,7 @@ fn authorities_that_cannot_be_read_are_told() {
     let address = ([127, 0, 0, 1], 25).into();
     for file in ["/nonexistent/authority.pem".into(), nothing.path().to_owned()] {
         let tls = UpstreamTls::Starttls { authority: file };
-        let upstream = Upstream { tls, ..upstream(address) };
+        let upstream = Hop { tls, ..upstream(address) };
         let metrics = Metrics::new(&Names::default()).upstream("up");
         let error = Pool::new("up", &upstream, "gw.example", metrics).expect_err("no authority");
         assert!(error.to_string().starts_with("authorities of upstream \"up\""), "{error}");

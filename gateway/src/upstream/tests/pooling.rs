@@ -98,7 +98,7 @@ async fn a_connection_that_is_closed_instead_of_an_answer_to_mail_is_replaced() 
 async fn idle_connections_are_closed_in_time() {
     let script = Script::start(vec![script(&[GREETING, ENVELOPE, DATA, KEPT, "gone"])]).await;
     let idle_time = Duration::from_millis(100);
-    let gateway = Gateway::new(&Upstream { idle_time, ..upstream(script.address) });
+    let gateway = Gateway::new(&Hop { idle_time, ..upstream(script.address) });
     assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 ok"]);
     script.contents().await;
 }
@@ -108,7 +108,7 @@ async fn no_more_connections_than_there_may_be() {
     let script =
         Script::start(vec![script(&[GREETING, ENVELOPE, "C: RSET\nS: 250 ok", ENVELOPE, "gone"])])
             .await;
-    let gateway = Gateway::new(&Upstream { connections: 1, ..impatient(script.address) });
+    let gateway = Gateway::new(&Hop { connections: 1, ..impatient(script.address) });
     let (mut first, mut second) = (gateway.begin(), gateway.begin());
     let recipient = to(0, "b@b.example");
     assert_eq!(first.offer(&sender(), &[], &recipient).await, Ok(()));

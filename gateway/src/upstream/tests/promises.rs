@@ -275,7 +275,7 @@ async fn requiretls_goes_on_over_verified_tls() {
     )
     .await;
     let tls = UpstreamTls::Implicit { authority: certificate.file.path().to_owned() };
-    let gateway = Gateway::new(&Upstream { tls, ..upstream(script.address) });
+    let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
     let said = Said { mail: &["REQUIRETLS"], ..PLAIN };
     assert_eq!(hear(&gateway, &said).await, "250 2.0.0 queued");
     script.contents().await;
@@ -289,7 +289,7 @@ async fn an_lmtp_upstream_keeps_the_same_promises() {
         S: 250 ok\\r\\n250 ok\n";
     let script =
         Script::start(vec![script(&[&greeting, envelope, DATA, "S: 250 2.0.0 kept"])]).await;
-    let gateway = Gateway::new(&Upstream { protocol: Protocol::Lmtp, ..upstream(script.address) });
+    let gateway = Gateway::new(&Hop { protocol: Protocol::Lmtp, ..upstream(script.address) });
     let said = Said {
         mail: &["SMTPUTF8", "RET=FULL"],
         recipient: "j\u{f6}rg@b.example",
