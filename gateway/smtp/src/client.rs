@@ -94,6 +94,8 @@ pub enum Stage {
     Content,
     /// RSET.
     Rset,
+    /// NOOP.
+    Noop,
     /// QUIT.
     Quit,
 }
@@ -109,6 +111,7 @@ impl fmt::Display for Stage {
             Self::Data => "DATA",
             Self::Content => "final dot",
             Self::Rset => "RSET",
+            Self::Noop => "NOOP",
             Self::Quit => "QUIT",
         })
     }
@@ -242,6 +245,11 @@ impl Session {
         self.command(Stage::Rset, "RSET");
     }
 
+    /// Queues NOOP: whoever answers it, whatever the answer, is there.
+    pub fn noop(&mut self) {
+        self.command(Stage::Noop, "NOOP");
+    }
+
     /// Queues QUIT.
     pub fn quit(&mut self) {
         self.command(Stage::Quit, "QUIT");
@@ -350,8 +358,9 @@ impl Session {
                 }
             }
             Stage::Rset if reply.code() / 100 == 2 => {}
+            Stage::Noop if reply.code() / 100 != 3 => {}
             Stage::Quit => self.state = State::Closed,
-            Stage::Data | Stage::Content | Stage::Rset => {
+            Stage::Data | Stage::Content | Stage::Rset | Stage::Noop => {
                 return Err(ClientError::Unexpected { stage, code: reply.code() });
             }
         }

@@ -32,6 +32,7 @@ const PIECES: &[&str] = &[
 enum Turn {
     Data,
     Mail,
+    Noop,
     Quit,
     Rcpt,
     Rset,
@@ -42,6 +43,7 @@ fn act(session: &mut Session, turn: Turn) {
     match turn {
         Turn::Data => session.data(),
         Turn::Mail => session.mail(&ReversePath::Mailbox(mailbox), &[]),
+        Turn::Noop => session.noop(),
         Turn::Quit => session.quit(),
         Turn::Rcpt => session.rcpt(&mailbox, &[]),
         Turn::Rset => session.rset(),
@@ -50,7 +52,8 @@ fn act(session: &mut Session, turn: Turn) {
 
 /// Whether octets that the session writes are whole commands, and nothing of the server's.
 fn are_commands(output: &[u8]) -> bool {
-    let verbs = ["DATA", "EHLO ", "HELO ", "LHLO ", "MAIL ", "QUIT", "RCPT ", "RSET", "STARTTLS"];
+    let verbs =
+        ["DATA", "EHLO ", "HELO ", "LHLO ", "MAIL ", "NOOP", "QUIT", "RCPT ", "RSET", "STARTTLS"];
     let Ok(text) = std::str::from_utf8(output) else { return false };
     (text.is_empty() || text.ends_with("\r\n"))
         && text.split_terminator("\r\n").all(|line| {
@@ -70,7 +73,8 @@ proptest! {
         greeted in any::<bool>(),
         said in vec(vec(prop::sample::select(PIECES), 1..4), 0..30),
         turns in vec(prop_oneof![
-            Just(Turn::Data), Just(Turn::Mail), Just(Turn::Quit), Just(Turn::Rcpt), Just(Turn::Rset),
+            Just(Turn::Data), Just(Turn::Mail), Just(Turn::Noop), Just(Turn::Quit),
+            Just(Turn::Rcpt), Just(Turn::Rset),
         ], 0..30),
     ) {
         let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };

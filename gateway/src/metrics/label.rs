@@ -239,6 +239,8 @@ labels! {
         Hello = "hello",
         /// MAIL.
         Mail = "mail",
+        /// NOOP.
+        Noop = "noop",
         /// QUIT.
         Quit = "quit",
         /// RCPT.

@@ -289,6 +289,7 @@ fn label(stage: Stage) -> metrics::Stage {
         Stage::Data => metrics::Stage::Data,
         Stage::Content => metrics::Stage::Content,
         Stage::Rset => metrics::Stage::Rset,
+        Stage::Noop => metrics::Stage::Noop,
         Stage::Quit => metrics::Stage::Quit,
     }
 }

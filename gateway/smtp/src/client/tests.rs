@@ -71,6 +71,7 @@ fn act(session: &mut Session, action: &str) {
         "chunk" => session.chunk(argument.parse().expect("a number")),
         "sent" => session.content_sent(),
         "rset" => session.rset(),
+        "noop" => session.noop(),
         "quit" => session.quit(),
         "tls" => session.tls_established(),
         _ => panic!("no such action: {action}"),
@@ -394,6 +395,20 @@ fn replies_of_a_class_that_makes_no_sense() {
     ] {
         play(SMTP, StartTls::Never, &greeted(ALL, script));
         assert!(!why.is_empty());
+    }
+}
+
+#[test]
+fn a_noop_is_answered_by_whoever_is_there() {
+    for (said, answer) in [
+        ("250 2.0.0 ok", "= NOOP: 250 2.0.0 ok\n= ready\n! quit\nC: QUIT"),
+        ("502 5.5.1 what", "= NOOP: 502 5.5.1 what\n= ready"),
+        ("421 4.3.2 bye", "= NOOP: 421 4.3.2 bye\n= closed"),
+        ("354 go", "= failed: NOOP was answered with 354"),
+        ("250 ok\\r\\n250 ok", "= NOOP: 250 ok\n= failed: unsolicited reply 250"),
+    ] {
+        let script = format!("! noop\nC: NOOP\nS: {said}\n{answer}");
+        play(SMTP, StartTls::Never, &greeted(ALL, &script));
     }
 }
 
