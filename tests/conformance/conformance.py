@@ -3,8 +3,9 @@
 
     conformance.py PORTCULLIS [--only REGEX] [-v]
 
-Starts PORTCULLIS twice, one after the other: under portcullis.yaml, with a sink of its own, for
-cases.yaml; and under upstream.yaml, with the player as its upstream, for upstream-cases.yaml.
+Starts PORTCULLIS under portcullis.yaml and plays each file of PLAYS. Which profile is where is said
+in portcullis.yaml and nowhere else: a listener has its profile's name, and so has its upstream
+where that is the player.
 A case that is not in not-yet.txt has to pass; one that is there has to fail or be left out, else the
 list is out of date: it only shrinks.
 """
@@ -17,23 +18,18 @@ import sys
 import tempfile
 import time
 
+import yaml
+
 HERE = pathlib.Path(__file__).resolve().parent
-LISTENERS = {
-    "plain": "127.0.0.1:12025",
-    "tls": "127.0.0.1:12026",
-    "auth": "127.0.0.1:12027",
-    "limits": "127.0.0.1:12028",
-    "smtps": "127.0.0.1:12029",
-    "lmtp": "127.0.0.1:12030",
-    "xclient": "127.0.0.1:12031",
-    "strict": "127.0.0.1:12032",
-    "submission": "127.0.0.1:12033",
-    "idle": "127.0.0.1:12034",
-}
+CONFIG = HERE / "portcullis.yaml"
 SINKS = ["--sink", "smtp=127.0.0.1:12091", "--sink", "lmtp=127.0.0.1:12092",
          "--sink-refuse", "fail@example.com"]
-RELAYS = {"relay": "127.0.0.1:12041", "relay-lmtp": "127.0.0.1:12042"}
-UPSTREAMS = {"relay": "127.0.0.1:12141", "relay-lmtp": "127.0.0.1:12142"}
+# A file of cases, and whose certificate the player shows where it is the upstream: the stranger has
+# the right name, and nobody knows it.
+PLAYS = [
+    ("cases.yaml", None),
+    ("upstream-cases.yaml", "stranger"),
+]
 PATIENCE = 120
 
 
@@ -49,18 +45,22 @@ def is_listening(address):
 class Gateway:
     """A gateway that runs as long as the `with` block."""
 
-    def __init__(self, program, config, arguments, addresses):
-        self.command = [program, "run", "--config", str(HERE / config), *arguments]
-        self.addresses = addresses
+    def __init__(self, program):
+        self.command = [program, "run", "--config", str(CONFIG), *SINKS]
+        config = yaml.safe_load(CONFIG.read_text())
+        self.listeners = {entry["name"]: entry["address"] for entry in config["listeners"]}
+        self.upstreams = {name: entry["address"] for name, entry in config["upstreams"].items()
+                          if name in self.listeners}
         self.log = tempfile.TemporaryFile()
 
     def __enter__(self):
-        taken = [address for address in self.addresses if is_listening(address)]
+        addresses = [*self.listeners.values(), *self.upstreams.values()]
+        taken = [address for address in addresses if is_listening(address)]
         if taken:
             sys.exit("somebody listens at " + ", ".join(taken))
         self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
         start = time.monotonic()
-        while not all(map(is_listening, self.addresses)):
+        while not all(map(is_listening, self.listeners.values())):
             if self.process.poll() is not None or time.monotonic() - start > PATIENCE:
                 self.__exit__()
                 sys.exit(self.said() + "the gateway does not start")
@@ -81,14 +81,19 @@ class Gateway:
         return self.log.read().decode("utf-8", "replace")
 
 
-def play(cases, listeners, upstreams, options):
+def play(cases, certificate, gateway, options):
     """The results of the player, a mapping for each case."""
+    profiles = yaml.safe_load((HERE / cases).read_text())["profiles"]
     with tempfile.NamedTemporaryFile(suffix=".json") as results:
         command = [sys.executable, str(HERE / "run.py"), str(HERE / cases), "--json", results.name]
-        for profile, address in listeners.items():
-            command += ["--listener", profile + "=" + address]
-        for profile, address in upstreams.items():
-            command += ["--upstream", profile + "=" + address]
+        for option, addresses in [("--listener", gateway.listeners),
+                                  ("--upstream", gateway.upstreams)]:
+            for profile in profiles:
+                if profile in addresses:
+                    command += [option, profile + "=" + addresses[profile]]
+        if certificate:
+            command += ["--cert", str(HERE / "tls" / (certificate + ".pem")),
+                        "--key", str(HERE / "tls" / (certificate + ".key"))]
         command += ["-v"] if options.verbose else ["-q"]
         command += ["--only", options.only] if options.only else []
         status = subprocess.run(command, check=False).returncode
@@ -122,10 +127,10 @@ def main():
     parser.add_argument("--only", help="regular expression on the case's id")
     parser.add_argument("-v", "--verbose", action="store_true", help="show dialogues that failed")
     options = parser.parse_args()
-    with Gateway(options.portcullis, "portcullis.yaml", SINKS, LISTENERS.values()):
-        results = play("cases.yaml", LISTENERS, {}, options)
-    with Gateway(options.portcullis, "upstream.yaml", [], RELAYS.values()):
-        results += play("upstream-cases.yaml", RELAYS, UPSTREAMS, options)
+    results = []
+    with Gateway(options.portcullis) as gateway:
+        for cases, certificate in PLAYS:
+            results += play(cases, certificate, gateway, options)
     excused = not_yet()
     wrong = list(complaints(results, excused))
     if not options.only:
