@@ -61,7 +61,7 @@ pub use session::{SessionLimits, SessionTimeouts};
 pub use store::{RedisUrl, Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use trust::{Peers, Trust};
-pub use upstream::{Hop, Upstream, UpstreamAddress, UpstreamTls};
+pub use upstream::{Hop, TlsIdentity, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsMode};
 
 use section::{Entry, Reader, Section};
 use tree::{Mark, Node, Source, Value};

@@ -161,6 +161,34 @@ pub enum UpstreamError {
         /// Why.
         reason: String,
     },
+    /// The PEM files of the gateway's own certificate.
+    #[error("certificate for upstream \"{upstream}\" cannot be read from {}: {reason}", file.display())]
+    Identity {
+        /// The name in the configuration.
+        upstream: String,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Those that the system trusts.
+    #[error(
+        "upstream \"{upstream}\" needs the system's authorities, which cannot be read: {reason}"
+    )]
+    SystemAuthorities {
+        /// The name in the configuration.
+        upstream: String,
+        /// Why.
+        reason: String,
+    },
+    /// The authorities that vouch for pinned keys.
+    #[error("authorities of upstream \"{upstream}\" cannot be used: {reason}")]
+    Verifier {
+        /// The name in the configuration.
+        upstream: String,
+        /// Why.
+        reason: String,
+    },
     /// A name that cannot stand in a certificate.
     #[error("host of upstream \"{upstream}\" is no name that a certificate could have")]
     Host {

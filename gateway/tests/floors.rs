@@ -23,6 +23,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("store", &["redb", "redis"]),
     ("telemetry", &["tracing_subscriber"]),
     ("tls", &["rcgen", "webpki"]),
+    ("upstream", &["rustls_native_certs"]),
     ("users", &["argon2"]),
 ];
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of a file; 64 hexadecimal digits to people.
@@ -14,6 +16,15 @@ impl Digest {
     #[must_use]
     pub fn of(octets: &[u8]) -> Self {
         Self(Sha256::digest(octets).into())
+    }
+
+    /// As it is written of keys: in hexadecimal, as DANE does, or in base64, as curl does.
+    pub(super) fn from_hex_or_base64(text: &str) -> Option<Self> {
+        let text = text.strip_prefix("sha256//").unwrap_or(text);
+        if let Ok(digest) = text.parse() {
+            return Some(digest);
+        }
+        BASE64_STANDARD.decode(text).ok()?.try_into().ok().map(Self)
     }
 }
 
@@ -49,6 +60,21 @@ impl fmt::Debug for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_s_digest_is_read_in_base64_too() {
+        let abc = Digest::of(b"abc");
+        for text in [
+            "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=",
+            "sha256//ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=",
+            &abc.to_string(),
+        ] {
+            assert_eq!(Digest::from_hex_or_base64(text), Some(abc), "{text}");
+        }
+        for text in ["", "ungW", "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa", "sha256//"] {
+            assert_eq!(Digest::from_hex_or_base64(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_digest_is_read_as_it_is_written_in_either_case() {

@@ -10,7 +10,7 @@ use portcullis_smtp::server::Protocol;
 use super::section::{Entry, Reader, Section};
 
 pub use address::UpstreamAddress;
-pub use tls::UpstreamTls;
+pub use tls::{TlsIdentity, UpstreamTls, UpstreamTlsMode};
 
 /// One place where mail goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,7 +72,7 @@ impl Hop {
         let address = section.required("address", address::HELP);
         let address = address.and_then(|text| UpstreamAddress::read(reader, text));
         let tls = UpstreamTls::read(section);
-        if matches!(address, Some(UpstreamAddress::Unix(_))) && tls != UpstreamTls::None {
+        if matches!(address, Some(UpstreamAddress::Unix(_))) && !tls.is_off() {
             let text = "there is no TLS over a Unix socket";
             reader.error(section.mark_of("tls"), text, Some("leave \"tls\" out"));
         }

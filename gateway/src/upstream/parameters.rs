@@ -114,7 +114,8 @@ impl Promises<'_> {
             }
             // The gateway's own client has one reply for all, or LMTP.
             "PRDR" => return Ok(None),
-            "REQUIRETLS" if !permitted || !self.is_verified() => {
+            // RFC 8689 section 4.2.1: a certificate that nobody has looked at does not count.
+            "REQUIRETLS" if !permitted || !self.tls.is_verified() => {
                 return Err(self.refusal(550, (5, 7, 30), "does not keep REQUIRETLS"));
             }
             _ => parameter.value.clone(),
@@ -150,14 +151,6 @@ impl Promises<'_> {
         }
         let text = format!("takes ASCII only, and the {whose} address is not");
         Err(self.refusal(553, (5, 6, 7), &text))
-    }
-
-    /// RFC 8689 section 4.2.1: a certificate that nobody has looked at does not count.
-    fn is_verified(&self) -> bool {
-        match self.tls {
-            UpstreamTls::Implicit { .. } | UpstreamTls::Starttls { .. } => true,
-            UpstreamTls::None | UpstreamTls::Opportunistic => false,
-        }
     }
 
     fn refusal(&self, code: u16, status: (u8, u16, u16), text: &str) -> Reply {

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::config::{Hop, UpstreamTls};
+use crate::config::Hop;
 use crate::metrics::UpstreamMetrics;
 
 use super::UpstreamError;
@@ -77,12 +77,11 @@ impl Pool {
         Self { name, target, cautions: self.cautions.clone(), permits, idle: Mutex::default() }
     }
 
-    /// Whether this is what another configuration asks for, too. Authorities are read anew: the file
-    /// may be another one under the same name.
+    /// Whether this is what another configuration asks for, too. Certificates are read anew: the
+    /// file may be another one under the same name.
     pub(super) fn fits(&self, upstream: &Hop, hostname: &str) -> bool {
-        let reads =
-            matches!(upstream.tls, UpstreamTls::Implicit { .. } | UpstreamTls::Starttls { .. });
-        !reads && self.target.upstream == *upstream && self.target.hostname == hostname
+        let same = self.target.upstream == *upstream && self.target.hostname == hostname;
+        same && !upstream.tls.reads_files()
     }
 
     /// Whether both count the same connections.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
-use crate::config::{Hop, UpstreamAddress, UpstreamTls};
+use crate::config::{Hop, UpstreamAddress, UpstreamTls, UpstreamTlsMode};
 use crate::message::{Content, HeaderSection, Message, Outbound, Recipient};
 use crate::metrics::{Metrics, Names};
 
@@ -88,7 +88,7 @@ fn upstream(address: SocketAddr) -> Hop {
     Hop {
         protocol: Protocol::Smtp,
         address: UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() },
-        tls: UpstreamTls::None,
+        tls: UpstreamTls::default(),
         connections: 10,
         idle_connections: 10,
         idle_time: Duration::from_mins(1),
@@ -106,6 +106,11 @@ fn lmtp(address: SocketAddr) -> Hop {
 fn impatient(address: SocketAddr) -> Hop {
     let soon = Duration::from_secs(1);
     Hop { connect_timeout: soon, command_timeout: soon, final_timeout: soon, ..upstream(address) }
+}
+
+/// TLS in this way, with the certificates of this file for authorities.
+fn tls(mode: UpstreamTlsMode, authority: &std::path::Path) -> UpstreamTls {
+    UpstreamTls { mode, authority: Some(authority.to_owned()), ..UpstreamTls::default() }
 }
 
 fn sender() -> ReversePath {

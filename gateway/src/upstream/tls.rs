@@ -1,19 +1,21 @@
 //! TLS towards an upstream.
 
+mod verifier;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_smtp::client::StartTls;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::TlsConnector;
 
-use crate::config::{Hop, UpstreamAddress, UpstreamTls};
+use crate::config::{Hop, TlsIdentity, UpstreamAddress, UpstreamTls, UpstreamTlsMode};
 
 use super::UpstreamError;
+use verifier::ByKey;
 
 /// How TLS is done with one upstream.
 #[derive(Clone)]
@@ -27,27 +29,18 @@ pub(super) struct Tls {
 impl Tls {
     /// What the configuration asks for; none is clear text.
     pub(super) fn new(name: &str, upstream: &Hop) -> Result<Option<Self>, UpstreamError> {
-        let (authority, starttls) = match &upstream.tls {
-            UpstreamTls::Implicit { authority } => (Some(authority), StartTls::Never),
-            UpstreamTls::None => return Ok(None),
-            UpstreamTls::Opportunistic => (None, StartTls::IfOffered),
-            UpstreamTls::Starttls { authority } => (Some(authority), StartTls::Required),
+        let tls = &upstream.tls;
+        let starttls = match tls.mode {
+            UpstreamTlsMode::None => return Ok(None),
+            UpstreamTlsMode::Implicit => StartTls::Never,
+            UpstreamTlsMode::Opportunistic => StartTls::IfOffered,
+            UpstreamTlsMode::Required | UpstreamTlsMode::Starttls => StartTls::Required,
         };
         let UpstreamAddress::Tcp { host, .. } = &upstream.address else { return Ok(None) };
-        let server_name = ServerName::try_from(host.clone())
+        let server_name = ServerName::try_from(tls.name.as_ref().unwrap_or(host).clone())
             .map_err(|_| UpstreamError::Host { upstream: name.to_owned() })?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|source| UpstreamError::Tls { upstream: name.to_owned(), source })?;
-        let config = match authority {
-            Some(file) => config.with_root_certificates(authorities(name, file)?),
-            None => config
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
-        };
-        let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
-        Ok(Some(Self { connector, server_name, starttls }))
+        let config = Arc::new(client_config(name, tls)?);
+        Ok(Some(Self { connector: TlsConnector::from(config), server_name, starttls }))
     }
 
     /// Whether clear text will do where TLS fails.
@@ -59,6 +52,34 @@ impl Tls {
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("starttls", &self.starttls).finish_non_exhaustive()
+    }
+}
+
+fn client_config(name: &str, tls: &UpstreamTls) -> Result<ClientConfig, UpstreamError> {
+    let error = |source| UpstreamError::Tls { upstream: name.to_owned(), source };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(error)?;
+    let config = match roots(name, tls)? {
+        Some(roots) if tls.pins.is_empty() => config.with_root_certificates(roots),
+        roots => {
+            let verifier = ByKey::new(tls.pins.clone(), roots, provider)
+                .map_err(|reason| UpstreamError::Verifier { upstream: name.to_owned(), reason })?;
+            config.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    };
+    let Some(identity) = &tls.identity else { return Ok(config.with_no_client_auth()) };
+    let (chain, key) = read_identity(name, identity)?;
+    config.with_client_auth_cert(chain, key).map_err(error)
+}
+
+/// Whose certificates count; nobody's where nothing is verified, or the key alone decides.
+fn roots(name: &str, tls: &UpstreamTls) -> Result<Option<RootCertStore>, UpstreamError> {
+    match &tls.authority {
+        Some(file) => authorities(name, file).map(Some),
+        None if tls.is_verified() && tls.pins.is_empty() => system_authorities(name).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -81,45 +102,29 @@ fn authorities(name: &str, file: &Path) -> Result<RootCertStore, UpstreamError> 
     Ok(roots)
 }
 
-/// Takes any certificate: TLS with somebody, which keeps off those who only listen (RFC 7435).
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
+fn system_authorities(name: &str) -> Result<RootCertStore, UpstreamError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let reason = found.errors.first().map(ToString::to_string);
+        let reason = reason.unwrap_or_else(|| "there are none".to_owned());
+        return Err(UpstreamError::SystemAuthorities { upstream: name.to_owned(), reason });
+    }
+    Ok(roots)
 }
 
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+fn read_identity(name: &str, identity: &TlsIdentity) -> Result<Identity, UpstreamError> {
+    let error = |file: &Path, reason: String| UpstreamError::Identity {
+        upstream: name.to_owned(),
+        file: file.to_owned(),
+        reason,
+    };
+    let file = &identity.certificate;
+    let chain = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let chain: Vec<_> = chain.map_err(|e| error(file, e.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&identity.key);
+    Ok((chain, key.map_err(|e| error(&identity.key, e.to_string()))?))
 }

@@ -1,4 +1,7 @@
+use std::path::PathBuf;
+
 use super::*;
+use crate::config::{Digest, TlsIdentity};
 use certificate::Certificate;
 
 #[tokio::test]
@@ -42,8 +45,7 @@ async fn a_banner_that_does_not_come_is_not_waited_for() {
 }
 
 fn verified(address: SocketAddr, certificate: &Certificate) -> Hop {
-    let authority = certificate.file.path().to_owned();
-    Hop { tls: UpstreamTls::Starttls { authority }, ..upstream(address) }
+    Hop { tls: tls(UpstreamTlsMode::Starttls, certificate.file.path()), ..upstream(address) }
 }
 
 const STARTTLS: &str = "S: 220 up.example
@@ -75,8 +77,7 @@ async fn implicit_tls_with_large_content() {
     let greeting = GREETING.replace("SIZE 100000", "SIZE");
     let scripts = vec![script(&["tls", &greeting, ENVELOPE, DATA, "S: 250 ok"])];
     let script = Script::with_certificate(scripts, Some(&certificate)).await;
-    let authority = certificate.file.path().to_owned();
-    let tls = UpstreamTls::Implicit { authority };
+    let tls = tls(UpstreamTlsMode::Implicit, certificate.file.path());
     let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
     let mut delivery = gateway.begin();
     let recipient = to(0, "b@b.example");
@@ -140,11 +141,80 @@ async fn opportunistic_tls_takes_any_certificate_and_does_without() {
         (vec![format!("{STARTTLS}\nsome octets"), clear], "broken"),
     ] {
         let script = Script::with_certificate(scripts, Some(&certificate)).await;
-        let tls = UpstreamTls::Opportunistic;
+        let tls = unverified(UpstreamTlsMode::Opportunistic);
         let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
         assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 ok"], "{why}");
         assert_eq!(script.contents().await, [HELLO], "{why}");
     }
+}
+
+#[tokio::test]
+async fn tls_that_is_required_takes_any_certificate_and_does_not_do_without() {
+    let certificate = Certificate::new("other.example");
+    let rest =
+        script(&[GREETING.split_once('\n').expect("a banner").1, ENVELOPE, DATA, "S: 250 ok"]);
+    for (lines, want) in [
+        (format!("{STARTTLS}\ntls\n{rest}"), "250 2.0.0 ok"),
+        (GREETING.to_owned(), "451 4.7.4 upstream up has no TLS"),
+        (STARTTLS.replace("220 go", "454 no"), "451 4.7.4 upstream up has no TLS"),
+        (format!("{STARTTLS}\nsome octets"), "451 4.7.5 upstream up failed in the TLS handshake"),
+    ] {
+        let script = Script::with_certificate(vec![lines.clone()], Some(&certificate)).await;
+        let tls = unverified(UpstreamTlsMode::Required);
+        let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
+        assert_eq!(gateway.send(&["b@b.example"]).await, [want], "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_pinned_needs_no_authority() {
+    let certificate = Certificate::new("other.example");
+    let rest =
+        script(&[GREETING.split_once('\n').expect("a banner").1, ENVELOPE, DATA, "S: 250 ok"]);
+    let (right, wrong) = (certificate.pin(), Digest::of(b"another key"));
+    let trusted = certificate.file.path().to_owned();
+    let (ok, failed) = ("250 2.0.0 ok", "451 4.7.5 upstream up failed in the TLS handshake");
+    let host = || Some("other.example".to_owned());
+    for (pins, authority, name, want, why) in [
+        (vec![right], None, None, ok, "its key, whatever its name"),
+        (vec![wrong, right], None, None, ok, "one of several keys"),
+        (vec![wrong], None, None, failed, "another key"),
+        (vec![right], Some(trusted.clone()), host(), ok, "its key, its authority, its name"),
+        (vec![right], Some(trusted.clone()), None, failed, "its key, and another name"),
+        (vec![wrong], Some(trusted.clone()), host(), failed, "its authority, and another key"),
+        (vec![], Some(trusted), host(), ok, "a name that is not the host's"),
+    ] {
+        let lines = vec![format!("{STARTTLS}\ntls\n{rest}")];
+        let script = Script::with_certificate(lines, Some(&certificate)).await;
+        let mode = UpstreamTlsMode::Starttls;
+        let tls = UpstreamTls { mode, name, authority, pins, identity: None };
+        let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
+        assert_eq!(gateway.send(&["b@b.example"]).await, [want], "{why}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_wants_a_certificate_gets_one() {
+    let (certificate, own) = (Certificate::new("127.0.0.1"), Certificate::new("gw.example"));
+    let rest =
+        script(&[GREETING.split_once('\n').expect("a banner").1, ENVELOPE, DATA, "S: 250 ok"]);
+    let key = own.key();
+    let identity =
+        TlsIdentity { certificate: own.file.path().to_owned(), key: key.path().to_owned() };
+    for (identity, accepted) in [(Some(identity), true), (None, false)] {
+        let lines = vec![format!("{STARTTLS}\ntls\n{rest}")];
+        let acceptor = certificate.acceptor_for_clients_of(&own);
+        let script = Script::with_acceptor(lines, acceptor).await;
+        let tls = tls(UpstreamTlsMode::Starttls, certificate.file.path());
+        let tls = UpstreamTls { identity, ..tls };
+        let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
+        assert_eq!(gateway.send(&["b@b.example"]).await == ["250 2.0.0 ok"], accepted);
+    }
+}
+
+/// TLS in this way, whoever is there.
+fn unverified(mode: UpstreamTlsMode) -> UpstreamTls {
+    UpstreamTls { mode, ..UpstreamTls::default() }
 }
 
 #[tokio::test]
@@ -163,9 +233,8 @@ async fn a_unix_socket_does_as_well() {
 fn authorities_that_cannot_be_read_are_told() {
     let nothing = tempfile::NamedTempFile::new().expect("a temporary file");
     let address = ([127, 0, 0, 1], 25).into();
-    for file in ["/nonexistent/authority.pem".into(), nothing.path().to_owned()] {
-        let tls = UpstreamTls::Starttls { authority: file };
-        let upstream = Hop { tls, ..upstream(address) };
+    for file in [PathBuf::from("/nonexistent/authority.pem"), nothing.path().to_owned()] {
+        let upstream = Hop { tls: tls(UpstreamTlsMode::Starttls, &file), ..upstream(address) };
         let metrics = Metrics::new(&Names::default()).upstream("up");
         let error = Pool::new("up", &upstream, "gw.example", metrics).expect_err("no authority");
         assert!(error.to_string().starts_with("authorities of upstream \"up\""), "{error}");

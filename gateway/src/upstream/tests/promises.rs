@@ -274,7 +274,7 @@ async fn requiretls_goes_on_over_verified_tls() {
         Some(&certificate),
     )
     .await;
-    let tls = UpstreamTls::Implicit { authority: certificate.file.path().to_owned() };
+    let tls = tls(UpstreamTlsMode::Implicit, certificate.file.path());
     let gateway = Gateway::new(&Hop { tls, ..upstream(script.address) });
     let said = Said { mail: &["REQUIRETLS"], ..PLAIN };
     assert_eq!(hear(&gateway, &said).await, "250 2.0.0 queued");

@@ -32,9 +32,17 @@ impl Script {
         scripts: Vec<String>,
         certificate: Option<&Certificate>,
     ) -> Self {
+        Self::over_tcp(scripts, certificate.map(Certificate::acceptor)).await
+    }
+
+    pub(super) async fn with_acceptor(scripts: Vec<String>, acceptor: TlsAcceptor) -> Self {
+        Self::over_tcp(scripts, Some(acceptor)).await
+    }
+
+    async fn over_tcp(scripts: Vec<String>, acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        Self::listen(Listener::Tcp(listener), address, scripts, certificate)
+        Self::listen(Listener::Tcp(listener), address, scripts, acceptor)
     }
 
     /// The same at a Unix socket.
@@ -47,9 +55,8 @@ impl Script {
         listener: Listener,
         address: SocketAddr,
         scripts: Vec<String>,
-        certificate: Option<&Certificate>,
+        acceptor: Option<TlsAcceptor>,
     ) -> Self {
-        let acceptor = certificate.map(Certificate::acceptor);
         let task = tokio::spawn(async move {
             let mut contents = Vec::new();
             for (number, script) in scripts.into_iter().enumerate() {
