@@ -212,6 +212,7 @@ fn unfit(error: &StartError) -> ExitCode {
         StartError::Bind { .. }
         | StartError::Engine(_)
         | StartError::Resolver(_)
+        | StartError::Spool(_)
         | StartError::Workers(_) => {
             eprintln!("error: {}", chain(error));
             ExitCode::FAILURE

@@ -28,6 +28,7 @@ pub(crate) mod section;
 mod session;
 pub(crate) mod settings;
 pub(crate) mod spelling;
+mod spool;
 mod store;
 mod tls;
 pub(crate) mod tree;
@@ -58,6 +59,7 @@ pub use plugin::{Isolation, OnFailure, Pin, PinnedBy, Plugin};
 pub use route::Route;
 pub use scores::{SCORES, Scores};
 pub use session::{SessionLimits, SessionTimeouts};
+pub use spool::Spool;
 pub use store::{RedisUrl, Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use trust::{Peers, Trust};
@@ -83,6 +85,8 @@ pub struct Config {
     pub plugins: Vec<Plugin>,
     /// What plugins may remember things in, by name.
     pub stores: BTreeMap<String, Store>,
+    /// Where accepted messages wait, if any may.
+    pub spool: Option<Spool>,
     /// Bounds for the process as a whole.
     pub limits: Limits,
     /// Metrics and health.
@@ -197,6 +201,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("session.limits", SessionLimits::KEYS),
     ("session.timeouts", SessionTimeouts::KEYS),
     ("shutdown", Config::SHUTDOWN_KEYS),
+    ("spool", Spool::KEYS),
     ("stores.*", Store::KEYS),
     ("upstreams.*", Upstream::KEYS),
     ("upstreams.*.timeouts", Upstream::TIMEOUT_KEYS),
@@ -217,6 +222,7 @@ impl Config {
         "routes",
         "session",
         "shutdown",
+        "spool",
         "stores",
         "upstreams",
     ];
@@ -273,6 +279,7 @@ impl Config {
                 .iter()
                 .filter_map(|entry| Some((entry.key.text.to_owned(), Store::read(reader, entry)?)))
                 .collect(),
+            spool: Spool::read(&section),
             limits: Limits::read(&section.section("limits", Limits::KEYS)),
             admin: Admin::read(&section.section("admin", Admin::KEYS)),
             dns: Dns::read(&section.section("dns", Dns::KEYS)),

@@ -28,6 +28,7 @@ use crate::policy::{Hook, Plugin};
 use crate::resolver::ResolverError;
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
+use crate::spool::SpoolError;
 use crate::tls::Renewal;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
@@ -102,6 +103,9 @@ pub enum StartError {
     /// The resolver.
     #[error("{0}")]
     Resolver(#[from] ResolverError),
+    /// The directory of messages that wait.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The threads that serve connections.
     #[error("threads for connections cannot be started")]
     Workers(#[source] io::Error),
@@ -194,6 +198,10 @@ impl Gateway {
         mut passed: Passed,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
+        let waiting = parts.foundation.open_spool(&parts.config).await?;
+        if !waiting.is_empty() {
+            info!(messages = waiting.len(), "messages wait in the spool");
+        }
         let permits = Permits::new(&parts.config.limits);
         let (mut renewals, secured) = (Vec::new(), std::mem::take(&mut parts.secured));
         let workers = Workers::start().map_err(StartError::Workers)?;

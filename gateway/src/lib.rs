@@ -9,8 +9,8 @@
 //! 8  gateway, sink                                     wiring; an embedded upstream
 //! 7  listener, admin
 //! 6  connection, workbench                             knows policy as a trait; one plugin alone
-//! 5  pipeline                                          plugins + routing + upstream
-//! 4  plugins, routing, upstream                        blind to each other
+//! 5  pipeline                                          plugins + routing + spool + upstream
+//! 4  plugins, routing, spool, upstream                 blind to each other
 //! 3  authenticity                                      who sent a message; asks the resolver
 //! 2  policy, resolver, store, tls, users               seams; who may log in; what plugins remember
 //! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
@@ -34,6 +34,7 @@ pub mod resolver;
 pub mod routing;
 pub mod shutdown;
 pub mod sink;
+pub mod spool;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -11,6 +11,7 @@ mod label;
 mod listener;
 mod plugin;
 mod process;
+mod spool;
 mod store;
 mod tls;
 mod upstream;
@@ -36,6 +37,7 @@ pub use label::{
 };
 pub use listener::ListenerMetrics;
 pub use plugin::{HTTP_RESULTS, PluginMetrics, REASONS, RESULTS};
+pub use spool::{SpoolBound, SpoolMetrics, SpoolStep, SpoolUse};
 pub use store::{StoreMetrics, StoreOperation, StoreResult};
 pub use upstream::UpstreamMetrics;
 
@@ -62,6 +64,7 @@ pub struct Metrics {
     processor_seconds: ProcessorSeconds,
     configuration: ConfigurationMetrics,
     dns: Arc<DnsMetrics>,
+    spool: Arc<SpoolMetrics>,
     listeners: Owners<ListenerMetrics>,
     plugins: Owners<PluginMetrics>,
     stores: Owners<StoreMetrics>,
@@ -85,6 +88,7 @@ impl Metrics {
             processor_seconds: ProcessorSeconds::new(&registry),
             configuration: ConfigurationMetrics::new(&registry),
             dns: Arc::new(DnsMetrics::new(&registry)),
+            spool: Arc::new(SpoolMetrics::new(&registry)),
             listener_families: ListenerFamilies::new(&registry),
             plugin_families: PluginFamilies::new(&registry),
             store_families: StoreFamilies::new(&registry),
@@ -134,6 +138,11 @@ impl Metrics {
     /// The metrics of the resolver.
     pub fn dns(&self) -> Arc<DnsMetrics> {
         self.dns.clone()
+    }
+
+    /// The metrics of the spool.
+    pub fn spool(&self) -> Arc<SpoolMetrics> {
+        self.spool.clone()
     }
 
     /// The metrics of a store, by its name in the configuration.

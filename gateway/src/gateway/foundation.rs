@@ -1,5 +1,6 @@
 //! What is made once for the process, and stays through reloads.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::authenticity::Authenticator;
@@ -8,6 +9,7 @@ use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
 use crate::plugins::{Engine, Services};
 use crate::resolver::Resolver;
+use crate::spool::{Entry, Spool};
 use crate::store::Stores;
 use crate::users::Hashing;
 
@@ -20,6 +22,8 @@ pub(super) struct Foundation {
     pub(super) budget: Arc<Budget>,
     pub(super) engine: Engine,
     pub(super) hashing: Hashing,
+    /// Where messages wait, if they may, as soon as it is open. Its directory and bounds stay.
+    pub(super) spool: Option<Arc<Spool>>,
     services: Services,
     /// What the resolver was made from.
     dns: Dns,
@@ -52,7 +56,7 @@ impl Foundation {
         let engine = Engine::new(limits, cache, budget.clone(), counted, services.clone())
             .map_err(|error| StartError::Engine(error.to_string()))?;
         let (hashing, dns) = (Hashing::new(), config.dns.clone());
-        Ok(Self { metrics, budget, engine, hashing, services, dns })
+        Ok(Self { metrics, budget, engine, hashing, spool: None, services, dns })
     }
 
     /// For a configuration that comes after another one: the address space that plugins run in, what
@@ -68,6 +72,17 @@ impl Foundation {
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
         let services = Services::new(resolver, authenticator, stores);
         Ok(Self { engine: self.engine.with(services.clone()), services, dns, ..self.clone() })
+    }
+
+    /// Opens the spool, which nobody else can have then, and finds what waits in it.
+    pub(super) async fn open_spool(&mut self, config: &Config) -> Result<Vec<Entry>, StartError> {
+        let Some(config) = config.spool.clone() else { return Ok(Vec::new()) };
+        let metrics = self.metrics.spool();
+        let opened = tokio::task::spawn_blocking(move || Spool::open(&config, metrics));
+        let (spool, waiting) =
+            opened.await.map_err(io::Error::other).map_err(StartError::Workers)??;
+        self.spool = Some(spool);
+        Ok(waiting)
     }
 
     /// What plugins remember.

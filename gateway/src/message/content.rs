@@ -28,6 +28,12 @@ enum Store {
         octets: u64,
         _lease: Lease,
     },
+    /// A part of a file that is kept anyway.
+    Kept {
+        file: File,
+        from: u64,
+        octets: u64,
+    },
     Memory {
         octets: Vec<u8>,
         _lease: Option<Lease>,
@@ -42,11 +48,18 @@ impl Content {
         Self { store: Arc::new(Store::Memory { octets, _lease: None }) }
     }
 
+    /// A part of a file that somebody keeps and nobody changes; it counts against no budget.
+    #[must_use]
+    pub fn in_file(file: File, range: Range<u64>) -> Self {
+        let (from, octets) = (range.start, range.end.saturating_sub(range.start));
+        Self { store: Arc::new(Store::Kept { file, from, octets }) }
+    }
+
     /// How many octets there are.
     #[must_use]
     pub fn octets(&self) -> u64 {
         match &*self.store {
-            Store::File { octets, .. } => *octets,
+            Store::File { octets, .. } | Store::Kept { octets, .. } => *octets,
             Store::Memory { octets, .. } => octets.len() as u64,
             Store::Pieces(pieces) => pieces.octets(),
         }
@@ -70,7 +83,7 @@ impl Content {
 
     pub(super) fn pieces(&self) -> Option<&Pieces> {
         match &*self.store {
-            Store::File { .. } | Store::Memory { .. } => None,
+            Store::File { .. } | Store::Kept { .. } | Store::Memory { .. } => None,
             Store::Pieces(pieces) => Some(pieces),
         }
     }
@@ -79,7 +92,7 @@ impl Content {
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &*self.store {
-            Store::File { .. } | Store::Pieces(_) => None,
+            Store::File { .. } | Store::Kept { .. } | Store::Pieces(_) => None,
             Store::Memory { octets, .. } => Some(octets),
         }
     }
@@ -92,6 +105,11 @@ impl Content {
     pub fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         match &*self.store {
             Store::File { file, .. } => file.read_at(into, offset),
+            Store::Kept { file, from, octets } => {
+                let left = octets.saturating_sub(offset);
+                let count = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                file.read_at(&mut into[..count], from.saturating_add(offset))
+            }
             Store::Memory { octets, .. } => {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
                 let count = into.len().min(octets.len() - from);

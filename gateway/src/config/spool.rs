@@ -1,0 +1,54 @@
+//! The spool: messages that were accepted and are not delivered yet.
+
+use std::path::PathBuf;
+
+use super::mistake::Place;
+use super::section::Section;
+
+/// Where messages wait, and how many may.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    /// Where they lie; made if it is not there. Nobody else may use it.
+    pub directory: PathBuf,
+    /// Octets of all that wait.
+    pub octets: u64,
+    /// How many may wait.
+    pub messages: u64,
+    /// Octets that stay free on the disk.
+    pub free_octets: u64,
+    /// Where it stands in the configuration, for errors that come up later.
+    pub place: Place,
+}
+
+impl Spool {
+    pub(super) const KEYS: &'static [&'static str] = &["directory", "free", "messages", "size"];
+
+    /// A spool with the defaults. The reasons stand in `config/portcullis.yaml`.
+    #[must_use]
+    pub fn in_directory(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            octets: 10 << 30,
+            messages: 100_000,
+            free_octets: 1 << 30,
+            place: Place::default(),
+        }
+    }
+
+    /// The spool, if there is one.
+    pub(super) fn read(configuration: &Section<'_>) -> Option<Self> {
+        let entry = configuration.entry("spool")?;
+        let section = configuration.section("spool", Self::KEYS);
+        let help = "the directory that messages wait in; made if it is not there, such as \
+                    /var/spool/portcullis";
+        let directory = section.required("directory", help)?;
+        let default = Self::in_directory(section.reader.path(directory.text));
+        Some(Self {
+            octets: section.size("size", 1 << 20..=1 << 50, default.octets),
+            messages: section.count("messages", 1..=10_000_000, default.messages),
+            free_octets: section.size("free", 0..=1 << 50, default.free_octets),
+            place: section.reader.place(entry.key.mark),
+            directory: default.directory,
+        })
+    }
+}
