@@ -49,7 +49,7 @@ pub use failure::{Breaker, Poison};
 pub use grant::Grant;
 pub use host::cache_directory;
 pub use limits::Limits;
-pub use listener::{EarlyTalkers, Listener};
+pub use listener::{EarlyTalkers, Listener, Mixed};
 pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
 pub use log::{Log, LogFormat};
 pub use mistake::{Mistake, Mistakes, Place, Severity};

@@ -26,6 +26,7 @@ use portcullis_smtp::server::{Protocol, Question, Verdict};
 use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
+use crate::config::Mixed;
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
 use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
@@ -57,6 +58,8 @@ pub struct House {
     pub upstream: Option<String>,
     /// Where quarantined mail goes.
     pub quarantine: Option<String>,
+    /// What SMTP tells of recipients that fare differently.
+    pub mixed: Mixed,
     /// Room for content.
     pub budget: Arc<Budget>,
     /// Octets of a header section.

@@ -36,6 +36,8 @@ pub struct Listener {
     pub upstream: Option<String>,
     /// Where `quarantine` verdicts deliver to; without it they are a failure of the plugin.
     pub quarantine: Option<String>,
+    /// What SMTP tells of recipients that fare differently.
+    pub mixed: Mixed,
     /// What follows from the points that plugins give; none is nothing.
     pub scores: Option<Scores>,
     /// How addresses are read.
@@ -72,6 +74,18 @@ pub enum EarlyTalkers {
     Refuse,
 }
 
+/// What a client of SMTP is told, that has one answer for all recipients (no PRDR), where these go
+/// to several upstreams or fare differently after the message.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mixed {
+    /// Recipients of a second upstream are to be sent again by themselves; of mixed answers the
+    /// worst is told.
+    #[default]
+    DeferOthers,
+    /// All upstreams at once, and the worst answer is told.
+    Worst,
+}
+
 /// What a listener may refer to.
 pub(super) struct Known<'a> {
     pub(super) plugins: &'a [&'a str],
@@ -91,6 +105,7 @@ impl Listener {
         "future_release",
         "greeting_delay",
         "limits",
+        "mixed",
         "name",
         "pipelining",
         "plugins",
@@ -123,6 +138,10 @@ impl Listener {
             let text = section.text(key)?;
             Some(section.known_name("upstream", text, known.upstreams))
         };
+        if let (Some(entry), Protocol::Lmtp) = (section.entry("mixed"), protocol) {
+            let text = "over LMTP each recipient has its own answer, and there is nothing to mix";
+            reader.error(entry.key.mark, text, Some("leave \"mixed\" out"));
+        }
         let extensions = extensions::read(&section, protocol);
         let limits = section.section("limits", SessionLimits::KEYS);
         let timeouts = section.section("timeouts", SessionTimeouts::KEYS);
@@ -137,6 +156,7 @@ impl Listener {
             plugins: plugins(&section, known.plugins),
             upstream: upstream("upstream"),
             quarantine: upstream("quarantine"),
+            mixed: section.choice("mixed", MIXED).unwrap_or_default(),
             scores: Scores::read(&section),
             address_syntax: section.choice("address_syntax", GRAMMARS).unwrap_or_default(),
             bare_newlines: section.choice("bare_newlines", NEWLINES).unwrap_or_default(),
@@ -174,6 +194,8 @@ fn plugins(section: &Section<'_>, known: &[&str]) -> Vec<String> {
     }
     plugins
 }
+
+const MIXED: &[(&str, Mixed)] = &[("defer-others", Mixed::DeferOthers), ("worst", Mixed::Worst)];
 
 const GRAMMARS: &[(&str, Grammar)] = &[("lenient", Grammar::Lenient), ("strict", Grammar::Strict)];
 

@@ -45,6 +45,7 @@ impl Parts {
             upstreams: upstreams.clone(),
             upstream: listener.upstream.clone(),
             quarantine: listener.quarantine.clone(),
+            mixed: listener.mixed,
             budget: self.foundation.budget.clone(),
             header_octets: listener.limits.header_octets,
             message_octets: listener.limits.message_octets,

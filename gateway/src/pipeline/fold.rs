@@ -8,8 +8,9 @@
 use portcullis_smtp::Reply;
 
 /// The one reply for all. None of no replies.
-pub(super) fn worst(replies: impl IntoIterator<Item = Reply>) -> Option<Reply> {
-    replies.into_iter().reduce(|worst, next| if rank(&next) > rank(&worst) { next } else { worst })
+pub(super) fn worst<'a>(replies: impl IntoIterator<Item = &'a Reply>) -> Option<Reply> {
+    let worse = |worst, next| if rank(next) > rank(worst) { next } else { worst };
+    replies.into_iter().reduce(worse).cloned()
 }
 
 fn rank(reply: &Reply) -> u8 {
@@ -38,7 +39,8 @@ mod tests {
             (vec![552, 550], Some(552)),
             (vec![], None),
         ] {
-            let folded = worst(codes.iter().copied().map(reply));
+            let replies: Vec<_> = codes.iter().copied().map(reply).collect();
+            let folded = worst(&replies);
             assert_eq!(folded.map(|reply| reply.code()), want, "{codes:?}");
         }
     }

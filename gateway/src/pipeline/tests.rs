@@ -3,6 +3,7 @@
 mod endings;
 mod logins;
 mod messages;
+mod mixed;
 mod recipients;
 mod reloading;
 mod scores;
@@ -11,6 +12,8 @@ mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+use tokio::sync::Barrier;
 
 use crate::config;
 use crate::message::Edit;
@@ -85,13 +88,15 @@ struct Setup {
     room: (u64, u64),
     login: Option<Arc<Login>>,
     scores: Option<config::Scores>,
+    mixed: Mixed,
 }
 
 impl Setup {
     fn new(script: Script) -> Self {
         let room = (1 << 20, 1 << 20);
         let (protocol, upstreams) = (Protocol::Smtp, Protocol::Smtp);
-        Self { protocol, upstreams, script, room, login: None, scores: None }
+        let mixed = Mixed::DeferOthers;
+        Self { protocol, upstreams, script, room, login: None, scores: None, mixed }
     }
 
     fn lmtp(script: Script) -> Self {
@@ -118,9 +123,10 @@ struct Listener {
 
 impl Listener {
     async fn start(setup: Setup) -> Self {
-        let one = Upstream::start(setup.upstreams).await;
-        let two = Upstream::start(setup.upstreams).await;
-        let quarantine = Upstream::start(setup.upstreams).await;
+        let meeting = Arc::new(Barrier::new(2));
+        let one = Upstream::start(setup.upstreams, meeting.clone()).await;
+        let two = Upstream::start(setup.upstreams, meeting.clone()).await;
+        let quarantine = Upstream::start(setup.upstreams, meeting).await;
         let protocol = if setup.upstreams == Protocol::Lmtp { "lmtp" } else { "smtp" };
         let (a, b, c) = (one.address, two.address, quarantine.address);
         let text = format!(
@@ -157,6 +163,7 @@ routes:
             upstreams: Arc::new(upstreams.expect("upstreams")),
             upstream: None,
             quarantine: Some("quarantine".into()),
+            mixed: setup.mixed,
             budget: budget.clone(),
             header_octets: 4000,
             message_octets: 1 << 20,

@@ -1,6 +1,8 @@
 //! One mail transaction, from MAIL to its one outcome.
 
+mod answering;
 mod delivering;
+mod relaying;
 mod telling;
 
 use std::collections::HashSet;
@@ -12,6 +14,7 @@ use portcullis_smtp::{Mailbox, Parameter, Reply, parameter};
 
 use super::record::Notes;
 use super::{House, signed, verdict};
+use crate::config::Mixed;
 use crate::message::{
     Content, ContentWriter, Envelope, HeaderSection, Lease, Message, Provenance, Recipient,
 };
@@ -53,6 +56,21 @@ pub(super) struct Transaction {
 struct Slot {
     index: u32,
     discarded: bool,
+}
+
+/// What became of a recipient in the end.
+#[derive(Clone, Debug)]
+struct Fate {
+    index: u32,
+    /// Who said so; none is the gateway itself, or a plugin.
+    upstream: Option<String>,
+    reply: Reply,
+}
+
+impl Fate {
+    fn refused(index: u32, reply: Reply) -> Self {
+        Self { index, upstream: None, reply }
+    }
 }
 
 impl Transaction {
@@ -220,7 +238,8 @@ impl Transaction {
 
     /// One reply for all recipients could not tell two upstreams apart.
     fn must_keep_to_one_upstream(&self) -> bool {
-        !self.answers_each() && !self.deliveries.is_empty()
+        let one = self.house.mixed == Mixed::DeferOthers && !self.answers_each();
+        one && !self.deliveries.is_empty()
     }
 
     /// Whether each recipient has its own answer after the message: in LMTP, and in SMTP where the

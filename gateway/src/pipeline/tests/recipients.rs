@@ -143,8 +143,15 @@ async fn over_lmtp_all_upstreams_get_theirs_and_answers_come_in_order() {
 #[tokio::test]
 async fn over_smtp_mixed_answers_of_an_lmtp_store_become_the_worst() {
     for (recipients, want) in [
-        (&["late@b.example", "yes@b.example"][..], "550 5.2.1 disabled"),
-        (&["late@b.example", "full@b.example", "yes@b.example"], "452 4.2.2 full"),
+        (
+            &["late@b.example", "yes@b.example"][..],
+            "550 5.2.1 disabled / 1 of 2 recipients took it",
+        ),
+        (
+            &["late@b.example", "full@b.example", "yes@b.example"],
+            "452 4.2.2 full / 1 of 3 recipients took it",
+        ),
+        (&["late@b.example", "full@b.example"], "452 4.2.2 full"),
     ] {
         let setup = Setup { upstreams: Protocol::Lmtp, ..Setup::new(nothing) };
         let mut house = setup.start().await;

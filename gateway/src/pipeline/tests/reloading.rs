@@ -20,6 +20,7 @@ fn another(house: &House, script: Script, metrics: &Metrics) -> House {
         upstreams: house.upstreams.clone(),
         upstream: house.upstream.clone(),
         quarantine: house.quarantine.clone(),
+        mixed: house.mixed,
         budget: house.budget.clone(),
         header_octets: house.header_octets,
         message_octets: house.message_octets,

@@ -1,5 +1,6 @@
 //! An upstream that answers by the local part of a recipient: `no` is refused at RCPT, `late` after
-//! the message for good and `full` for now; a message that says `lose me` ends it.
+//! the message for good and `full` for now; a message that says `lose me` ends it, and one that says
+//! `meet` is answered when another upstream has it, too.
 
 use std::net::SocketAddr;
 
@@ -20,7 +21,7 @@ pub(super) struct Upstream {
 type Kept = Arc<Mutex<Vec<(String, Vec<String>, String)>>>;
 
 impl Upstream {
-    pub(super) async fn start(protocol: Protocol) -> Self {
+    pub(super) async fn start(protocol: Protocol, meeting: Arc<Barrier>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let kept = Kept::default();
@@ -29,7 +30,7 @@ impl Upstream {
         serving.spawn(async move {
             let mut conversations = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                conversations.spawn(converse(socket, protocol, mails.clone()));
+                conversations.spawn(converse(socket, protocol, mails.clone(), meeting.clone()));
             }
         });
         Self { address, kept, _serving: serving }
@@ -49,14 +50,18 @@ impl Upstream {
     }
 }
 
-async fn converse(mut socket: TcpStream, protocol: Protocol, kept: Kept) {
+async fn converse(mut socket: TcpStream, protocol: Protocol, kept: Kept, meeting: Arc<Barrier>) {
     let mut session = Session::new(settings(protocol), Channel::default());
     let mut mail = (String::new(), Vec::new(), String::new());
     let mut octets = [0; 4096];
     loop {
         match session.poll() {
             Step::Ask(question) => {
-                let lose = question == Question::Message && mail.2.contains("lose me");
+                let complete = question == Question::Message;
+                let lose = complete && mail.2.contains("lose me");
+                if complete && mail.2.contains("meet") {
+                    meeting.wait().await;
+                }
                 let verdict = judge(question, &mut mail, &kept, protocol);
                 if lose {
                     return;
