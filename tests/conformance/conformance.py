@@ -29,6 +29,7 @@ SINKS = ["--sink", "smtp=127.0.0.1:12091", "--sink", "lmtp=127.0.0.1:12092",
 PLAYS = [
     ("cases.yaml", None),
     ("upstream-cases.yaml", "stranger"),
+    ("relay-cases.yaml", "stranger"),
 ]
 PATIENCE = 120
 
