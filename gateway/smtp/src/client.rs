@@ -290,6 +290,9 @@ impl Session {
 
     fn advance(&mut self) -> Result<Step, ClientError> {
         loop {
+            if self.state == State::Open && self.expected.is_empty() && self.has_input() {
+                return self.unasked();
+            }
             self.send_waiting();
             match self.state {
                 State::Closed => return Ok(Step::Closed),
@@ -312,6 +315,20 @@ impl Session {
                 None if self.waiting.is_empty() => Ok(Step::Ready),
                 None => continue,
             };
+        }
+    }
+
+    /// What is there before anything is asked answers nothing that will be: counted in, each reply
+    /// would be taken for the next one's. But a server that is closing says so when it likes.
+    fn unasked(&mut self) -> Result<Step, ClientError> {
+        match self.replies.next()? {
+            Some(reply) if reply.code() == 421 => match self.waiting.pop_front() {
+                Some(command) => Ok(self.closing(command.stage, reply)),
+                None => Err(ClientError::Unsolicited { code: 421 }),
+            },
+            Some(reply) => Err(ClientError::Unsolicited { code: reply.code() }),
+            None if self.waiting.is_empty() => Ok(Step::Ready),
+            None => Err(MalformedReply::NotAReply.into()),
         }
     }
 

@@ -359,6 +359,30 @@ fn a_421_answers_all_that_is_outstanding() {
 }
 
 #[test]
+fn what_nobody_asked_for_answers_nothing_that_follows() {
+    for (stray, outcome) in [
+        ("250 ok", "= failed: unsolicited reply 250"),
+        ("550 no", "= failed: unsolicited reply 550"),
+        ("25...", "= failed: not a reply"),
+        // It closes, and that is the answer, whether DATA has left or not.
+        ("421 idle", "= DATA: 421 idle\n= closed"),
+    ] {
+        let script = format!(
+            "! mail a@a.example
+             ! rcpt b@b.example
+             C: MAIL FROM:<a@a.example>
+             C: RCPT TO:<b@b.example>
+             S: 250 ok\\r\\n250 ok\\r\\n{stray}
+             = MAIL: 250 ok
+             = RCPT: 250 ok
+             ! data
+             {outcome}"
+        );
+        play(SMTP, StartTls::Never, &greeted(ALL, &script));
+    }
+}
+
+#[test]
 fn an_early_no_counts_and_an_early_yes_does_not() {
     let content = "! mail a@a.example
         ! rcpt b@b.example
