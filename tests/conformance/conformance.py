@@ -30,6 +30,7 @@ PLAYS = [
     ("cases.yaml", None),
     ("upstream-cases.yaml", "stranger"),
     ("relay-cases.yaml", "stranger"),
+    ("trusted-cases.yaml", "upstream"),
 ]
 PATIENCE = 120
 
