@@ -33,6 +33,7 @@ use pool::Pool;
 use transaction::Transaction;
 
 pub use delivery::Delivery;
+pub use failure::is_unreachable;
 
 /// All upstreams of one configuration, with their connections.
 #[derive(Debug)]
@@ -125,6 +126,13 @@ impl Upstreams {
                 Delivery::to_hop(Transaction::new(pool.clone(), provenance.clone()))
             }
         })
+    }
+
+    /// Whether an upstream sends the reports itself that a sender asks for (NOTIFY), as far as is known: it was
+    /// asked to, and offers that.
+    #[must_use]
+    pub fn keeps_dsn(&self, name: &str) -> bool {
+        self.pool(name).is_some_and(|pool| pool.keeps_dsn())
     }
 
     /// Says QUIT on all idle connections. Those in use are closed after their transactions.

@@ -76,6 +76,15 @@ impl Failure {
     }
 }
 
+/// Whether a reply of [`Failure::reply`] says that this upstream was not there to be asked, as far as can
+/// be told from outside.
+#[must_use]
+pub fn is_unreachable(reply: &Reply, upstream: &str) -> bool {
+    let text = reply.lines().first();
+    let rest = text.and_then(|text| text.strip_prefix("upstream ")?.strip_prefix(upstream));
+    reply.code() == 451 && rest.is_some_and(|rest| rest.starts_with(' '))
+}
+
 /// An upstream's reply as the client hears it: the same code, status and text.
 ///
 /// A 421 becomes 451: it closed the upstream's connection and shall not close the client's. A

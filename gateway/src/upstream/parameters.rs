@@ -2,6 +2,7 @@
 //! are the reason of a refusal. The table stands in the gateway's README.
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portcullis_smtp::client::Extensions;
@@ -30,11 +31,19 @@ pub(super) struct Promises<'a> {
 pub(super) struct Cautions {
     deliver_by: Once,
     dsn: Once,
+    /// Whether NOTIFY went on to it the last time.
+    keeps_dsn: AtomicBool,
+}
+
+impl Cautions {
+    pub(super) fn keeps_dsn(&self) -> bool {
+        self.keeps_dsn.load(Ordering::Relaxed)
+    }
 }
 
 impl Default for Cautions {
     fn default() -> Self {
-        Self { deliver_by: Once::new(), dsn: Once::new() }
+        Self { deliver_by: Once::new(), dsn: Once::new(), keeps_dsn: AtomicBool::new(false) }
     }
 }
 
@@ -72,7 +81,11 @@ impl Promises<'_> {
         {
             return Err(self.refusal(550, (5, 7, 19), "cannot tell since when a mailbox is whose"));
         }
-        if value_of(parameters, "NOTIFY").is_some() && !self.extensions.permit("NOTIFY") {
+        let notify = value_of(parameters, "NOTIFY").is_some();
+        if notify {
+            self.cautions.keeps_dsn.store(self.extensions.permit("NOTIFY"), Ordering::Relaxed);
+        }
+        if notify && !self.extensions.permit("NOTIFY") {
             self.cautions.dsn.call_once(|| {
                 let upstream = self.upstream;
                 warn!(upstream, "no DSN here: nobody will send the reports that clients ask for");

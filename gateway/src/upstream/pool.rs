@@ -95,6 +95,11 @@ impl Pool {
         Promises { upstream, extensions, tls, cautions: &self.cautions }
     }
 
+    /// Whether it sends reports itself, as far as is known.
+    pub(super) fn keeps_dsn(&self) -> bool {
+        self.cautions.keeps_dsn()
+    }
+
     /// An idle connection or, where there is none or `fresh` is asked for, a new one.
     pub(super) async fn take(&self, fresh: bool) -> Result<Lease, Failure> {
         let permit = self.permit().await?;
