@@ -22,6 +22,7 @@ mod network;
 mod origin;
 mod plugin;
 mod quantity;
+mod redelivery;
 mod route;
 mod scores;
 pub(crate) mod section;
@@ -56,6 +57,7 @@ pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;
 pub use origin::Origin;
 pub use plugin::{Isolation, OnFailure, Pin, PinnedBy, Plugin};
+pub use redelivery::Redelivery;
 pub use route::Route;
 pub use scores::{SCORES, Scores};
 pub use session::{SessionLimits, SessionTimeouts};
@@ -202,6 +204,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("session.timeouts", SessionTimeouts::KEYS),
     ("shutdown", Config::SHUTDOWN_KEYS),
     ("spool", Spool::KEYS),
+    ("spool.retry", Redelivery::RETRY_KEYS),
     ("stores.*", Store::KEYS),
     ("upstreams.*", Upstream::KEYS),
     ("upstreams.*.timeouts", Upstream::TIMEOUT_KEYS),
@@ -279,7 +282,7 @@ impl Config {
                 .iter()
                 .filter_map(|entry| Some((entry.key.text.to_owned(), Store::read(reader, entry)?)))
                 .collect(),
-            spool: Spool::read(&section),
+            spool: Spool::read(&section, &upstream_names),
             limits: Limits::read(&section.section("limits", Limits::KEYS)),
             admin: Admin::read(&section.section("admin", Admin::KEYS)),
             dns: Dns::read(&section.section("dns", Dns::KEYS)),

@@ -208,6 +208,7 @@ impl Gateway {
         let count = workers.count();
         let upstreams: Vec<_> =
             (0..count).map(|_| Arc::new(parts.upstreams.share(count, None))).collect();
+        let spooling = parts.spooling(waiting, &workers, &upstreams, &shutdown);
         let (mut listeners, mut stands) = (Vec::new(), Vec::new());
         for (listener, secured) in parts.config.listeners.iter().zip(secured) {
             let (name, address) = (listener.name.clone(), &listener.address);
@@ -221,8 +222,11 @@ impl Gateway {
                 address: address.to_string(),
                 source,
             })?);
-            let houses = upstreams.iter().map(|upstreams| parts.house(listener, upstreams));
-            let sites = houses.map(|house| Arc::new(Site::new(house))).collect();
+            let sites = (0..).zip(&upstreams).map(|(worker, upstreams)| {
+                let spool = spooling.get::<usize>(worker).cloned();
+                Arc::new(Site::new(parts.house(listener, upstreams, spool)))
+            });
+            let sites = sites.collect();
             stands.push(Stand { listener: name, terms, sites });
         }
         let admin = match parts.config.admin.address {
@@ -240,7 +244,8 @@ impl Gateway {
         readiness.hold(STARTING);
         parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded();
-        let standing = Standing { parts, stands, upstreams, renewals: JoinSet::new() };
+        let renewing = JoinSet::new();
+        let standing = Standing { parts, stands, upstreams, spooling, renewals: renewing };
         let reloads = None;
         Ok(Self { standing, listeners, workers, renewals, admin, readiness, shutdown, reloads })
     }
@@ -290,6 +295,9 @@ impl Gateway {
         }
         standing.renew(self.renewals, &shutdown.watcher());
         let mut serving = JoinSet::new();
+        if let Some(spooling) = standing.spooling.first() {
+            serving.spawn(spooling.queue.clone().run());
+        }
         if let Some(admin) = self.admin {
             let reloading = self.reloads.as_ref().map(|reloads| reloads.reloading.clone());
             let metrics = standing.parts.foundation.metrics.clone();

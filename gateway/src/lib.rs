@@ -3,13 +3,14 @@
 //! Imports look down, never sideways, never up (`tests/floors.rs` checks):
 //!
 //! ```text
-//! 11  main
-//! 10  cli
-//! 9  demo
-//! 8  gateway, sink                                     wiring; an embedded upstream
-//! 7  listener, admin
-//! 6  connection, workbench                             knows policy as a trait; one plugin alone
-//! 5  pipeline                                          plugins + routing + spool + upstream
+//! 12  main
+//! 11  cli
+//! 10  demo
+//! 9  gateway, sink                                     wiring; an embedded upstream
+//! 8  listener, admin
+//! 7  connection, workbench                             knows policy as a trait; one plugin alone
+//! 6  pipeline                                          plugins + routing + queue + upstream
+//! 5  queue                                             spool + routing + upstream
 //! 4  plugins, routing, spool, upstream                 blind to each other
 //! 3  authenticity                                      who sent a message; asks the resolver
 //! 2  policy, resolver, store, tls, users               seams; who may log in; what plugins remember
@@ -30,6 +31,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod plugins;
 pub mod policy;
+pub mod queue;
 pub mod resolver;
 pub mod routing;
 pub mod shutdown;

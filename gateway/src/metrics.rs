@@ -11,6 +11,7 @@ mod label;
 mod listener;
 mod plugin;
 mod process;
+mod queue;
 mod spool;
 mod store;
 mod tls;
@@ -26,6 +27,7 @@ use family::{gauges, pulled};
 use listener::ListenerFamilies;
 use plugin::PluginFamilies;
 use process::ProcessorSeconds;
+use queue::QueueFamilies;
 use store::StoreFamilies;
 use upstream::UpstreamFamilies;
 
@@ -37,6 +39,7 @@ pub use label::{
 };
 pub use listener::ListenerMetrics;
 pub use plugin::{HTTP_RESULTS, PluginMetrics, REASONS, RESULTS};
+pub use queue::{Attempt, QueueMetrics, QueueResult, QueueUpstreamMetrics, ReportKind};
 pub use spool::{SpoolBound, SpoolMetrics, SpoolStep, SpoolUse};
 pub use store::{StoreMetrics, StoreOperation, StoreResult};
 pub use upstream::UpstreamMetrics;
@@ -67,10 +70,12 @@ pub struct Metrics {
     spool: Arc<SpoolMetrics>,
     listeners: Owners<ListenerMetrics>,
     plugins: Owners<PluginMetrics>,
+    queue_upstreams: Owners<QueueUpstreamMetrics>,
     stores: Owners<StoreMetrics>,
     upstreams: Owners<UpstreamMetrics>,
     listener_families: ListenerFamilies,
     plugin_families: PluginFamilies,
+    queue_families: QueueFamilies,
     store_families: StoreFamilies,
     upstream_families: UpstreamFamilies,
 }
@@ -91,11 +96,13 @@ impl Metrics {
             spool: Arc::new(SpoolMetrics::new(&registry)),
             listener_families: ListenerFamilies::new(&registry),
             plugin_families: PluginFamilies::new(&registry),
+            queue_families: QueueFamilies::new(&registry),
             store_families: StoreFamilies::new(&registry),
             upstream_families: UpstreamFamilies::new(&registry),
             registry,
             listeners: Owners::default(),
             plugins: Owners::default(),
+            queue_upstreams: Owners::default(),
             stores: Owners::default(),
             upstreams: Owners::default(),
         };
@@ -110,6 +117,7 @@ impl Metrics {
         }
         for upstream in &names.upstreams {
             metrics.upstream(upstream);
+            metrics.queue_upstream(upstream);
         }
         metrics
     }
@@ -138,6 +146,17 @@ impl Metrics {
     /// The metrics of the resolver.
     pub fn dns(&self) -> Arc<DnsMetrics> {
         self.dns.clone()
+    }
+
+    /// The metrics of the queue as a whole.
+    #[must_use]
+    pub fn queue(&self) -> QueueMetrics {
+        self.queue_families.own()
+    }
+
+    /// What the queue does with an upstream, by its name in the configuration.
+    pub fn queue_upstream(&self, name: &str) -> Arc<QueueUpstreamMetrics> {
+        self.queue_upstreams.get(name, || self.queue_families.resolve(name))
     }
 
     /// The metrics of the spool.

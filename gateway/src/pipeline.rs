@@ -30,6 +30,7 @@ use crate::config::Mixed;
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
 use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
+use crate::queue::Spooling;
 use crate::routing::Routes;
 use crate::upstream::Upstreams;
 use transaction::Transaction;
@@ -60,6 +61,8 @@ pub struct House {
     pub quarantine: Option<String>,
     /// What SMTP tells of recipients that fare differently.
     pub mixed: Mixed,
+    /// Where messages wait that are accepted before they are delivered, if they may.
+    pub spool: Option<Spooling>,
     /// Room for content.
     pub budget: Arc<Budget>,
     /// Octets of a header section.

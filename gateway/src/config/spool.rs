@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Redelivery;
 use super::mistake::Place;
 use super::section::Section;
 
@@ -16,12 +17,26 @@ pub struct Spool {
     pub messages: u64,
     /// Octets that stay free on the disk.
     pub free_octets: u64,
+    /// When what waits is tried again, and who is told.
+    pub redelivery: Redelivery,
     /// Where it stands in the configuration, for errors that come up later.
     pub place: Place,
 }
 
 impl Spool {
-    pub(super) const KEYS: &'static [&'static str] = &["directory", "free", "messages", "size"];
+    pub(super) const KEYS: &'static [&'static str] = &[
+        "concurrency",
+        "delay_notice",
+        "directory",
+        "free",
+        "lifetime",
+        "messages",
+        "postmaster",
+        "reports",
+        "retry",
+        "returned",
+        "size",
+    ];
 
     /// A spool with the defaults. The reasons stand in `config/portcullis.yaml`.
     #[must_use]
@@ -31,12 +46,13 @@ impl Spool {
             octets: 10 << 30,
             messages: 100_000,
             free_octets: 1 << 30,
+            redelivery: Redelivery::default(),
             place: Place::default(),
         }
     }
 
     /// The spool, if there is one.
-    pub(super) fn read(configuration: &Section<'_>) -> Option<Self> {
+    pub(super) fn read(configuration: &Section<'_>, upstreams: &[&str]) -> Option<Self> {
         let entry = configuration.entry("spool")?;
         let section = configuration.section("spool", Self::KEYS);
         let help = "the directory that messages wait in; made if it is not there, such as \
@@ -47,6 +63,7 @@ impl Spool {
             octets: section.size("size", 1 << 20..=1 << 50, default.octets),
             messages: section.count("messages", 1..=10_000_000, default.messages),
             free_octets: section.size("free", 0..=1 << 50, default.free_octets),
+            redelivery: Redelivery::read(&section, upstreams),
             place: section.reader.place(entry.key.mark),
             directory: default.directory,
         })

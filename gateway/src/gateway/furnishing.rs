@@ -13,7 +13,11 @@ use crate::config::{self, SessionLimits, TlsMode};
 use crate::connection::Terms;
 use crate::pipeline::{House, Login};
 use crate::policy::{Chain, Link, Scoring};
+use crate::queue::{Conditions, Queue, Spooling};
+use crate::shutdown::Shutdown;
+use crate::spool::Entry;
 use crate::upstream::Upstreams;
+use crate::worker::Workers;
 
 impl Parts {
     /// The chain of a listener: its plugins, in its order.
@@ -34,7 +38,12 @@ impl Parts {
         self.admissions.get(own)?.as_ref()
     }
 
-    pub(super) fn house(&self, listener: &config::Listener, upstreams: &Arc<Upstreams>) -> House {
+    pub(super) fn house(
+        &self,
+        listener: &config::Listener,
+        upstreams: &Arc<Upstreams>,
+        spool: Option<Spooling>,
+    ) -> House {
         House {
             listener: listener.name.clone(),
             hostname: self.config.hostname.clone(),
@@ -46,12 +55,34 @@ impl Parts {
             upstream: listener.upstream.clone(),
             quarantine: listener.quarantine.clone(),
             mixed: listener.mixed,
+            spool,
             budget: self.foundation.budget.clone(),
             header_octets: listener.limits.header_octets,
             message_octets: listener.limits.message_octets,
             metrics: self.foundation.metrics.listener(&listener.name),
             in_use: self.in_use.clone(),
         }
+    }
+
+    /// What attempts to deliver from the spool are made by.
+    pub(super) fn conditions(&self) -> Conditions {
+        Conditions::new(&self.config, self.routes.clone())
+    }
+
+    /// The spool with its queue for each worker; nothing where there is no spool.
+    pub(super) fn spooling(
+        &self,
+        waiting: Vec<Entry>,
+        workers: &Workers,
+        upstreams: &[Arc<Upstreams>],
+        shutdown: &Shutdown,
+    ) -> Vec<Spooling> {
+        let Some(spool) = &self.foundation.spool else { return Vec::new() };
+        let workers = workers.runtimes().cloned().zip(upstreams.iter().cloned()).collect();
+        let (metrics, shutdown) = (self.foundation.metrics.clone(), shutdown.clone());
+        let conditions = self.conditions();
+        let queues = Queue::open(spool.clone(), waiting, conditions, workers, metrics, shutdown);
+        queues.into_iter().map(|queue| Spooling { spool: spool.clone(), queue }).collect()
     }
 
     /// What is made of the `auth` of a listener of this name.

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use crate::config::{self, Config, Mistakes, Place};
 use crate::listener::CurrentTerms;
 use crate::pipeline::Site;
+use crate::queue::Spooling;
 use crate::shutdown::Watcher;
 use crate::tls::Renewal;
 use crate::upstream::Upstreams;
@@ -23,6 +24,8 @@ pub(super) struct Standing {
     pub(super) stands: Vec<Stand>,
     /// For each worker.
     pub(super) upstreams: Vec<Arc<Upstreams>>,
+    /// The same queue for each worker; empty where there is no spool.
+    pub(super) spooling: Vec<Spooling>,
     /// Tasks that look after the certificates of this configuration, and of no other.
     pub(super) renewals: JoinSet<()>,
 }
@@ -98,11 +101,15 @@ impl Standing {
             let (certificate, renewal) = secured.map(|one| (one.config, one.renewal)).unzip();
             renewals.extend(renewal);
             stand.terms.store(Arc::new(parts.terms(listener, certificate)));
-            for (site, upstreams) in stand.sites.iter().zip(&upstreams) {
-                site.rebuild(parts.house(listener, upstreams));
+            for (worker, (site, upstreams)) in stand.sites.iter().zip(&upstreams).enumerate() {
+                let spool = self.spooling.get(worker).cloned();
+                site.rebuild(parts.house(listener, upstreams, spool));
             }
         }
         certificates::forget(&self.parts.config, Some(&parts.config), &parts.foundation.metrics);
+        if let Some(spooling) = self.spooling.first() {
+            spooling.queue.replace(parts.conditions(), &upstreams);
+        }
         parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded();
         (self.parts, self.upstreams) = (parts, upstreams);
@@ -146,6 +153,10 @@ fn fixed(now: &Config, wanted: &Config, file: &Path) -> Mistakes {
     if now.admin.address != wanted.admin.address {
         refuse(&wanted.admin.place, "a change of \"admin\"");
     }
+    if kept(now) != kept(wanted) {
+        let place = wanted.spool.as_ref().map_or(&whole, |spool| &spool.place);
+        refuse(place, "a change of the spool's directory or bounds");
+    }
     for (changed, key) in [
         (now.cache_directory != wanted.cache_directory, "cache_directory"),
         (now.limits != wanted.limits, "limits"),
@@ -156,6 +167,12 @@ fn fixed(now: &Config, wanted: &Config, file: &Path) -> Mistakes {
         }
     }
     mistakes
+}
+
+/// What of the spool is made once.
+fn kept(config: &Config) -> Option<(&Path, u64, u64, u64)> {
+    let spool = config.spool.as_ref()?;
+    Some((&spool.directory, spool.octets, spool.messages, spool.free_octets))
 }
 
 fn unreadable(file: &Path) -> StartError {

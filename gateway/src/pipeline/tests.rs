@@ -162,6 +162,7 @@ routes:
             routes: Arc::new(Routes::new(&config)),
             upstreams: Arc::new(upstreams.expect("upstreams")),
             upstream: None,
+            spool: None,
             quarantine: Some("quarantine".into()),
             mixed: setup.mixed,
             budget: budget.clone(),

@@ -11,6 +11,7 @@ fn another(house: &House, script: Script, metrics: &Metrics) -> House {
     let link =
         Link { metrics: metrics.plugin("scripted"), plugin: Arc::new(Scripted::new(script)) };
     House {
+        spool: house.spool.clone(),
         listener: house.listener.clone(),
         hostname: house.hostname.clone(),
         protocol: house.protocol,

@@ -1,0 +1,293 @@
+//! What delivers the messages of the spool, and tells senders of those that were not delivered.
+//!
+//! ```text
+//!   enqueue, recovery --> agenda --> attempt --> settlement --> removed, or back to the agenda
+//!                                                    '--> report, a message of its own
+//! ```
+//!
+//! A message is tried at once, with its content still in memory; after that by a [`schedule`] of its own,
+//! unless its upstream cannot be reached: then all that waits for that goes when it is back. What was
+//! delivered is removed from the spool, and only what did not go plainly well is written down before.
+//! So a crash may deliver a message twice, and lose none.
+
+mod agenda;
+mod attempt;
+mod command;
+mod conditions;
+mod desk;
+mod fate;
+mod report;
+mod schedule;
+mod settlement;
+#[cfg(test)]
+mod tests;
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::message::Outbound;
+use crate::metrics::{Metrics, QueueMetrics};
+use crate::shutdown::Shutdown;
+use crate::spool::{Entry, Spool, State, Stored};
+use crate::upstream::Upstreams;
+use agenda::{Agenda, Moment, Turn, Waiting};
+use desk::Desk;
+
+pub use command::{Commanded, Order, UpstreamSummary};
+pub use conditions::Conditions;
+
+/// A spool and what delivers from it.
+#[derive(Clone, Debug)]
+pub struct Spooling {
+    /// Where messages wait.
+    pub spool: Arc<Spool>,
+    /// What delivers them.
+    pub queue: Arc<Queue>,
+}
+
+/// What delivers from the spool, as one worker has it. All of them are the same queue.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    office: Arc<Office>,
+    /// The worker that tries what is enqueued here.
+    worker: usize,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+struct Office {
+    spool: Arc<Spool>,
+    agenda: Mutex<Agenda>,
+    /// Something is to be done before the agenda said so.
+    wake: Notify,
+    conditions: ArcSwap<Conditions>,
+    workers: Vec<Worker>,
+    /// The worker that gets the next turn.
+    next_worker: AtomicUsize,
+    desk: Arc<Desk>,
+    metrics: Arc<Metrics>,
+    counts: QueueMetrics,
+    shutdown: Shutdown,
+}
+
+/// One of those who try.
+#[derive(Debug)]
+struct Worker {
+    runtime: Handle,
+    upstreams: ArcSwap<Upstreams>,
+}
+
+impl Queue {
+    /// A queue with what waits since the last time; one for each worker. Nothing is tried before
+    /// [`run`](Self::run).
+    #[must_use]
+    pub fn open(
+        spool: Arc<Spool>,
+        waiting: Vec<Entry>,
+        conditions: Conditions,
+        workers: Vec<(Handle, Arc<Upstreams>)>,
+        metrics: Arc<Metrics>,
+        shutdown: Shutdown,
+    ) -> Vec<Arc<Self>> {
+        let count = workers.len();
+        let worker = |(runtime, upstreams)| Worker { runtime, upstreams: ArcSwap::new(upstreams) };
+        let counts = metrics.queue();
+        let office = Arc::new(Office {
+            spool,
+            agenda: Mutex::new(Agenda::new(conditions.redelivery.concurrency)),
+            wake: Notify::new(),
+            conditions: ArcSwap::from_pointee(conditions),
+            workers: workers.into_iter().map(worker).collect(),
+            next_worker: AtomicUsize::new(0),
+            desk: Arc::default(),
+            metrics,
+            counts,
+            shutdown,
+        });
+        waiting.iter().for_each(|entry| office.recover(entry));
+        (0..count).map(|worker| Arc::new(Self { office: office.clone(), worker })).collect()
+    }
+
+    /// Tries a message that was just stored, with the content that is still in memory. If there are
+    /// too many attempts already, it waits for its turn on the disk.
+    pub fn enqueue(&self, stored: &Arc<Stored>, outbound: Outbound) {
+        stored.claim();
+        self.office.take_in(stored.entry().clone(), outbound, self.worker);
+    }
+
+    /// Sees to it that what waits is tried when its time has come, until the shutdown begins.
+    pub async fn run(self: Arc<Self>) {
+        self.office.clone().run().await;
+    }
+
+    /// Has attempts that begin from now on made by this.
+    pub fn replace(&self, conditions: Conditions, upstreams: &[Arc<Upstreams>]) {
+        let office = &self.office;
+        office.agenda(|agenda| agenda.bound(conditions.redelivery.concurrency));
+        office.conditions.store(Arc::new(conditions));
+        for (worker, upstreams) in office.workers.iter().zip(upstreams) {
+            worker.upstreams.store(upstreams.clone());
+        }
+        let now = Timestamp::now().as_millisecond();
+        office.agenda(|agenda| agenda.hasten_closed(now));
+        office.wake.notify_one();
+    }
+}
+
+impl Office {
+    fn agenda<T>(&self, work: impl FnOnce(&mut Agenda) -> T) -> T {
+        // Each step leaves an agenda that can be worked with.
+        work(&mut self.agenda.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the agenda is to know of a message.
+    fn waiting(&self, entry: &Entry, now: Timestamp) -> Waiting {
+        let conditions = self.conditions.load();
+        let milestones = conditions.schedule.milestones(entry.accepted, &entry.parameters);
+        let mut due: Vec<(String, Moment)> = Vec::new();
+        for addressee in &entry.recipients {
+            let State::Waiting { next, .. } = &addressee.state else { continue };
+            let next = (*next).max(milestones.release).as_millisecond();
+            match due.iter_mut().find(|(upstream, _)| *upstream == addressee.upstream) {
+                Some((_, earlier)) => *earlier = next.min(*earlier),
+                None => due.push((addressee.upstream.clone(), next)),
+            }
+        }
+        // Whom was to be told of a delay before now was told, as far as anybody knows.
+        let notice = milestones.notice.filter(|notice| *notice > now);
+        let mut alarm = notice.unwrap_or(milestones.expiry);
+        if due.is_empty() {
+            alarm = now;
+        }
+        Waiting {
+            id: Arc::new(entry.id.clone()),
+            alarm: alarm.as_millisecond(),
+            release: milestones.release.as_millisecond(),
+            held: entry.held,
+            due,
+        }
+    }
+
+    /// Takes in what was there before.
+    fn recover(&self, entry: &Entry) {
+        let now = Timestamp::now();
+        let waiting = self.waiting(entry, now);
+        self.agenda(|agenda| agenda.recover(waiting, now.as_millisecond()));
+    }
+
+    /// Takes in what is new, and tries it.
+    fn take_in(self: &Arc<Self>, entry: Entry, outbound: Outbound, worker: usize) {
+        let now = Timestamp::now();
+        let waiting = self.waiting(&entry, now);
+        if self.shutdown.watcher().has_begun() {
+            // It is on the disk, and the next process finds it there.
+            return;
+        }
+        let turns = self.agenda(|agenda| agenda.admit(waiting, now.as_millisecond()));
+        if turns.is_empty() {
+            self.wake.notify_one();
+        }
+        for turn in turns {
+            self.spawn(turn, worker, Some((entry.clone(), outbound.clone())));
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, turn: Turn, worker: usize, given: Option<(Entry, Outbound)>) {
+        // The end of the process waits for it.
+        let task = self.shutdown.track();
+        let attempt = self.clone().attempt(turn, worker, given);
+        let Some(Worker { runtime, .. }) = self.workers.get(worker) else { return };
+        // Boxed without its type: an attempt may end in a report, which is attempted.
+        let attempt: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            attempt.await;
+            drop(task);
+        });
+        runtime.spawn(attempt);
+    }
+
+    async fn run(self: Arc<Self>) {
+        let mut watcher = self.shutdown.watcher();
+        let mut adrift = self.spool.adrift();
+        loop {
+            self.dispatch();
+            self.tell();
+            let now = Timestamp::now().as_millisecond();
+            let wake = self.agenda(|agenda| agenda.wake()).unwrap_or(Moment::MAX);
+            let pause = u64::try_from(wake.saturating_sub(now)).unwrap_or(0);
+            let pause = Duration::from_millis(pause).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            let found = async {
+                match &mut adrift {
+                    Some(adrift) => adrift.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = watcher.begun() => return,
+                () = self.wake.notified() => {}
+                () = sleep(pause) => {}
+                entry = found => match entry {
+                    Some(entry) => {
+                        warn!(id = entry.provenance.id, message = %entry.id, "found in the spool");
+                        self.recover(&entry);
+                    }
+                    None => adrift = None,
+                }
+            }
+        }
+    }
+
+    /// Begins all attempts that may begin now.
+    fn dispatch(self: &Arc<Self>) {
+        let now = Timestamp::now().as_millisecond();
+        while let Some(turn) = self.agenda(|agenda| agenda.next(now)) {
+            let next = self.next_worker.fetch_add(1, Ordering::Relaxed);
+            self.spawn(turn, next % self.workers.len().max(1), None);
+        }
+        while let Some(id) = self.agenda(|agenda| agenda.alarmed(now)) {
+            let (office, task) = (self.clone(), self.shutdown.track());
+            let ring: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+                office.ring(&id).await;
+                drop(task);
+            });
+            tokio::spawn(ring);
+        }
+    }
+
+    /// Says what waits.
+    fn tell(&self) {
+        let (summaries, held) = self.agenda(|agenda| (agenda.summary(), agenda.held()));
+        self.counts.held(held);
+        for summary in summaries {
+            let metrics = self.metrics.queue_upstream(&summary.upstream);
+            metrics.waits(summary.waiting, summary.reachable);
+        }
+    }
+
+    /// Says that something may be done at once now.
+    fn stir(&self) {
+        let now = Timestamp::now().as_millisecond();
+        if self.agenda(|agenda| agenda.wake()).is_some_and(|wake| wake <= now) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Forgets a message that is not there any more.
+    fn forget(&self, id: &crate::spool::Id, why: &dyn std::fmt::Display) {
+        info!(message = %id, %why, "no longer in the queue");
+        self.agenda(|agenda| agenda.remove(id));
+    }
+}
+
+/// What is due in the same moment goes together.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+/// For metrics that are never older.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
