@@ -136,6 +136,8 @@ impl Connection {
     /// Writes what the session has to say and reads until it has something else to ask for.
     pub(super) async fn step(&mut self, limit: Duration) -> Result<Step, Failure> {
         let started = Instant::now();
+        // If that is the end, the next read or write finds it, too.
+        let _ = self.hear();
         let step = match self.session.poll() {
             Step::Read => timeout(limit, self.exchange()).await.map_err(|_| Failure::Timeout)??,
             step => step,
@@ -181,12 +183,16 @@ impl Connection {
 
     /// Whether an idle connection is silent and open, as far as the socket can tell.
     pub(super) fn is_alive(&mut self) -> bool {
-        if !self.is_reusable() {
-            return false;
-        }
+        self.is_reusable() && self.hear().is_pending()
+    }
+
+    /// Takes what has come already, before something else is said: it is no answer to that.
+    fn hear(&mut self) -> Poll<io::Result<()>> {
         let mut input = ReadBuf::new(&mut self.input);
         let mut context = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.stream).poll_read(&mut context, &mut input).is_pending()
+        let heard = Pin::new(&mut self.stream).poll_read(&mut context, &mut input);
+        self.session.receive(input.filled());
+        heard
     }
 
     /// Whether another transaction may follow.
@@ -233,27 +239,27 @@ impl Connection {
         }
     }
 
-    /// Writes what goes into the socket, or reads where the upstream speaks first: it may have
-    /// stopped reading until its own replies are read.
+    /// Reads where the upstream speaks first, and writes what goes into the socket where it does not:
+    /// what it says before it has heard all is no answer to that, and it may have stopped reading
+    /// until its own replies are read.
     async fn write_some(&mut self, octets: &[u8]) -> io::Result<usize> {
         let Self { session, stream, input, .. } = self;
         poll_fn(|context| {
-            match Pin::new(&mut *stream).poll_write(context, octets) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                ready @ Poll::Ready(_) => return ready,
-            }
             let mut input = ReadBuf::new(input);
             match Pin::new(&mut *stream).poll_read(context, &mut input) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(())) if input.filled().is_empty() => {
-                    Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }
                 Poll::Ready(Ok(())) => {
                     session.receive(input.filled());
-                    Poll::Ready(Ok(0))
+                    return Poll::Ready(Ok(0));
                 }
+            }
+            match Pin::new(&mut *stream).poll_write(context, octets) {
+                Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                other => other,
             }
         })
         .await
