@@ -13,6 +13,7 @@ mod fixtures;
 mod judging;
 mod languages_native;
 mod languages_script;
+mod matrix;
 mod misbehaving;
 mod observing;
 mod parameters;

@@ -2,6 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A self-signed certificate for `localhost` and 127.0.0.1, in two PEM files.
 #[derive(Debug)]
@@ -39,6 +45,23 @@ impl Certificate {
         let made = rcgen::generate_simple_self_signed(names).expect("the names are well-formed");
         fs::write(self.certificate(), made.cert.pem()).expect("the folder takes a file");
         fs::write(self.key(), made.signing_key.serialize_pem()).expect("the folder takes a file");
+    }
+
+    /// What a server with it needs for its side of TLS.
+    ///
+    /// # Panics
+    /// If the files are not what was written.
+    #[must_use]
+    pub fn server_config(&self) -> ServerConfig {
+        let chain = CertificateDer::pem_file_iter(self.certificate()).expect("a certificate");
+        let chain = chain.collect::<Result<_, _>>().expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(self.key()).expect("a key");
+        ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows them")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("they belong together")
     }
 
     /// The certificate.

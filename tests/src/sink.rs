@@ -22,7 +22,7 @@ pub struct Letter {
 }
 
 impl Letter {
-    fn begun(line: &str) -> Self {
+    pub(crate) fn begun(line: &str) -> Self {
         let (recipients, octets) = (Vec::new(), Vec::new());
         Self { sender: path(line), recipients, octets, commands: vec![line.to_owned()] }
     }
@@ -361,7 +361,7 @@ impl<R: Read, W: Write> Talk<R, W> {
 const LOOKALIKES: &[&[u8]] =
     &[b"\n.\n", b"\n.\r\n", b"\r.\n", b"\r.\r", b"\n\0.\r\n", b"\n.\0\r\n", b"\n.\r\r\n"];
 
-fn path(line: &str) -> String {
+pub(crate) fn path(line: &str) -> String {
     let start = line.find('<').map_or(0, |at| at + 1);
     // Parameters may have brackets, too.
     let end = line.find("> ").or_else(|| line.rfind('>')).unwrap_or(line.len()).max(start);
