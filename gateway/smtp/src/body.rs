@@ -11,10 +11,10 @@
 //! In chunks a dot means nothing, and the end is told by their sizes.
 //!
 //! A line starts behind CRLF and nowhere else, so that nothing but CRLF.CRLF ends the content and
-//! only such a line loses its dot. What comes out holds no CR or LF but in CRLF, and no line where a
-//! dot comes behind NULs alone: to a server that leaves NULs out, `NUL . CRLF` is the end.
+//! only such a line loses its dot. What comes out holds no CR or LF but in CRLF, and no NUL: to a server
+//! that leaves NULs out, `NUL . CRLF` is the end.
 
-use memchr::memchr2;
+use memchr::memchr3;
 
 /// Finds the end, drops the dots that the client stuffed, and normalizes bare newlines.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(crate) struct Decoded {
     pub(crate) used: usize,
     /// Whether the end was found.
     pub(crate) ended: bool,
-    /// Whether there was a CR or LF that stood alone, or a dot behind NULs at the start of a line.
+    /// Whether there was a CR or LF that stood alone, or a NUL.
     pub(crate) bare: bool,
 }
 
@@ -45,8 +45,6 @@ enum State {
     Lf,
     #[default]
     LineStart,
-    /// Behind a NUL before which the line has NULs alone. It was not written yet.
-    Nul,
     Text,
 }
 
@@ -63,8 +61,6 @@ impl Decoder {
                     return Decoded { used: piece.at + 1, ended: true, bare: piece.bare };
                 }
                 (State::LineStart, b'.') => piece.skip(State::Dot),
-                (State::Dot | State::Lf | State::LineStart, 0) => piece.skip(State::Nul),
-                (State::Nul, _) => piece.behind_nul(octet),
                 (State::Dot, b'\r') => piece.skip(State::DotCr),
                 (State::Cr, b'\n') => piece.skip(State::LineStart).after(piece.out, b"\r\n"),
                 (State::Cr | State::DotCr, _) => {
@@ -80,8 +76,7 @@ impl Decoder {
     }
 
     /// Appends to `out` what `octets` of a chunk mean. Says whether there was a CR or LF that
-    /// stood alone, or a dot behind NULs at the start of a line; a CR at the end may belong to the LF at the
-    /// start of the next chunk.
+    /// stood alone, or a NUL; a CR at the end may belong to the LF at the start of the next chunk.
     pub(crate) fn decode_chunk(&mut self, octets: &[u8], out: &mut Vec<u8>) -> bool {
         out.reserve(octets.len());
         let mut piece = Piece { octets, at: 0, clean: 0, bare: false, out };
@@ -92,8 +87,6 @@ impl Decoder {
                     piece.bare = true;
                     State::Text.after(piece.out, b" ")
                 }
-                (State::Lf | State::LineStart, 0) => piece.skip(State::Nul),
-                (State::Nul, _) => piece.behind_nul(octet),
                 _ => piece.text(),
             };
         }
@@ -109,7 +102,6 @@ impl Decoder {
         out.extend_from_slice(match self.state {
             State::Cr => b" \r\n",
             State::Lf | State::LineStart => b"",
-            State::Nul => b"\0\r\n",
             State::Dot | State::DotCr | State::Text => b"\r\n",
         });
         self.state = State::LineStart;
@@ -137,21 +129,9 @@ impl Piece<'_> {
         next
     }
 
-    /// Goes on behind a NUL at the start of a line: before a dot it becomes a space.
-    fn behind_nul(&mut self, octet: u8) -> State {
-        match octet {
-            0 => self.skip(State::Nul).after(self.out, b"\0"),
-            b'.' => {
-                self.bare = true;
-                State::Text.after(self.out, b" ")
-            }
-            _ => State::Text.after(self.out, b"\0"),
-        }
-    }
-
     /// Goes on behind the end of the line, or to where something must be changed.
     fn text(&mut self) -> State {
-        let Some(gap) = memchr2(b'\r', b'\n', &self.octets[self.at..]) else {
+        let Some(gap) = memchr3(b'\r', b'\n', 0, &self.octets[self.at..]) else {
             self.at = self.octets.len();
             return State::Text;
         };
@@ -162,6 +142,10 @@ impl Piece<'_> {
                 State::LineStart
             }
             (b'\r', _) => self.skip(State::Cr),
+            (0, _) => {
+                self.bare = true;
+                self.skip(State::Text).after(self.out, b" ")
+            }
             _ => {
                 self.bare = true;
                 self.skip(State::Lf).after(self.out, b"\r\n")
@@ -218,11 +202,11 @@ mod tests {
             (b"\n\r\n.\r\n", b"\r\n\r\n", Some(b""), true),
             (b"x\n\r.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
             (b"x\r\n\0.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
-            (b"x\r\n\0\0.\0\r\n.\r\n", b"x\r\n\0 .\0\r\n", Some(b""), true),
+            (b"x\r\n\0\0.\0\r\n.\r\n", b"x\r\n  . \r\n", Some(b""), true),
             (b"x\r\n.\0.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
-            (b"x\r\n\0\r\n\0y\r\n.\r\n", b"x\r\n\0\r\n\0y\r\n", Some(b""), false),
+            (b"x\r\n\0\r\n\0y\r\n.\r\n", b"x\r\n \r\n y\r\n", Some(b""), true),
             (b"x\n\0.\r\n.\r\n", b"x\r\n .\r\n", Some(b""), true),
-            (b"x\0.\r\n.\r\n", b"x\0.\r\n", Some(b""), false),
+            (b"x\0.\r\n.\r\n", b"x .\r\n", Some(b""), true),
             (b"x\r\n. \r\n .\r\n.\r\n", b"x\r\n \r\n .\r\n", Some(b""), false),
         ] {
             let want = (escape(content), rest.map(escape), bare);
@@ -258,9 +242,9 @@ mod tests {
             (b"x\r", b"x \r\n", true),
             (b"x\ry\r\r\n", b"x y \r\n", true),
             (b"\n\r", b"\r\n \r\n", true),
-            (b"\r\n\xff\0", b"\r\n\xff\0\r\n", false),
-            (b"\0", b"\0\r\n", false),
-            (b"\0\0.", b"\0 .\r\n", true),
+            (b"\r\n\xff\0", b"\r\n\xff \r\n", true),
+            (b"\0", b" \r\n", true),
+            (b"\0\0.", b"  .\r\n", true),
             (b"x\r\n\0.\r\n", b"x\r\n .\r\n", true),
             (b"x\n\0.\r\n", b"x\r\n .\r\n", true),
         ] {

@@ -5,7 +5,7 @@
 //!
 //! | hazard | what happens elsewhere | stopped in |
 //! |---|---|---|
-//! | smuggling (CVE-2023-51764, -51765, -51766) | `LF.LF`, `LF.CRLF`, `CR.CR` ... end the content for one server and not for the next: the second message inside it is nobody's | `body.rs`: only CRLF.CRLF ends, and what comes out holds no bare CR or LF, so that the next server cannot see another end; nor a dot behind NULs, for those that leave NULs out |
+//! | smuggling (CVE-2023-51764, -51765, -51766) | `LF.LF`, `LF.CRLF`, `CR.CR` ... end the content for one server and not for the next: the second message inside it is nobody's | `body.rs`: only CRLF.CRLF ends, and what comes out holds no bare CR or LF, so that the next server cannot see another end; nor NUL, for those that leave NULs out |
 //! | the tail of a refused message is run as commands | an early refusal of a large message leaves its rest in the input | `server/intake.rs`: whatever is refused is swallowed to its end |
 //! | a refused chunk is run as commands (go-smtp) | BDAT is refused for its order, its recipients or its size, and its octets stay in the input | `server/chunk.rs`: whatever is refused, exactly its octets are swallowed first; in `BDAT 6 FIRST`, too |
 //! | a chunk of unknown size | `BDAT x`, 2^64+1, a NUL or tab in the line: two servers disagree about where the next command begins | `command.rs`, `lines.rs`, `server/chunk.rs`: 501, and the connection closes |

@@ -1,7 +1,7 @@
 //! Content as it goes over the wire (RFC 5321 section 4.5.2): dots doubled, ended by CRLF.CRLF.
 //!
-//! What comes out holds no CR and no LF but in CRLF, whatever came in: a line end that only some
-//! servers understand is how mail is smuggled.
+//! What comes out holds no NUL, and no CR and no LF but in CRLF, whatever came in: a line end that
+//! only some servers understand is how mail is smuggled.
 
 /// Encodes the content of one message, in chunks.
 #[derive(Debug, Default)]
@@ -18,9 +18,6 @@ enum At {
     #[default]
     LineStart,
     Middle,
-    /// A NUL before which the line has NULs alone. It is not written yet: before a dot it becomes a
-    /// space, since to a server that leaves NULs out the dot would be the first.
-    Nul,
 }
 
 impl Stuffer {
@@ -32,8 +29,7 @@ impl Stuffer {
 
     /// Appends a chunk of content to `out`.
     ///
-    /// A bare LF becomes CRLF, a bare CR a space, and so does the last NUL before a dot that would else
-    /// be the first of its line, as
+    /// A bare LF becomes CRLF, a bare CR or a NUL a space, as
     /// [`Normalize`](crate::server::BareNewlines) does on the way in.
     pub fn encode(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         let mut rest = octets;
@@ -41,19 +37,8 @@ impl Stuffer {
             rest = self.resolve_cr(rest, out);
         }
         while let Some(&first) = rest.first() {
-            match (self.at, first) {
-                (At::LineStart | At::Nul, 0) => {
-                    if self.at == At::Nul {
-                        out.push(0);
-                    }
-                    self.at = At::Nul;
-                    rest = &rest[1..];
-                    continue;
-                }
-                (At::LineStart, b'.') => out.push(b'.'),
-                (At::Nul, b'.') => out.push(b' '),
-                (At::Nul, _) => out.push(0),
-                (At::Cr | At::LineStart | At::Middle, _) => {}
+            if (self.at, first) == (At::LineStart, b'.') {
+                out.push(b'.');
             }
             self.at = At::Middle;
             rest = self.encode_lines(rest, out);
@@ -64,10 +49,6 @@ impl Stuffer {
     pub fn finish(mut self, out: &mut Vec<u8>) {
         if self.at == At::Cr {
             out.push(b' ');
-            self.at = At::Middle;
-        }
-        if self.at == At::Nul {
-            out.push(0);
             self.at = At::Middle;
         }
         if self.at == At::Middle {
@@ -91,12 +72,12 @@ impl Stuffer {
     /// Copies as many lines in one go as need no change; gives what is left.
     fn encode_lines<'a>(&mut self, octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         let mut from = 0;
-        while let Some(length) = memchr::memchr2(b'\r', b'\n', &octets[from..]) {
+        while let Some(length) = memchr::memchr3(b'\r', b'\n', 0, &octets[from..]) {
             let at = from + length;
             match (octets[at], octets.get(at + 1)) {
                 (b'\r', Some(b'\n')) => {
                     from = at + 2;
-                    if octets.get(from).is_none_or(|next| matches!(next, b'.' | 0)) {
+                    if octets.get(from).is_none_or(|next| *next == b'.') {
                         out.extend_from_slice(&octets[..from]);
                         self.at = At::LineStart;
                         return &octets[from..];
@@ -107,7 +88,7 @@ impl Stuffer {
                     self.at = At::Cr;
                     return &[];
                 }
-                (b'\r', Some(_)) => {
+                (b'\r', Some(_)) | (0, _) => {
                     out.extend_from_slice(&octets[..at]);
                     out.push(b' ');
                     return &octets[at + 1..];
@@ -155,8 +136,8 @@ mod tests {
             ("\n", "\r\n.\r\n", "LF alone"),
             ("\r", " \r\n.\r\n", "CR alone"),
             ("a\r\n\0.\r\n", "a\r\n .\r\n.\r\n", "a dot behind NUL"),
-            ("\0\0.\0", "\0 .\0\r\n.\r\n", "NULs and a dot"),
-            ("\0\0", "\0\0\r\n.\r\n", "NULs alone"),
+            ("\0\0.\0", "  . \r\n.\r\n", "NULs and a dot"),
+            ("\0\0", "  \r\n.\r\n", "NULs alone"),
         ] {
             assert_eq!(encoded(&[content.as_bytes()]), want, "{why}");
         }

@@ -37,19 +37,14 @@ fn received(session: &mut Session) -> (Vec<u8>, usize) {
     }
 }
 
-/// What should arrive: CRLF for LF, a space for a CR alone and for the last of the NULs before a
-/// first dot, CRLF at the end.
+/// What should arrive: CRLF for LF, a space for a CR alone and for NUL, CRLF at the end.
 fn normalized(content: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for (at, octet) in content.iter().enumerate() {
         match octet {
             b'\r' if content.get(at + 1) == Some(&b'\n') => {}
-            b'\r' => out.push(b' '),
+            b'\r' | 0 => out.push(b' '),
             b'\n' => out.extend(b"\r\n"),
-            b'.' if out.ends_with(b"\0") && starts_with_nuls(&out) => {
-                out.pop();
-                out.extend(b" .");
-            }
             other => out.push(*other),
         }
     }
@@ -57,11 +52,6 @@ fn normalized(content: &[u8]) -> Vec<u8> {
         out.extend(b"\r\n");
     }
     out
-}
-
-/// Whether the last line has NULs alone.
-fn starts_with_nuls(out: &[u8]) -> bool {
-    out.rsplit(|octet| *octet == b'\n').next().is_some_and(|line| line.iter().all(|o| *o == 0))
 }
 
 proptest! {

@@ -159,7 +159,7 @@ pub(super) fn too_many_fields() -> Reply {
 }
 
 pub(super) fn bare_newline() -> Reply {
-    Reply::fixed(550, (5, 6, 11), "bare CR or LF, or NUL before a dot, in the message")
+    Reply::fixed(550, (5, 6, 11), "bare CR or LF, or NUL, in the message")
 }
 
 pub(super) fn no_answer() -> Reply {

@@ -15,12 +15,11 @@ pub enum Protocol {
 }
 
 /// What to do about a CR or LF that stands alone in content (RFC 5321 section 2.3.8 forbids them),
-/// and about a dot behind NULs at the start of a line (no 7-bit or 8-bit content has NULs, RFC 2045
-/// section 2.8).
+/// and about NUL (no 7-bit or 8-bit content has any, RFC 2045 section 2.8).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum BareNewlines {
-    /// LF becomes CRLF, CR a space, as Postfix does, and the last of such NULs a space, too, before anything
-    /// looks at the content.
+    /// LF becomes CRLF, CR a space, as Postfix does, and NUL a space, too, before anything looks at the
+    /// content.
     #[default]
     Normalize,
     /// The message is refused with 550 5.6.11 after its end.

@@ -125,17 +125,9 @@ pub(crate) fn read_chunks_slowly(content: &[u8]) -> Vec<u8> {
     octets(&text)
 }
 
-/// Lines whose bare newlines, and NULs before a first dot, are dealt with.
+/// Lines whose bare newlines and NULs are dealt with.
 fn normalized<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
-    let lines = lines.into_iter().map(|line| line.replace('\r', " ").replace('\n', "\r\n"));
-    let text = lines.collect::<Vec<_>>().join("\r\n");
-    let lines = text.split("\r\n").map(|line| {
-        let rest = line.trim_start_matches('\0');
-        match (line.len() - rest.len(), rest.starts_with('.')) {
-            (1.., true) => format!("{} {rest}", &line[..line.len() - rest.len() - 1]),
-            _ => line.to_owned(),
-        }
-    });
+    let lines = lines.into_iter().map(|line| line.replace(['\r', '\0'], " ").replace('\n', "\r\n"));
     lines.collect::<Vec<_>>().join("\r\n")
 }
 
