@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 
 use crate::metrics::{self, Metrics};
 
-pub use reload::{Refusal, ReloadRequest, Reloading, reloading, request_reload};
+pub use reload::{Refusal, ReloadRequest, Reloading, reloading, request_reload, request_spool};
 
 /// Connections at once: a few Prometheus servers, probes, and someone with a browser.
 const CONNECTIONS: usize = 32;

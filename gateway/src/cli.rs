@@ -3,9 +3,10 @@
 mod lock;
 mod plugin;
 mod reload;
+mod spool;
 mod user;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ use crate::sink::Sink;
 use crate::telemetry::{self, Format};
 use plugin::Plugin;
 use reload::Reload;
+use spool::Spool;
 use user::User;
 
 /// A plugin-driven, programmable SMTP gateway.
@@ -67,6 +69,9 @@ enum Command {
     /// Have a running gateway read its configuration anew. A configuration with a mistake changes
     /// nothing. Transactions in flight end under the one that they began with.
     Reload(Reload),
+    /// What waits on the disk: list, show, retry, hold, release and drop messages.
+    #[command(subcommand)]
+    Spool(Spool),
     /// Who may log in: add, remove, list and check the users of a users file.
     #[command(subcommand)]
     User(User),
@@ -105,6 +110,7 @@ impl Arguments {
             Command::Check { config } => check(config).await,
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,
+            Command::Spool(spool) => spool.execute().await,
             Command::User(user) => user.execute(),
             Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
         }
@@ -224,6 +230,16 @@ fn unfit(error: &StartError) -> ExitCode {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Where to reach who listens everywhere.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let here = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(here, address.port())
 }
 
 /// The exit code for a configuration that cannot be served.

@@ -20,9 +20,12 @@ mod file;
 mod id;
 mod layout;
 mod ledger;
+mod order;
+mod place;
 mod recovery;
 mod rounds;
 mod storing;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +48,10 @@ pub use entry::{Addressee, Entry, State};
 pub use error::SpoolError;
 pub use file::Torn;
 pub use id::{Id, NoId};
+pub use order::{Action, Obeyed, Order};
+pub use place::examine;
 pub use storing::Stored;
+pub use survey::Survey;
 
 /// Messages that wait. One for the process; it alone has the directory.
 #[derive(Debug)]

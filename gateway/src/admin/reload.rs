@@ -128,10 +128,25 @@ fn is_here(host: &str) -> bool {
 ///
 /// If nobody is there, or no answer comes.
 pub async fn request_reload(address: SocketAddr) -> io::Result<(u16, String)> {
+    post(address, PATH, "").await
+}
+
+/// Asks the gateway at this address to do something with messages that wait, as JSON says it: the
+/// status of the answer, and its text.
+///
+/// # Errors
+///
+/// If nobody is there, or no answer comes.
+pub async fn request_spool(address: SocketAddr, order: &str) -> io::Result<(u16, String)> {
+    post(address, "/api/spool", order).await
+}
+
+async fn post(address: SocketAddr, path: &str, body: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await?;
+    let length = body.len();
     let request = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: {address}\r\n{FIELD}: yes\r\nContent-Length: 0\r\n\
-         Connection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\n{FIELD}: yes\r\nContent-Length: {length}\r\n\
+         Content-Type: application/json\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();

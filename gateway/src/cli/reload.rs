@@ -1,12 +1,11 @@
 //! `portcullis reload`: asks a running gateway to read its configuration anew.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::MISCONFIGURED;
+use super::{MISCONFIGURED, reachable};
 use crate::{admin, config};
 
 /// Which gateway.
@@ -49,14 +48,4 @@ impl Reload {
             }
         }
     }
-}
-
-/// Where to reach who listens everywhere.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let here = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(here, address.port())
 }

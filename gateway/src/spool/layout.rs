@@ -21,6 +21,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// For looking at it only.
+    pub(super) fn of(root: &Path) -> Self {
+        let states = Rounds::new(root.join(STATES));
+        Self { root: root.to_owned(), shards: Mutex::default(), states }
+    }
+
     /// Makes what is missing, and locks it.
     pub(super) fn make(root: &Path, disk: &Disk) -> Result<(Self, File), SpoolError> {
         let unusable = |path: &Path| {
@@ -30,11 +36,7 @@ impl Layout {
         let new = !root.exists();
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(unusable(root))?;
         let lock = lock(root)?;
-        let layout = Self {
-            root: root.to_owned(),
-            shards: Mutex::default(),
-            states: Rounds::new(root.join(STATES)),
-        };
+        let layout = Self::of(root);
         for folder in [INCOMING, MESSAGES, STATES, TORN] {
             let path = root.join(folder);
             disk.make_directory(&path).map_err(unusable(&path))?;
@@ -85,9 +87,13 @@ impl Layout {
         Ok(shard)
     }
 
+    pub(super) fn torn(&self) -> PathBuf {
+        self.root.join(TORN)
+    }
+
     /// A name in `torn/` that nothing has.
     pub(super) fn aside(&self, name: &str) -> io::Result<PathBuf> {
-        let torn = self.root.join(TORN);
+        let torn = self.torn();
         for n in 0..u32::MAX {
             let path = match n {
                 0 => torn.join(name),

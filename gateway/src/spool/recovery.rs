@@ -93,12 +93,12 @@ impl Spool {
     }
 }
 
-fn id(path: &Path) -> Option<Id> {
+pub(super) fn id(path: &Path) -> Option<Id> {
     path.file_name().and_then(OsStr::to_str)?.parse().ok()
 }
 
 /// What lies in a directory, in order.
-fn list(directory: &Path) -> Result<Vec<PathBuf>, SpoolError> {
+pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, SpoolError> {
     let listed = || {
         let paths = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
         let mut paths = paths.collect::<io::Result<Vec<_>>>()?;

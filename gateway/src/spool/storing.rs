@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
-use super::{Entry, Id, Spool, SpoolError, State, file};
+use super::layout::Layout;
+use super::{Entry, Id, Spool, SpoolError, State, Torn, file};
 use crate::message::Outbound;
 
 /// A message that is on the disk, and for which nobody cares yet.
@@ -116,29 +117,35 @@ impl Spool {
 
     /// The entry with what was kept of its recipients. What is no state is put aside: then they wait
     /// as at the beginning, and some may get the message twice.
-    pub(super) fn with_state(&self, mut entry: Entry) -> Entry {
-        let path = self.layout.state(&entry.id);
-        let read = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return entry,
-            read => read.map_err(file::Torn::from),
-        };
-        let read = read.and_then(|octets| file::decode_state::<Kept<Id, Vec<State>>>(&octets));
-        match read {
-            Ok(kept) if kept.id == entry.id && kept.states.len() == entry.recipients.len() => {
-                entry.held = kept.held;
-                for (recipient, state) in entry.recipients.iter_mut().zip(kept.states) {
-                    recipient.state = state;
-                }
-            }
-            Ok(_) => self.put_aside(&path, &state_aside(&entry.id), &file::Torn::Name),
-            Err(reason) => self.put_aside(&path, &state_aside(&entry.id), &reason),
+    pub(super) fn with_state(&self, entry: Entry) -> Entry {
+        let (entry, torn) = self.layout.with_state(entry);
+        if let Some(reason) = torn {
+            let name = format!("{}.state", entry.id);
+            self.put_aside(&self.layout.state(&entry.id), &name, &reason);
         }
         entry
     }
 }
 
-fn state_aside(id: &Id) -> String {
-    format!("{id}.state")
+impl Layout {
+    /// The entry with what was kept of its recipients, and what is wrong with that.
+    pub(super) fn with_state(&self, mut entry: Entry) -> (Entry, Option<Torn>) {
+        let read = match std::fs::read(self.state(&entry.id)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return (entry, None),
+            read => read.map_err(Torn::from),
+        };
+        let read = read.and_then(|octets| file::decode_state::<Kept<Id, Vec<State>>>(&octets));
+        let kept = match read {
+            Ok(kept) if kept.id == entry.id && kept.states.len() == entry.recipients.len() => kept,
+            Ok(_) => return (entry, Some(Torn::Name)),
+            Err(reason) => return (entry, Some(reason)),
+        };
+        entry.held = kept.held;
+        for (recipient, state) in entry.recipients.iter_mut().zip(kept.states) {
+            recipient.state = state;
+        }
+        (entry, None)
+    }
 }
 
 /// About what a file has beside the content.

@@ -1,0 +1,127 @@
+//! Orders: to the gateway that uses the spool, or carried out here if none does.
+
+use std::collections::HashSet;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Failed, Found, Selection};
+use crate::admin;
+use crate::cli::reachable;
+use crate::metrics::{Metrics, Names};
+use crate::spool::{Action, Entry, Id, Obeyed, Order, Spool, SpoolError};
+
+pub(super) async fn execute(
+    action: Action,
+    selection: Selection,
+    yes: bool,
+) -> Result<ExitCode, Failed> {
+    let Selection { place, filter, all, ids } = selection;
+    if !all && ids.is_empty() && filter.is_empty() {
+        return Err(Failed::Asked("which messages? Name them, or --all of them".to_owned()));
+    }
+    let found = place.find()?;
+    let ids = match filter.is_empty() {
+        true => ids,
+        false => chosen(&found, |entry| filter.takes(entry))?,
+    };
+    let order = Order { action, ids, all };
+    if !yes {
+        confirm(&order)?;
+    }
+    let obeyed = obey(&found, &order).await?;
+    println!("{} messages {}", obeyed.done, past(action));
+    for id in &obeyed.unknown {
+        eprintln!("error: no message {id} waits");
+    }
+    Ok(if obeyed.unknown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn past(action: Action) -> &'static str {
+    match action {
+        Action::Drop => "dropped",
+        Action::Hold => "held",
+        Action::Release => "released",
+        Action::Retry => "to be tried at once",
+    }
+}
+
+fn chosen(found: &Found, takes: impl Fn(&Entry) -> bool) -> Result<Vec<Id>, Failed> {
+    let (survey, mut ids) = (found.survey(), Vec::new());
+    for id in survey.ids()? {
+        match survey.entry(&id) {
+            Ok(Some(entry)) if takes(&entry) => ids.push(id),
+            Ok(_) => {}
+            Err(reason) => eprintln!("error: the file of {id} is no message: {reason}"),
+        }
+    }
+    Ok(ids)
+}
+
+/// A message that was dropped cannot be brought back.
+fn confirm(order: &Order) -> Result<(), Failed> {
+    let what = match order.all {
+        true => "all messages".to_owned(),
+        false => format!("{} messages", order.ids.len()),
+    };
+    if !io::stdin().is_terminal() {
+        return Err(Failed::Asked(format!("{what} would be dropped; --yes says that it is meant")));
+    }
+    print!("Drop {what}, undelivered, and nobody is told? [yes/no] ");
+    let mut answer = String::new();
+    let asked = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
+    match asked {
+        Ok(_) if answer.trim() == "yes" => Ok(()),
+        _ => Err(Failed::Asked("nothing was dropped".to_owned())),
+    }
+}
+
+async fn obey(found: &Found, order: &Order) -> Result<Obeyed, Failed> {
+    let metrics = Metrics::new(&Names::default()).spool();
+    // What would be made here is meant to be there.
+    found.survey().ids()?;
+    match (Spool::open(&found.spool, metrics), found.admin) {
+        (Ok((spool, waiting)), _) => here(&spool, waiting, order).await,
+        (Err(SpoolError::Locked { .. }), Some(address)) => there(reachable(address), order).await,
+        (Err(error @ SpoolError::Locked { .. }), None) => Err(Failed::Asked(format!(
+            "{error}, and it cannot be asked: give --config with its \"admin\""
+        ))),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// No gateway has the spool.
+async fn here(spool: &Arc<Spool>, waiting: Vec<Entry>, order: &Order) -> Result<Obeyed, Failed> {
+    let mut wanted: HashSet<&Id> = order.ids.iter().collect();
+    let mut obeyed = Obeyed::default();
+    for mut entry in waiting {
+        if !wanted.remove(&entry.id) && !order.all {
+            continue;
+        }
+        order.action.apply(&mut entry, Timestamp::now());
+        match order.action {
+            Action::Drop => spool.remove(&entry.id).await?,
+            Action::Hold | Action::Release | Action::Retry => spool.update(&entry).await?,
+        }
+        obeyed.done += 1;
+    }
+    obeyed.unknown.extend(wanted.into_iter().cloned());
+    Ok(obeyed)
+}
+
+/// The gateway has it.
+async fn there(address: SocketAddr, order: &Order) -> Result<Obeyed, Failed> {
+    let json = serde_json::to_string(order).map_err(|error| Failed::Asked(error.to_string()))?;
+    match admin::request_spool(address, &json).await {
+        Ok((200, told)) => serde_json::from_str(&told)
+            .map_err(|_| Failed::Asked(format!("the gateway at {address} answers: {told}"))),
+        Ok((status, told)) => {
+            let told = told.trim_end();
+            Err(Failed::Asked(format!("the gateway at {address} answers {status}: {told}")))
+        }
+        Err(error) => Err(Failed::Asked(format!("no gateway answers at {address}: {error}"))),
+    }
+}
