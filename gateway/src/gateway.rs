@@ -28,7 +28,7 @@ use crate::policy::{Hook, Plugin};
 use crate::resolver::ResolverError;
 use crate::routing::Routes;
 use crate::shutdown::Shutdown;
-use crate::spool::SpoolError;
+use crate::spool::{self, SpoolError};
 use crate::tls::Renewal;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
@@ -140,6 +140,9 @@ impl Parts {
         };
         let plugins = load(&config, &foundation, &mut mistakes).await;
         let mut warnings = Mistakes::default();
+        if let Some(spool) = &config.spool {
+            place_to_keep_mail(spool, &mut mistakes, &mut warnings);
+        }
         let throttle =
             |listener: &str| earlier?.login(listener).map(|login| login.throttle.clone());
         let hashing = foundation.hashing.clone();
@@ -366,6 +369,23 @@ async fn load(
         }
     }
     plugins
+}
+
+/// Whether the spool's directory is fit for it.
+fn place_to_keep_mail(spool: &config::Spool, mistakes: &mut Mistakes, warnings: &mut Mistakes) {
+    let directory = spool.directory.display();
+    match spool::examine(&spool.directory) {
+        Ok(dangers) => {
+            for danger in dangers {
+                warnings.warn(&spool.place, format!("the spool {directory}: {danger}"), None);
+            }
+        }
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let text = format!("{error}{}", cause.unwrap_or_default());
+            mistakes.at(&spool.place, text, Some("it, or where it is made, must be ours to write"));
+        }
+    }
 }
 
 /// Reads a configuration and everything that it names, and says what is wrong with it.

@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'
     loops(config, section, upstreams);
     copies(config, section);
     super::store::check(config, section);
+    super::spool::check(config, section);
 }
 
 /// Nobody can listen twice at an address.

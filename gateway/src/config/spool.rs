@@ -1,10 +1,11 @@
 //! The spool: messages that were accepted and are not delivered yet.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Redelivery;
 use super::mistake::Place;
 use super::section::Section;
+use super::{Config, StoreKind};
 
 /// Where messages wait, and how many may.
 #[derive(Clone, Debug)]
@@ -51,6 +52,12 @@ impl Spool {
         }
     }
 
+    /// What only a restart changes.
+    #[must_use]
+    pub fn fixed(&self) -> (&Path, u64, u64, u64) {
+        (&self.directory, self.octets, self.messages, self.free_octets)
+    }
+
     /// The spool, if there is one.
     pub(super) fn read(configuration: &Section<'_>, upstreams: &[&str]) -> Option<Self> {
         let entry = configuration.entry("spool")?;
@@ -67,5 +74,27 @@ impl Spool {
             place: section.reader.place(entry.key.mark),
             directory: default.directory,
         })
+    }
+}
+
+/// A directory is for one thing.
+pub(super) fn check(config: &Config, section: &Section<'_>) {
+    let Some(spool) = &config.spool else { return };
+    let own = &spool.directory;
+    let within = |other: &Path| own.starts_with(other) || other.starts_with(own);
+    let refuse = |what: &str, help| {
+        let text = format!("\"directory\" of \"spool\" and {what} are one in the other");
+        section.reader.error_at(&spool.place, text, Some(help));
+    };
+    if within(&config.cache_directory) {
+        refuse("\"cache_directory\"", "a cache may be emptied by anybody; mail may not");
+    }
+    for (name, store) in &config.stores {
+        if let StoreKind::Redb { file, .. } = &store.kind
+            && file.starts_with(own)
+        {
+            let what = format!("the file of the store \"{name}\"");
+            refuse(&what, "what the spool does not know it puts aside");
+        }
     }
 }
