@@ -30,6 +30,33 @@ async fn main() {
             row(&spool, octets, at_once).await;
         }
     }
+    for count in [1000, 20_000] {
+        fill(&spool, count).await;
+    }
+    drop(spool);
+    let began = Instant::now();
+    let (_spool, waiting) = Spool::open(&config, Metrics::new(&Names::default()).spool()).unwrap();
+    println!("{} messages found again in {:.2?}", waiting.len(), began.elapsed());
+}
+
+/// Messages that nobody delivers.
+async fn fill(spool: &Arc<Spool>, count: usize) {
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..64 {
+        let spool = spool.clone();
+        clients.spawn(async move {
+            let message = message(4 << 10);
+            for _ in 0..count / 64 {
+                spool.store(entry(), &message).await.unwrap().claim();
+            }
+        });
+    }
+    clients.join_all().await;
+    println!(
+        "{count} messages of 4 KiB that stay: {:.0}/s",
+        count as f64 / began.elapsed().as_secs_f64()
+    );
 }
 
 /// A line of the table. What is stored is removed at once, as if it were delivered.

@@ -81,6 +81,14 @@ impl Spool {
         metrics: Arc<SpoolMetrics>,
     ) -> Result<(Arc<Self>, Vec<Entry>), SpoolError> {
         let disk = Disk::new(metrics.clone());
+        Self::open_on(disk, config, metrics)
+    }
+
+    fn open_on(
+        disk: Disk,
+        config: &config::Spool,
+        metrics: Arc<SpoolMetrics>,
+    ) -> Result<(Arc<Self>, Vec<Entry>), SpoolError> {
         let (layout, lock) = Layout::make(&config.directory, &disk)?;
         let ledger = Ledger::new(config, metrics.clone());
         let (adrift, found_adrift) = mpsc::unbounded_channel();

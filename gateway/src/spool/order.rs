@@ -64,6 +64,9 @@ pub struct Obeyed {
     pub done: u64,
     /// Those that do not wait.
     pub unknown: Vec<Id>,
+    /// Those with which the disk did not let it be done, and why.
+    #[serde(default)]
+    pub failed: Vec<String>,
 }
 
 #[cfg(test)]

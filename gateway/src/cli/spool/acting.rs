@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{Failed, Found, Selection};
 use crate::admin;
-use crate::cli::reachable;
+use crate::cli::{chain, reachable};
 use crate::metrics::{Metrics, Names};
 use crate::spool::{Action, Entry, Id, Obeyed, Order, Spool, SpoolError};
 
@@ -37,7 +37,11 @@ pub(super) async fn execute(
     for id in &obeyed.unknown {
         eprintln!("error: no message {id} waits");
     }
-    Ok(if obeyed.unknown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for failed in &obeyed.failed {
+        eprintln!("error: {failed}");
+    }
+    let all = obeyed.unknown.is_empty() && obeyed.failed.is_empty();
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn past(action: Action) -> &'static str {
@@ -84,7 +88,7 @@ async fn obey(found: &Found, order: &Order) -> Result<Obeyed, Failed> {
     // What would be made here is meant to be there.
     found.survey().ids()?;
     match (Spool::open(&found.spool, metrics), found.admin) {
-        (Ok((spool, waiting)), _) => here(&spool, waiting, order).await,
+        (Ok((spool, waiting)), _) => Ok(here(&spool, waiting, order).await),
         (Err(SpoolError::Locked { .. }), Some(address)) => there(reachable(address), order).await,
         (Err(error @ SpoolError::Locked { .. }), None) => Err(Failed::Asked(format!(
             "{error}, and it cannot be asked: give --config with its \"admin\""
@@ -94,7 +98,7 @@ async fn obey(found: &Found, order: &Order) -> Result<Obeyed, Failed> {
 }
 
 /// No gateway has the spool.
-async fn here(spool: &Arc<Spool>, waiting: Vec<Entry>, order: &Order) -> Result<Obeyed, Failed> {
+async fn here(spool: &Arc<Spool>, waiting: Vec<Entry>, order: &Order) -> Obeyed {
     let mut wanted: HashSet<&Id> = order.ids.iter().collect();
     let mut obeyed = Obeyed::default();
     for mut entry in waiting {
@@ -102,14 +106,17 @@ async fn here(spool: &Arc<Spool>, waiting: Vec<Entry>, order: &Order) -> Result<
             continue;
         }
         order.action.apply(&mut entry, Timestamp::now());
-        match order.action {
-            Action::Drop => spool.remove(&entry.id).await?,
-            Action::Hold | Action::Release | Action::Retry => spool.update(&entry).await?,
+        let done = match order.action {
+            Action::Drop => spool.remove(&entry.id).await,
+            Action::Hold | Action::Release | Action::Retry => spool.update(&entry).await,
+        };
+        match done {
+            Ok(()) => obeyed.done += 1,
+            Err(error) => obeyed.failed.push(format!("{}: {}", entry.id, chain(&error))),
         }
-        obeyed.done += 1;
     }
     obeyed.unknown.extend(wanted.into_iter().cloned());
-    Ok(obeyed)
+    obeyed
 }
 
 /// The gateway has it.

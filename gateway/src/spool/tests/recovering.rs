@@ -107,8 +107,26 @@ async fn a_full_disk_is_no_reason_not_to_start() {
     let (entry, file) = left(&scene).await;
     let folder = scene.path(&file).parent().expect("one").to_owned();
     fs::write(folder.join("core"), "x").expect("writable");
+    fs::write(scene.path("incoming/core"), "x").expect("writable");
     let metrics = Metrics::new(&Names::default()).spool();
-    let (spool, waiting) = Spool::open(&scene.config, metrics).expect("it can be opened");
+    let disk = Disk::new(metrics.clone());
+    for step in [SpoolStep::Rename, SpoolStep::Write, SpoolStep::Sync] {
+        disk.faults.set(step, 0, 28);
+    }
+    let opened = Spool::open_on(disk, &scene.config, metrics);
+    let (_spool, waiting) = opened.expect("it can be opened");
     assert_eq!(waiting, [entry]);
-    drop(spool);
+    assert!(folder.join("core").exists(), "what cannot be put aside stays");
+    assert!(!scene.path("incoming/core").exists(), "what is removed makes room");
+}
+
+#[tokio::test]
+async fn an_id_that_waits_is_not_given_again() {
+    let scene = Scene::new();
+    let (entry, file) = left(&scene).await;
+    let before = fs::read(scene.path(&file)).expect("there");
+    let (spool, _) = scene.open();
+    let again = spool.store(entry.clone(), &outbound("another\r\n")).await;
+    assert!(matches!(again, Err(SpoolError::Taken(_))));
+    assert_eq!(fs::read(scene.path(&file)).expect("there"), before);
 }
