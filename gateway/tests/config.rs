@@ -34,7 +34,6 @@ fn checkout() -> tempfile::TempDir {
         "config/examples/inbound-mx-lmtp.yaml",
         "config/examples/submission.yaml",
         "tests/conformance/portcullis.yaml",
-        "tests/conformance/upstream.yaml",
         "tests/conformance/tls/certificate.pem",
         "tests/conformance/tls/key.pem",
     ] {
@@ -310,10 +309,10 @@ fn the_conformance_configuration_serves_every_profile() {
         ("submission", 12033),
         ("idle", 12034),
     ];
-    assert_eq!(listeners, expected);
-    assert!(config.listeners.iter().all(|listener| listener.plugins.len() == 3));
-    let upstream = checkout.path().join("tests/conformance/upstream.yaml");
-    config::load(&upstream).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    // Behind them come those of the relay profiles.
+    assert_eq!(listeners[..expected.len()], expected);
+    let judged = &config.listeners[..expected.len()];
+    assert!(judged.iter().all(|listener| listener.plugins.len() == 3));
 }
 
 #[test]
