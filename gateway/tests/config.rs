@@ -36,6 +36,7 @@ fn checkout() -> tempfile::TempDir {
         "tests/conformance/portcullis.yaml",
         "tests/conformance/tls/certificate.pem",
         "tests/conformance/tls/key.pem",
+        "tests/conformance/tls/upstream.pem",
     ] {
         fs::copy(root().join(file), at(file)).unwrap();
     }
