@@ -16,6 +16,8 @@
 
 use memchr::memchr3;
 
+use crate::plain::Runs;
+
 /// Finds the end, drops the dots that the client stuffed, and normalizes bare newlines.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
@@ -54,7 +56,7 @@ impl Decoder {
     /// Jumps from line end to line end; what needs no change is copied in one piece.
     pub(crate) fn decode(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Decoded {
         out.reserve(octets.len());
-        let mut piece = Piece { octets, at: 0, clean: 0, bare: false, out };
+        let mut piece = Piece { octets, at: 0, clean: 0, bare: false, out, runs: Runs::default() };
         while let Some(&octet) = octets.get(piece.at) {
             self.state = match (self.state, octet) {
                 (State::DotCr, b'\n') => {
@@ -79,7 +81,7 @@ impl Decoder {
     /// stood alone, or a NUL; a CR at the end may belong to the LF at the start of the next chunk.
     pub(crate) fn decode_chunk(&mut self, octets: &[u8], out: &mut Vec<u8>) -> bool {
         out.reserve(octets.len());
-        let mut piece = Piece { octets, at: 0, clean: 0, bare: false, out };
+        let mut piece = Piece { octets, at: 0, clean: 0, bare: false, out, runs: Runs::default() };
         while let Some(&octet) = octets.get(piece.at) {
             self.state = match (self.state, octet) {
                 (State::Cr, b'\n') => piece.skip(State::LineStart).after(piece.out, b"\r\n"),
@@ -118,6 +120,7 @@ struct Piece<'a> {
     clean: usize,
     bare: bool,
     out: &'a mut Vec<u8>,
+    runs: Runs,
 }
 
 impl Piece<'_> {
@@ -131,6 +134,7 @@ impl Piece<'_> {
 
     /// Goes on behind the end of the line, or to where something must be changed.
     fn text(&mut self) -> State {
+        self.at += self.runs.at(self.at, self.octets);
         let Some(gap) = memchr3(b'\r', b'\n', 0, &self.octets[self.at..]) else {
             self.at = self.octets.len();
             return State::Text;
@@ -165,6 +169,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plain;
 
     /// Content, what is left behind the end, and whether there were bare newlines.
     fn decode(pieces: &[&[u8]]) -> (String, Option<String>, bool) {
@@ -182,6 +187,14 @@ mod tests {
 
     fn escape(octets: &[u8]) -> String {
         octets.escape_ascii().to_string()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn long_runs_of_plain_lines_make_no_difference(lines in plain::odd_lines()) {
+            let single: Vec<&[u8]> = lines.chunks(1).collect();
+            assert_eq!(decode(&[&lines]), decode(&single));
+        }
     }
 
     #[test]

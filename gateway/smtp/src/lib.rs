@@ -21,6 +21,7 @@ pub mod hazards;
 mod header;
 mod lines;
 pub mod parameter;
+mod plain;
 pub mod proxy;
 pub mod reply;
 pub mod sasl;

@@ -3,6 +3,8 @@
 //! What comes out holds no NUL, and no CR and no LF but in CRLF, whatever came in: a line end that
 //! only some servers understand is how mail is smuggled.
 
+use crate::plain::Runs;
+
 /// Encodes the content of one message, in chunks.
 #[derive(Debug, Default)]
 pub struct Stuffer {
@@ -32,7 +34,7 @@ impl Stuffer {
     /// A bare LF becomes CRLF, a bare CR or a NUL a space, as
     /// [`Normalize`](crate::server::BareNewlines) does on the way in.
     pub fn encode(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        let mut rest = octets;
+        let (mut rest, mut runs) = (octets, Runs::default());
         if self.at == At::Cr && !rest.is_empty() {
             rest = self.resolve_cr(rest, out);
         }
@@ -41,7 +43,8 @@ impl Stuffer {
                 out.push(b'.');
             }
             self.at = At::Middle;
-            rest = self.encode_lines(rest, out);
+            let run = runs.at(octets.len() - rest.len(), octets);
+            rest = self.encode_lines(rest, run, out);
         }
     }
 
@@ -69,9 +72,14 @@ impl Stuffer {
         rest
     }
 
-    /// Copies as many lines in one go as need no change; gives what is left.
-    fn encode_lines<'a>(&mut self, octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-        let mut from = 0;
+    /// Copies as many lines in one go as need no change, of which the first `from` octets are known;
+    /// gives what is left.
+    fn encode_lines<'a>(
+        &mut self,
+        octets: &'a [u8],
+        mut from: usize,
+        out: &mut Vec<u8>,
+    ) -> &'a [u8] {
         while let Some(length) = memchr::memchr3(b'\r', b'\n', 0, &octets[from..]) {
             let at = from + length;
             match (octets[at], octets.get(at + 1)) {
@@ -109,6 +117,7 @@ impl Stuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plain;
 
     fn encoded(chunks: &[&[u8]]) -> String {
         let (mut stuffer, mut out) = (Stuffer::new(), Vec::new());
@@ -140,6 +149,14 @@ mod tests {
             ("\0\0", "  \r\n.\r\n", "NULs alone"),
         ] {
             assert_eq!(encoded(&[content.as_bytes()]), want, "{why}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn long_runs_of_plain_lines_make_no_difference(lines in plain::odd_lines()) {
+            let single: Vec<&[u8]> = lines.chunks(1).collect();
+            assert_eq!(encoded(&[&lines]), encoded(&single));
         }
     }
 
