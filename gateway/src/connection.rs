@@ -10,6 +10,7 @@ mod transport;
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -292,8 +293,8 @@ impl Socket {
     /// Reads what has come and hands it to the session. The count of octets; 0 is the end.
     async fn receive(&mut self, session: &mut Session) -> io::Result<usize> {
         poll_fn(|context| {
-            let mut octets = [0; READ_OCTETS];
-            let mut buffer = ReadBuf::new(&mut octets);
+            let mut octets = [MaybeUninit::uninit(); READ_OCTETS];
+            let mut buffer = ReadBuf::uninit(&mut octets);
             let read = match self {
                 Self::Gone => return io::Result::Ok(0).into(),
                 Self::Plain(stream) => Pin::new(stream).poll_read(context, &mut buffer),
@@ -386,8 +387,8 @@ const GOODBYE: u16 = 221;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// And how much.
 const LINGER_OCTETS: usize = 256 * 1024;
-/// One read. Larger ones do not make a message faster, and this lies on the stack.
-const READ_OCTETS: usize = 16 * 1024;
+/// One read. This lies on the stack.
+const READ_OCTETS: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ mod header;
 mod parts;
 mod provenance;
 mod score;
+mod segments;
 mod splice;
 
 use std::net::IpAddr;

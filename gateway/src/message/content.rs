@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::segments::Segments;
 use super::splice::{Pieces, Splice};
 
 /// Octets that do not change any more; cheap to clone.
@@ -35,7 +36,7 @@ enum Store {
         octets: u64,
     },
     Memory {
-        octets: Vec<u8>,
+        segments: Segments,
         _lease: Option<Lease>,
     },
     Pieces(Pieces),
@@ -45,7 +46,7 @@ impl Content {
     /// Content that lies in memory and counts against no budget.
     #[must_use]
     pub fn from_bytes(octets: Vec<u8>) -> Self {
-        Self { store: Arc::new(Store::Memory { octets, _lease: None }) }
+        Self { store: Arc::new(Store::Memory { segments: octets.into(), _lease: None }) }
     }
 
     /// A part of a file that somebody keeps and nobody changes; it counts against no budget.
@@ -60,7 +61,7 @@ impl Content {
     pub fn octets(&self) -> u64 {
         match &*self.store {
             Store::File { octets, .. } | Store::Kept { octets, .. } => *octets,
-            Store::Memory { octets, .. } => octets.len() as u64,
+            Store::Memory { segments, .. } => segments.octets,
             Store::Pieces(pieces) => pieces.octets(),
         }
     }
@@ -88,12 +89,12 @@ impl Content {
         }
     }
 
-    /// All of it, if it lies in memory in one piece.
+    /// All of it in order, if it lies in memory.
     #[must_use]
-    pub fn as_bytes(&self) -> Option<&[u8]> {
+    pub fn segments(&self) -> Option<impl Iterator<Item = &[u8]>> {
         match &*self.store {
             Store::File { .. } | Store::Kept { .. } | Store::Pieces(_) => None,
-            Store::Memory { octets, .. } => Some(octets),
+            Store::Memory { segments, .. } => Some(segments.iter()),
         }
     }
 
@@ -110,12 +111,7 @@ impl Content {
                 let count = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 file.read_at(&mut into[..count], from.saturating_add(offset))
             }
-            Store::Memory { octets, .. } => {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
-                let count = into.len().min(octets.len() - from);
-                into[..count].copy_from_slice(&octets[from..from + count]);
-                Ok(count)
-            }
+            Store::Memory { segments, .. } => Ok(segments.read_at(offset, into)),
             Store::Pieces(pieces) => pieces.read_at(offset, into),
         }
     }
@@ -123,6 +119,18 @@ impl Content {
 
 #[cfg(test)]
 impl Content {
+    /// All of it, if it lies in memory in one piece.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &*self.store {
+            Store::File { .. } | Store::Kept { .. } | Store::Pieces(_) => None,
+            Store::Memory { segments, .. } => match &segments.list[..] {
+                [] => Some(&[]),
+                [only] => Some(&only.octets),
+                _ => None,
+            },
+        }
+    }
+
     /// Takes octets away from under it, as a broken disk would.
     pub fn cut_short(&self, octets: u64) {
         if let Store::File { file, .. } = &*self.store {
@@ -203,6 +211,13 @@ impl Budget {
         let (memory, disk) = self.used();
         let small = octets <= self.message_memory_octets;
         small && fits(memory, self.memory_octets) || fits(disk, self.disk_octets)
+    }
+
+    /// What a message that has so much in memory may have there: no more than half of what the others
+    /// have left, so that a few large ones do not send everybody else to the disk.
+    fn share(&self, own: u64) -> u64 {
+        let others = self.memory.load(Ordering::Relaxed).saturating_sub(own);
+        self.message_memory_octets.min(self.memory_octets.saturating_sub(others) / 2)
     }
 
     fn give_back(&self, place: Place, octets: u64) {
@@ -298,14 +313,24 @@ impl Drop for Lease {
     }
 }
 
-/// Takes the content of one message.
+/// Takes the content of one message: into memory first, and once that has outgrown its share, in
+/// large blocks into a file. Small ones would cost more in waking threads than in writing.
 #[derive(Debug)]
 pub struct ContentWriter {
-    memory: Vec<u8>,
+    /// What is in no file yet.
+    memory: Segments,
     memory_lease: Lease,
-    file: Option<(Arc<File>, u64, Lease)>,
+    file: Option<Spill>,
     budget: Arc<Budget>,
     patience: Duration,
+}
+
+/// The file of a message that has outgrown memory.
+#[derive(Debug)]
+struct Spill {
+    file: Arc<File>,
+    octets: u64,
+    lease: Lease,
 }
 
 impl ContentWriter {
@@ -313,7 +338,13 @@ impl ContentWriter {
     #[must_use]
     pub fn new(budget: Arc<Budget>) -> Self {
         let memory_lease = Lease::new(budget.clone(), Place::Memory);
-        Self { memory: Vec::new(), memory_lease, file: None, budget, patience: Duration::ZERO }
+        Self {
+            memory: Segments::default(),
+            memory_lease,
+            file: None,
+            budget,
+            patience: Duration::ZERO,
+        }
     }
 
     /// An empty one that waits for room. Who fills it is not read from meanwhile.
@@ -326,7 +357,7 @@ impl ContentWriter {
     /// Octets written so far.
     #[must_use]
     pub fn octets(&self) -> u64 {
-        self.file.as_ref().map_or(self.memory.len() as u64, |(_, octets, _)| *octets)
+        self.file.as_ref().map_or(0, |spill| spill.octets) + self.memory.octets
     }
 
     /// Appends.
@@ -336,47 +367,60 @@ impl ContentWriter {
     /// If the budget is spent or the file cannot be written. The message is then to be deferred.
     pub async fn write(&mut self, chunk: Vec<u8>) -> Result<(), ContentError> {
         let length = chunk.len() as u64;
-        if self.file.is_none()
-            && self.memory.len() as u64 + length <= self.budget.message_memory_octets
-            && self.memory_lease.grow(length)
-        {
-            self.memory.extend_from_slice(&chunk);
-            return Ok(());
+        let share = self.budget.share(self.memory.octets);
+        let share = if self.file.is_some() { share.min(BLOCK_OCTETS) } else { share };
+        if self.memory.octets + length > share || !self.memory_lease.grow(length) {
+            self.spill().await?;
+            if !self.memory_lease.grow(length) {
+                return self.append(Segments::from(chunk)).await;
+            }
         }
-        self.write_file(chunk).await
+        self.memory.push(chunk);
+        Ok(())
     }
 
     /// What was written, from now on unchangeable.
-    #[must_use]
-    pub fn finish(self) -> Content {
+    ///
+    /// # Errors
+    ///
+    /// As [`ContentWriter::write`].
+    pub async fn finish(mut self) -> Result<Content, ContentError> {
+        if self.file.is_some() {
+            self.spill().await?;
+        }
         let store = match self.file {
-            Some((file, octets, lease)) => Store::File { file, octets, _lease: lease },
-            None => Store::Memory { octets: self.memory, _lease: Some(self.memory_lease) },
+            Some(Spill { file, octets, lease }) => Store::File { file, octets, _lease: lease },
+            None => Store::Memory { segments: self.memory, _lease: Some(self.memory_lease) },
         };
-        Content { store: Arc::new(store) }
+        Ok(Content { store: Arc::new(store) })
     }
 
-    async fn write_file(&mut self, chunk: Vec<u8>) -> Result<(), ContentError> {
+    /// Moves to the file what lies in memory; makes the file, if there is none yet.
+    async fn spill(&mut self) -> Result<(), ContentError> {
         if self.file.is_none() {
             let directory = self.budget.directory.clone();
-            let file = blocking(move || tempfile::tempfile_in(directory)).await?;
+            let file = Arc::new(blocking(move || tempfile::tempfile_in(directory)).await?);
             let lease = Lease::new(self.budget.clone(), Place::Disk);
-            self.file = Some((Arc::new(file), 0, lease));
-            let spilled = std::mem::take(&mut self.memory);
-            self.append(spilled).await?;
-            self.memory_lease = Lease::new(self.budget.clone(), Place::Memory);
+            self.file = Some(Spill { file, octets: 0, lease });
         }
-        self.append(chunk).await
+        let segments = std::mem::take(&mut self.memory);
+        self.append(segments).await?;
+        let _ = self.memory_lease.resize(0);
+        Ok(())
     }
 
-    async fn append(&mut self, chunk: Vec<u8>) -> Result<(), ContentError> {
-        let Some((file, octets, lease)) = &mut self.file else { return Ok(()) };
-        let length = chunk.len() as u64;
+    /// Writes behind what is in the file.
+    async fn append(&mut self, segments: Segments) -> Result<(), ContentError> {
+        let Some(Spill { file, octets, lease }) = &mut self.file else { return Ok(()) };
+        let length = segments.octets;
+        if length == 0 {
+            return Ok(());
+        }
         if !lease.grow_within(length, self.patience).await {
             return Err(ContentError::BudgetSpent);
         }
         let (handle, at) = (file.clone(), *octets);
-        blocking(move || handle.write_all_at(&chunk, at)).await?;
+        blocking(move || segments.write_at(&handle, at)).await?;
         *octets += length;
         Ok(())
     }
@@ -392,6 +436,9 @@ pub enum ContentError {
     #[error("message content cannot be written or read")]
     Io(#[from] io::Error),
 }
+
+/// How much of a message is written to its file at once.
+const BLOCK_OCTETS: u64 = 256 << 10;
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -414,14 +461,29 @@ mod tests {
         for chunk in ["abc", "def", "ghi"] {
             writer.write(chunk.into()).await.expect("within the budget");
         }
+        assert_eq!(budget.used(), (3, 6), "the last of it waits for more");
+        let content = writer.finish().await.expect("writable");
         assert_eq!(budget.used(), (0, 9));
-        let content = writer.finish();
         let mut all = [0; 16];
         assert_eq!(content.read_at(0, &mut all).expect("readable"), 9);
         assert_eq!(&all[..9], b"abcdefghi");
         assert_eq!(content.read_at(7, &mut all).expect("readable"), 2);
         drop(content);
         assert_eq!(budget.used(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn the_fuller_memory_is_the_less_of_it_one_message_gets() {
+        let budget = budget(100, 100, 60);
+        let mut large = ContentWriter::new(budget.clone());
+        large.write(vec![0; 50]).await.expect("room");
+        assert_eq!(budget.used(), (50, 0), "half of all that is left");
+        let mut second = ContentWriter::new(budget.clone());
+        second.write(vec![0; 25]).await.expect("room");
+        assert_eq!(budget.used(), (75, 0), "half of what the first left");
+        second.write(vec![0; 1]).await.expect("room");
+        assert_eq!(second.octets(), 26);
+        assert_eq!(budget.used().1, 25, "more than its half goes to the disk");
     }
 
     #[test]

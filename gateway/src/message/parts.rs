@@ -210,7 +210,7 @@ impl Form {
             write(&mut writer, decoder.decode(chunk)).await?;
         }
         write(&mut writer, decoder.finish()).await?;
-        Ok(writer.finish())
+        writer.finish().await
     }
 
     /// How many octets come out.

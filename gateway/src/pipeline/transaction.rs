@@ -16,7 +16,8 @@ use super::record::Notes;
 use super::{House, signed, verdict};
 use crate::config::Mixed;
 use crate::message::{
-    Content, ContentWriter, Envelope, HeaderSection, Lease, Message, Provenance, Recipient,
+    Content, ContentError, ContentWriter, Envelope, HeaderSection, Lease, Message, Provenance,
+    Recipient,
 };
 use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
@@ -339,9 +340,13 @@ impl Transaction {
         let budget = &self.house.budget;
         let writer = self.writer.get_or_insert_with(|| ContentWriter::patient(budget.clone()));
         if let Err(error) = writer.write(chunk).await {
-            tracing::warn!(id = self.id(), %error, "message content not kept");
-            self.no_room(Bound::ContentDisk);
+            self.not_kept(&error);
         }
+    }
+
+    fn not_kept(&mut self, error: &ContentError) {
+        tracing::warn!(id = self.id(), %error, "message content not kept");
+        self.no_room(Bound::ContentDisk);
     }
 
     fn no_room(&mut self, bound: Bound) {

@@ -88,8 +88,8 @@ pub(super) fn write(
     let mut writer = Writer { disk, file, block, written: 0, digest: Sha256::new(), octets: 0 };
     writer.add(prefix)?;
     writer.add(header)?;
-    match body.as_bytes() {
-        Some(octets) => writer.add(octets)?,
+    match body.segments() {
+        Some(mut segments) => segments.try_for_each(|octets| writer.add(octets))?,
         None => writer.copy(body)?,
     }
     writer.finish(&envelope)

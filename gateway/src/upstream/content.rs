@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use portcullis_smtp::stuffing::Stuffer;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::message::{Content, Outbound};
 
@@ -54,15 +55,17 @@ pub(super) async fn send(
         return Ok(false);
     }
     let body = &message.message.body;
-    match body.as_bytes() {
-        Some(octets) => {
-            if !sender.add(octets).await? {
-                return Ok(false);
+    match body.segments() {
+        Some(segments) => {
+            for octets in segments {
+                if !sender.add(octets).await? {
+                    return Ok(false);
+                }
             }
         }
         None => {
-            let mut at = 0;
-            while let Some(block) = read_block(body, &mut at).await? {
+            let mut blocks = Blocks::of(body);
+            while let Some(block) = blocks.next().await? {
                 if !sender.add(&block).await? {
                     return Ok(false);
                 }
@@ -78,11 +81,11 @@ pub(super) async fn is_seven_bit(message: &Outbound) -> Result<bool, Failure> {
     if !message.prefix.is_ascii() || !message.message.header.as_bytes().is_ascii() {
         return Ok(false);
     }
-    if let Some(octets) = body.as_bytes() {
-        return Ok(octets.is_ascii());
+    if let Some(mut segments) = body.segments() {
+        return Ok(segments.all(<[u8]>::is_ascii));
     }
-    let mut at = 0;
-    while let Some(block) = read_block(body, &mut at).await? {
+    let mut blocks = Blocks::of(body);
+    while let Some(block) = blocks.next().await? {
         if !block.is_ascii() {
             return Ok(false);
         }
@@ -126,28 +129,56 @@ impl Sender<'_> {
     }
 }
 
-/// The next block of content that lies in a file, off the threads that serve others.
-///
-/// A file that ends before its time is an error: what was there is not the message.
-async fn read_block(content: &Content, at: &mut u64) -> Result<Option<Vec<u8>>, Failure> {
-    let left = content.octets().saturating_sub(*at);
-    if left == 0 {
-        return Ok(None);
+/// Content that lies in a file, read off the threads that serve others: large blocks, each while the
+/// one before is sent.
+struct Blocks<'a> {
+    content: &'a Content,
+    /// Where the block after the one that is being read begins.
+    at: u64,
+    reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+}
+
+impl<'a> Blocks<'a> {
+    fn of(content: &'a Content) -> Self {
+        let mut blocks = Self { content, at: 0, reading: None };
+        blocks.read_ahead();
+        blocks
     }
-    let (content, from) = (content.clone(), *at);
-    let room = usize::try_from(left).unwrap_or(BLOCK_OCTETS).min(BLOCK_OCTETS);
-    let read = tokio::task::spawn_blocking(move || {
-        let mut block = vec![0; room];
-        match content.read_at(from, &mut block)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => block.truncate(count),
+
+    /// The next block; none at the end. A file that ends before its time is an error: what was there
+    /// is not the message.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(reading) = self.reading.take() else { return Ok(None) };
+        let block = reading.await.map_err(io::Error::other).flatten().map_err(Failure::Content)?;
+        self.read_ahead();
+        Ok(Some(block))
+    }
+
+    fn read_ahead(&mut self) {
+        let left = self.content.octets().saturating_sub(self.at);
+        if left == 0 {
+            return;
         }
-        Ok(block)
-    });
-    let block = read.await.map_err(io::Error::other).flatten().map_err(Failure::Content)?;
-    *at += block.len() as u64;
-    Ok(Some(block))
+        let (content, from) = (self.content.clone(), self.at);
+        let room = usize::try_from(left).unwrap_or(READ_OCTETS).min(READ_OCTETS);
+        self.at += room as u64;
+        self.reading = Some(spawn_blocking(move || read_exactly(&content, from, room)));
+    }
+}
+
+fn read_exactly(content: &Content, from: u64, octets: usize) -> io::Result<Vec<u8>> {
+    let (mut block, mut at) = (vec![0; octets], 0);
+    while at < octets {
+        match content.read_at(from + at as u64, &mut block[at..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => at += count,
+        }
+    }
+    Ok(block)
 }
 
 /// Few messages are larger, and it fits a socket's buffer.
 const BLOCK_OCTETS: usize = 64 * 1024;
+
+/// To read less at once would cost more in waking threads than in reading.
+const READ_OCTETS: usize = 256 * 1024;

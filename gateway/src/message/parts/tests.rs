@@ -283,7 +283,7 @@ async fn a_message_in_a_file_has_the_parts_of_one_in_memory() {
     let budget = Budget::new(0, 1 << 30, 0, std::env::temp_dir());
     let mut writer = ContentWriter::new(budget.clone());
     writer.write(octets(&in_memory.body)).await.expect("room");
-    let in_file = Message::new(in_memory.header.clone(), writer.finish());
+    let in_file = Message::new(in_memory.header.clone(), writer.finish().await.expect("room"));
     assert!(in_file.body.as_bytes().is_none());
     let own = Budget::new(1 << 20, 1 << 30, 1 << 16, std::env::temp_dir());
     let parts = in_file.parts(&own).await.expect("room");

@@ -18,13 +18,11 @@ impl Transaction {
         if self.case.message.is_none() && !self.is_refused() && !self.is_discarded() {
             self.headers(memory).await;
         }
+        self.finish_body().await;
         if let Some(ruling) = self.ruling.clone()
             && !matches!(ruling.decision, Decision::Quarantine(_))
         {
             return self.finish_undelivered(ruling.decision).await;
-        }
-        if let (Some(message), Some(writer)) = (&mut self.case.message, self.writer.take()) {
-            message.set_body(writer.finish());
         }
         let mut copies = std::mem::take(&mut self.copies);
         let cleared = self.house.clone();
@@ -44,6 +42,16 @@ impl Transaction {
                 self.record.decided(&ruling);
                 self.finish_undelivered(ruling.decision).await
             }
+        }
+    }
+
+    /// The body is complete. Should the last of it not be kept, the message is refused.
+    async fn finish_body(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        match (writer.finish().await, &mut self.case.message) {
+            (Ok(body), Some(message)) => message.set_body(body),
+            (Ok(_), None) => {}
+            (Err(error), _) => self.not_kept(&error),
         }
     }
 

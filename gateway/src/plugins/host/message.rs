@@ -137,7 +137,10 @@ impl HostMessage for State {
         {
             return Ok(Err(not_kept(&error)));
         }
-        let replacement = kept.finish();
+        let replacement = match kept.finish().await {
+            Ok(replacement) => replacement,
+            Err(error) => return Ok(Err(not_kept(&error))),
+        };
         self.stage(None, |_| Ok((Edit::SpliceBody(Splice { at, length, replacement, lines }), ())))
     }
 

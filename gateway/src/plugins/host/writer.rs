@@ -149,7 +149,11 @@ impl HostWriter for State {
         if self.call()?.splices().next().is_some() {
             return Ok(Err(EditError::OutOfRange));
         }
-        self.stage(None, |_| Ok((Edit::ReplaceBody(content.finish()), ())))
+        let body = match content.finish().await {
+            Ok(body) => body,
+            Err(error) => return Ok(Err(not_kept(&error))),
+        };
+        self.stage(None, |_| Ok((Edit::ReplaceBody(body), ())))
     }
 
     fn drop(&mut self, writer: Resource<Writer>) -> Result<()> {
@@ -170,7 +174,7 @@ mod tests {
             assert_eq!(writer.write(chunk).await, Ok(()));
         }
         assert_eq!(writer.line_ends.end(), b"");
-        let content = writer.content.take().expect("not finished").finish();
+        let content = writer.content.take().expect("not finished").finish().await.expect("room");
         assert_eq!(content.as_bytes(), Some(&b"a\n\r\0\r\nb\r"[..]));
     }
 

@@ -314,7 +314,7 @@ async fn kept(body: Vec<u8>, in_memory: u64) -> Outbound {
     let mut writer = ContentWriter::new(budget);
     writer.write(body).await.expect("written");
     let mut outbound = message("");
-    outbound.message.body = writer.finish();
+    outbound.message.body = writer.finish().await.expect("writable");
     assert_eq!(outbound.message.body.as_bytes().is_some(), in_memory > 0);
     outbound
 }
