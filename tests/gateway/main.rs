@@ -11,6 +11,7 @@ mod corpus;
 mod endings;
 mod fixtures;
 mod judging;
+mod kills;
 mod languages_native;
 mod languages_script;
 mod matrix;

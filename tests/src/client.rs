@@ -63,6 +63,10 @@ impl Client {
             Ok(stream) => stream,
             Err(error) => panic!("no connection to {address}: {error}"),
         };
+        Self::over(stream)
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(crate::PATIENCE)).expect("a time that is not zero");
         stream.set_nodelay(true).expect("a socket takes TCP_NODELAY");
         Self { stream: BufReader::new(Stream::Plain(stream)) }
@@ -115,6 +119,22 @@ impl Client {
         client.expect(220);
         client.command("EHLO client.example").expect_code(250);
         client
+    }
+
+    /// The same, where the server may be gone.
+    ///
+    /// # Errors
+    /// If nobody listens there, or the connection ends before the greeting does.
+    pub fn try_ehlo(address: SocketAddr) -> io::Result<Self> {
+        let mut client = Self::over(TcpStream::connect(address)?);
+        for (command, code) in [("", 220), ("EHLO client.example\r\n", 250)] {
+            client.send(command.as_bytes())?;
+            let reply = client.reply()?;
+            if reply.code != code {
+                return Err(io::Error::other(reply.to_string()));
+            }
+        }
+        Ok(client)
     }
 
     /// Where its end of the connection is.
@@ -206,6 +226,20 @@ impl Client {
     /// # Errors
     /// If the connection ends meanwhile.
     pub fn deliver(&mut self, from: &str, to: &[&str], message: &[u8]) -> io::Result<Reply> {
+        self.deliver_and(from, to, message, || {})
+    }
+
+    /// The same, and does something before the end of the message leaves.
+    ///
+    /// # Errors
+    /// If the connection ends meanwhile.
+    pub fn deliver_and(
+        &mut self,
+        from: &str,
+        to: &[&str],
+        message: &[u8],
+        before_the_end: impl FnOnce(),
+    ) -> io::Result<Reply> {
         let mut commands = vec![format!("MAIL FROM:<{from}>")];
         commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>")));
         commands.push("DATA".to_owned());
@@ -216,6 +250,7 @@ impl Client {
                 return Ok(reply);
             }
         }
+        before_the_end();
         self.send(&stuff(message))?;
         self.reply()
     }

@@ -1,6 +1,7 @@
 //! The gateway, as it is built, with a configuration made for the test.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub struct Gateway {
     rest: Map<String, Value>,
     certificate: Option<Certificate>,
     environment: Vec<(String, PathBuf)>,
+    wrapper: Vec<String>,
 }
 
 impl Default for Gateway {
@@ -40,6 +42,7 @@ impl Gateway {
             rest: Map::new(),
             certificate: None,
             environment: Vec::new(),
+            wrapper: Vec::new(),
         }
     }
 
@@ -112,6 +115,13 @@ impl Gateway {
         self
     }
 
+    /// Has another program start it, and stand aside: its process id is the gateway's.
+    #[must_use]
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Panics
@@ -119,12 +129,12 @@ impl Gateway {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Running {
-        let environment = self.environment.clone();
+        let (environment, wrapper) = (self.environment.clone(), self.wrapper.clone());
         let Written { admin, addresses, certificate, folder, file } = self.write();
-        let mut command = command(&file);
-        command.envs(environment);
-        let process = Running::spawn(command);
-        Running { admin, addresses, certificate, folder, ..process }.ready()
+        let start = Start { file, environment, wrapper };
+        let log = Log::default();
+        let process = start.run(&log);
+        Running { admin, log, process, start, addresses, certificate, folder }.ready()
     }
 
     /// `portcullis check` of its configuration.
@@ -175,6 +185,30 @@ struct Written {
     file: PathBuf,
 }
 
+/// How a gateway is started.
+#[derive(Debug)]
+struct Start {
+    file: PathBuf,
+    environment: Vec<(String, PathBuf)>,
+    wrapper: Vec<String>,
+}
+
+impl Start {
+    #[track_caller]
+    fn run(&self, log: &Log) -> Process {
+        let words = self.wrapper.iter().map(OsString::from);
+        let mut words = words.chain([program().into(), "run".into(), "--config".into()]);
+        let mut command = Command::new(words.next().expect("there is a program"));
+        command.args(words).arg(&self.file).env_remove("RUST_LOG");
+        command.envs(self.environment.clone());
+        let mut process = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        for output in process.take_output() {
+            log.follow(output);
+        }
+        process
+    }
+}
+
 /// A gateway that runs. Dropped, it is asked to end.
 #[derive(Debug)]
 pub struct Running {
@@ -184,30 +218,31 @@ pub struct Running {
     pub log: Log,
     /// The process.
     pub process: Process,
+    start: Start,
     addresses: BTreeMap<String, SocketAddr>,
     certificate: Option<Certificate>,
     folder: TempDir,
 }
 
 impl Running {
-    fn spawn(mut command: Command) -> Self {
-        let mut process = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
-        let log = Log::default();
-        for output in process.take_output() {
-            log.follow(output);
-        }
-        Self {
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
-            log,
-            process,
-            addresses: BTreeMap::new(),
-            certificate: None,
-            folder: tempfile::tempdir().expect("a folder can be made"),
-        }
-    }
-
     #[track_caller]
     fn ready(mut self) -> Self {
+        self.wait_until_ready();
+        self
+    }
+
+    /// Starts it again with the configuration as it is now, after it has ended. It may not be ready.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.process = self.start.run(&self.log);
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// If it is not, with what it said.
+    #[track_caller]
+    pub fn wait_until_ready(&mut self) {
         let admin = self.admin;
         crate::wait_up_to(COMPILING, "a gateway that is ready", || {
             if let Some(status) = self.process.ended() {
@@ -215,7 +250,6 @@ impl Running {
             }
             metrics::get(admin, "/readyz").filter(|(status, _)| *status == 200)
         });
-        self
     }
 
     /// Where a listener listens.
@@ -327,12 +361,6 @@ pub fn plugin(name: &str) -> PathBuf {
 #[track_caller]
 pub fn check(configuration: &Path) -> crate::process::Finished {
     crate::process::run(Command::new(program()).arg("check").arg("--config").arg(configuration))
-}
-
-fn command(configuration: &Path) -> Command {
-    let mut command = Command::new(program());
-    command.arg("run").arg("--config").arg(configuration).env_remove("RUST_LOG");
-    command
 }
 
 /// How long a gateway may take to start: it may have to compile plugins of 18 MB on a busy machine.

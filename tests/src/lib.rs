@@ -14,6 +14,7 @@ pub mod log;
 pub mod metrics;
 pub mod peers;
 pub mod process;
+pub mod seed;
 pub mod sink;
 pub mod web;
 
@@ -25,6 +26,7 @@ pub use gateway::{Gateway, Running};
 pub use log::{Log, Record};
 pub use metrics::Metrics;
 pub use process::Process;
+pub use seed::Seed;
 pub use sink::{Letter, Sink};
 pub use web::Web;
 
