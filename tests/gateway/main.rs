@@ -28,6 +28,7 @@ mod senders;
 mod smuggling;
 mod sockets;
 mod starting;
+mod swaps;
 mod tls;
 mod vouching;
 mod workbench;

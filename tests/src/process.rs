@@ -74,7 +74,8 @@ impl Process {
         self.child.wait().expect("a child can be waited for");
     }
 
-    pub(crate) fn take_output(&mut self) -> Vec<Box<dyn Read + Send>> {
+    /// What it writes, where that was made a pipe; once.
+    pub fn take_output(&mut self) -> Vec<Box<dyn Read + Send>> {
         let mut outputs: Vec<Box<dyn Read + Send>> = Vec::new();
         outputs.extend(self.child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
         outputs.extend(self.child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));

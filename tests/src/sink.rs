@@ -76,6 +76,9 @@ pub struct Manners {
     pub gullible: bool,
     /// How long it thinks about a message.
     pub delay: Duration,
+    /// Whether it writes the subject of each message that it keeps to standard output, before it
+    /// says so.
+    pub announces: bool,
 }
 
 /// A running sink. It ends with the process of the test.
@@ -117,7 +120,16 @@ impl Sink {
     /// If loopback has no port.
     #[must_use]
     pub fn with(manners: Manners) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), manners)
+    }
+
+    /// A sink of one's own at an address.
+    ///
+    /// # Panics
+    /// If it is taken.
+    #[must_use]
+    pub fn at(address: SocketAddr, manners: Manners) -> Self {
+        let listener = TcpListener::bind(address).expect("a port on loopback");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared { manners, ..Shared::default() });
         let inside = Arc::clone(&shared);
@@ -311,6 +323,13 @@ impl<R: Read, W: Write> Talk<R, W> {
             .map(|verdict| verdict.unwrap_or_else(|| "250 2.0.0 kept".to_owned()))
             .collect();
         if verdicts.iter().any(|verdict| verdict.starts_with('2')) {
+            if self.shared.manners.announces {
+                let text = letter.text();
+                let subject = text.lines().find_map(|line| line.strip_prefix("Subject: "));
+                let mut output = io::stdout().lock();
+                writeln!(output, "kept {}", subject.unwrap_or_default())?;
+                output.flush()?;
+            }
             self.shared.letters().push(letter);
             self.shared.arrived.notify_all();
         }
