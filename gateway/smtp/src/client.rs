@@ -13,123 +13,59 @@
 //! here: at [`Step::Content`] the caller writes it to the peer, dot-stuffed after DATA and as it is
 //! after BDAT.
 
+mod auth;
 mod error;
 mod extensions;
 mod greeting;
 mod replies;
+mod settings;
+mod step;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::sasl::ChannelBindings;
 use crate::server::Protocol;
 use crate::{Mailbox, Parameter, Reply, ReversePath};
 
+use auth::Exchange;
 use replies::Replies;
 
+pub use auth::{Login, Mechanism};
 pub use error::ClientError;
 pub use extensions::Extensions;
 pub use replies::MalformedReply;
-
-/// How to speak to one server.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// SMTP or LMTP.
-    pub protocol: Protocol,
-    /// The client's own name, for EHLO.
-    pub hostname: String,
-    /// Whether to ask for TLS.
-    pub starttls: StartTls,
-}
-
-/// Whether to ask for TLS.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum StartTls {
-    /// Where it is offered and granted; else clear text.
-    IfOffered,
-    /// No: TLS is there already, or not wanted.
-    Never,
-    /// Yes; without it, no mail.
-    Required,
-}
-
-/// What the session wants next. See [`Session::poll`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Step {
-    /// A reply of the server.
-    Answer(Stage, Reply),
-    /// The conversation is over: write the output, close the connection.
-    Closed,
-    /// 354 has come: write the dot-stuffed content and its end to the peer, then call
-    /// [`Session::content_sent`]. Or BDAT is in the output: write that and as many octets as it
-    /// says. A server that has had enough may answer before.
-    Content,
-    /// The conversation cannot go on: close the connection.
-    Failed(ClientError),
-    /// Write the output, then read.
-    Read,
-    /// Everything is answered; the next command is the caller's.
-    Ready,
-    /// Do the TLS handshake, then call [`Session::tls_established`].
-    StartTls,
-}
-
-/// What a reply answers.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Stage {
-    /// Nothing: the server's banner.
-    Banner,
-    /// EHLO, HELO or LHLO.
-    Hello,
-    /// STARTTLS.
-    StartTls,
-    /// MAIL.
-    Mail,
-    /// RCPT; where MAIL was refused, the reply to that.
-    Rcpt,
-    /// DATA.
-    Data,
-    /// The final dot, or BDAT. In LMTP one for each accepted recipient.
-    Content,
-    /// RSET.
-    Rset,
-    /// NOOP.
-    Noop,
-    /// QUIT.
-    Quit,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Banner => "banner",
-            Self::Hello => "EHLO",
-            Self::StartTls => "STARTTLS",
-            Self::Mail => "MAIL",
-            Self::Rcpt => "RCPT",
-            Self::Data => "DATA",
-            Self::Content => "final dot",
-            Self::Rset => "RSET",
-            Self::Noop => "NOOP",
-            Self::Quit => "QUIT",
-        })
-    }
-}
+pub use settings::{Settings, StartTls};
+pub use step::{Stage, Step};
 
 /// One conversation with one server.
-#[derive(Debug)]
 pub struct Session {
     settings: Settings,
     extensions: Extensions,
     state: State,
     /// Whether the answer to EHLO was a no, and HELO is tried.
     fallback: bool,
+    exchange: Option<Exchange>,
     transaction: Transaction,
     replies: Replies,
     waiting: VecDeque<Command>,
     expected: VecDeque<Expected>,
     output: Vec<u8>,
+}
+
+impl fmt::Debug for Session {
+    /// Not what is on its way to the server: that may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("settings", &self.settings)
+            .field("extensions", &self.extensions)
+            .field("state", &self.state)
+            .field("transaction", &self.transaction)
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -178,6 +114,7 @@ impl Session {
             extensions: Extensions::default(),
             state: State::Open,
             fallback: false,
+            exchange: None,
             transaction: Transaction::None,
             replies: Replies::default(),
             waiting: VecDeque::new(),
@@ -257,8 +194,10 @@ impl Session {
 
     /// The handshake that [`Step::StartTls`] asked for is done; what was said before is void
     /// (RFC 3207 section 4.2).
-    pub fn tls_established(&mut self) {
+    pub fn tls_established(&mut self, bindings: ChannelBindings) {
         self.settings.starttls = StartTls::Never;
+        self.settings.private = true;
+        self.settings.bindings = bindings;
         self.extensions = Extensions::default();
         self.state = State::Open;
         self.hello();
@@ -360,11 +299,12 @@ impl Session {
                 return Err(ClientError::Unsolicited { code: reply.code() });
             }
         };
-        if reply.code() == 421 && !matches!(stage, Stage::Banner | Stage::Hello | Stage::StartTls) {
+        if reply.code() == 421 && !stage.is_greeting() {
             return Ok(self.closing(stage, reply));
         }
         match stage {
             Stage::Banner | Stage::Hello | Stage::StartTls => self.greeted(stage, &reply)?,
+            Stage::Auth => self.challenged(&reply)?,
             Stage::Mail | Stage::Rcpt => return self.offered(stage, reply),
             Stage::Data if reply.code() / 100 == 3 => self.state = State::Content,
             Stage::Data if !reply.is_positive() => {}

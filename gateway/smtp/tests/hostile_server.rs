@@ -1,6 +1,7 @@
 //! Whatever a server says, the client's session stays within its bounds and its protocol.
 
 use portcullis_smtp::client::{Session, Settings, Stage, StartTls, Step};
+use portcullis_smtp::sasl::ChannelBindings;
 use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, ReversePath};
 use proptest::collection::vec;
@@ -78,8 +79,7 @@ proptest! {
         ], 0..30),
     ) {
         let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
-        let hostname = "gw.example".to_owned();
-        let mut session = Session::new(Settings { protocol, hostname, starttls });
+        let mut session = Session::new(Settings { starttls, ..Settings::new(protocol, "gw.example") });
         let greeting = ["220 hi\r\n", "250-hi\r\n250 PIPELINING\r\n"].map(str::to_owned);
         let mut said = greeting
             .into_iter()
@@ -99,7 +99,7 @@ proptest! {
                     return Ok(());
                 }
                 Step::Content => session.content_sent(),
-                Step::StartTls => session.tls_established(),
+                Step::StartTls => session.tls_established(ChannelBindings::default()),
                 Step::Read => match said.next() {
                     Some(text) => session.receive(text.as_bytes()),
                     None => return Ok(()),

@@ -63,6 +63,18 @@ impl Extensions {
         })
     }
 
+    /// Whether a login may be done so; the mechanism in capitals.
+    #[must_use]
+    pub fn offers_mechanism(&self, mechanism: &str) -> bool {
+        let named = |word: &str| word.eq_ignore_ascii_case(mechanism);
+        // "AUTH=" is what servers of the last century said, and some say both.
+        let mechanisms = self.offered.iter().filter_map(|(keyword, arguments)| match &**keyword {
+            "AUTH" => Some((None, arguments)),
+            keyword => Some((Some(keyword.strip_prefix("AUTH=")?), arguments)),
+        });
+        mechanisms.flat_map(|(first, rest)| first.into_iter().chain(rest.split(' '))).any(named)
+    }
+
     fn arguments(&self, keyword: &str) -> Option<&str> {
         self.offered
             .iter()
@@ -96,6 +108,17 @@ mod tests {
             let offered = extensions(&[line]);
             assert!(offered.has("SIZE"), "{line}");
             assert_eq!(offered.size_limit(), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn mechanisms_are_read_without_regard_to_case_and_age() {
+        let offered = extensions(&["auth Plain  cram-md5", "AUTH=LOGIN GSSAPI"]);
+        for mechanism in ["PLAIN", "CRAM-MD5", "LOGIN", "GSSAPI"] {
+            assert!(offered.offers_mechanism(mechanism), "{mechanism}");
+        }
+        for mechanism in ["SCRAM-SHA-1", "AUTH", "AUTH=LOGIN"] {
+            assert!(!offered.offers_mechanism(mechanism), "{mechanism}");
         }
     }
 

@@ -25,9 +25,10 @@ impl Session {
                 }
                 return self.after_hello();
             }
-            // RFC 5321 section 3.2: a server that does not know EHLO knows HELO.
+            // RFC 5321 section 3.2: a server that does not know EHLO knows HELO. One that does, and
+            // says no, means it.
             (Stage::Hello, _)
-                if reply.is_permanent()
+                if matches!(reply.code(), 500 | 502 | 504)
                     && !self.fallback
                     && self.settings.protocol == Protocol::Smtp =>
             {
@@ -36,7 +37,7 @@ impl Session {
                 self.command(Stage::Hello, &line);
             }
             (Stage::StartTls, _) if accepted => self.state = State::Handshake,
-            (Stage::StartTls, StartTls::IfOffered) if reply.code() != 421 => {}
+            (Stage::StartTls, StartTls::IfOffered) if reply.code() != 421 => return self.log_in(),
             _ => return Err(refused()),
         }
         Ok(())
@@ -45,10 +46,11 @@ impl Session {
     fn after_hello(&mut self) -> Result<(), ClientError> {
         let offered = self.extensions.has("STARTTLS");
         match self.settings.starttls {
-            StartTls::Never => {}
-            StartTls::IfOffered if !offered => {}
             StartTls::Required if !offered => return Err(ClientError::StartTlsNotOffered),
-            StartTls::IfOffered | StartTls::Required => self.command(Stage::StartTls, "STARTTLS"),
+            StartTls::IfOffered | StartTls::Required if offered => {
+                self.command(Stage::StartTls, "STARTTLS");
+            }
+            StartTls::IfOffered | StartTls::Never | StartTls::Required => self.log_in()?,
         }
         Ok(())
     }

@@ -1,18 +1,23 @@
 //! Conversations, read like the protocol: `S:` the server says, `C:` the client sends, `!` the
 //! caller asks for, `=` the session answers, `B:` leaves with the content.
 
+mod auth;
+
 use super::*;
 
 const SMTP: Protocol = Protocol::Smtp;
 const LMTP: Protocol = Protocol::Lmtp;
 
 fn session(protocol: Protocol, starttls: StartTls) -> Session {
-    Session::new(Settings { protocol, hostname: "gw.example".into(), starttls })
+    Session::new(Settings { starttls, ..Settings::new(protocol, "gw.example") })
+}
+
+fn play(protocol: Protocol, starttls: StartTls, script: &str) {
+    play_with(session(protocol, starttls), script);
 }
 
 /// Plays a conversation; at its end the session has nothing more to say.
-fn play(protocol: Protocol, starttls: StartTls, script: &str) {
-    let mut session = session(protocol, starttls);
+fn play_with(mut session: Session, script: &str) {
     let mut pending = String::new();
     for (number, line) in script.lines().map(str::trim).enumerate() {
         let context = format!("line {number}: {line}");
@@ -40,7 +45,7 @@ fn play(protocol: Protocol, starttls: StartTls, script: &str) {
                 let output = String::from_utf8(session.take_output()).expect("ASCII");
                 assert_eq!(output, format!("{rest}\r\n"), "{context}");
             }
-            "=" => assert_eq!(describe(&session.poll()), rest, "{context}"),
+            "=" => assert_eq!(describe(&session.poll()).trim_end(), rest, "{context}"),
             _ => panic!("{context}: no such mark"),
         }
     }
@@ -73,7 +78,7 @@ fn act(session: &mut Session, action: &str) {
         "rset" => session.rset(),
         "noop" => session.noop(),
         "quit" => session.quit(),
-        "tls" => session.tls_established(),
+        "tls" => session.tls_established(ChannelBindings::default()),
         _ => panic!("no such action: {action}"),
     }
 }
