@@ -28,6 +28,7 @@ use std::fmt;
 
 use crate::sasl::ChannelBindings;
 use crate::server::Protocol;
+use crate::xclient::{Xclient, Xforward};
 use crate::{Mailbox, Parameter, Reply, ReversePath};
 
 use auth::Exchange;
@@ -48,6 +49,8 @@ pub struct Session {
     /// Whether the answer to EHLO was a no, and HELO is tried.
     fallback: bool,
     exchange: Option<Exchange>,
+    /// Whether the login was accepted on this connection.
+    logged_in: bool,
     transaction: Transaction,
     replies: Replies,
     waiting: VecDeque<Command>,
@@ -115,6 +118,7 @@ impl Session {
             state: State::Open,
             fallback: false,
             exchange: None,
+            logged_in: false,
             transaction: Transaction::None,
             replies: Replies::default(),
             waiting: VecDeque::new(),
@@ -180,6 +184,28 @@ impl Session {
     pub fn rset(&mut self) {
         self.transaction = Transaction::None;
         self.command(Stage::Rset, "RSET");
+    }
+
+    /// Says who the client of the next transactions is (Postfix's XCLIENT_README), and greets anew:
+    /// the server forgets all that it knew of the one before. To be called between transactions, when
+    /// everything is answered; then go on until [`Step::Ready`]. Says whether the server is asked at
+    /// all: it may know nothing of it.
+    pub fn xclient(&mut self, client: &Xclient) -> bool {
+        let Some(known) = self.extensions.arguments("XCLIENT") else { return false };
+        let lines = client.commands(known);
+        // TLS is there by now, or will not be.
+        self.settings.starttls = StartTls::Never;
+        lines.iter().for_each(|line| self.command(Stage::Xclient, line));
+        !lines.is_empty()
+    }
+
+    /// Queues what is known of where the next message came from (Postfix's XFORWARD_README). Says how
+    /// many answers there will be.
+    pub fn xforward(&mut self, origin: &Xforward) -> usize {
+        let Some(known) = self.extensions.arguments("XFORWARD") else { return 0 };
+        let lines = origin.commands(known);
+        lines.iter().for_each(|line| self.command(Stage::Xforward, line));
+        lines.len()
     }
 
     /// Queues NOOP: whoever answers it, whatever the answer, is there.
@@ -305,6 +331,7 @@ impl Session {
         match stage {
             Stage::Banner | Stage::Hello | Stage::StartTls => self.greeted(stage, &reply)?,
             Stage::Auth => self.challenged(&reply)?,
+            Stage::Xclient => self.introduced(&reply)?,
             Stage::Mail | Stage::Rcpt => return self.offered(stage, reply),
             Stage::Data if reply.code() / 100 == 3 => self.state = State::Content,
             Stage::Data if !reply.is_positive() => {}
@@ -315,9 +342,9 @@ impl Session {
                 }
             }
             Stage::Rset if reply.code() / 100 == 2 => {}
-            Stage::Noop if reply.code() / 100 != 3 => {}
+            Stage::Noop | Stage::Xforward if reply.code() / 100 != 3 => {}
             Stage::Quit => self.state = State::Closed,
-            Stage::Data | Stage::Content | Stage::Rset | Stage::Noop => {
+            Stage::Data | Stage::Content | Stage::Rset | Stage::Noop | Stage::Xforward => {
                 return Err(ClientError::Unexpected { stage, code: reply.code() });
             }
         }

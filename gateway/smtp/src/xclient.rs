@@ -25,6 +25,13 @@ pub enum Said<T> {
     Value(T),
 }
 
+impl<T> From<Option<T>> for Said<T> {
+    /// What is not known is said to be unavailable.
+    fn from(known: Option<T>) -> Self {
+        known.map_or(Self::Unavailable, Self::Value)
+    }
+}
+
 impl<T> Said<T> {
     /// Makes `known` what was said.
     pub fn apply(self, known: &mut Option<T>) {
@@ -32,6 +39,15 @@ impl<T> Said<T> {
             Self::Nothing => {}
             Self::Unavailable => *known = None,
             Self::Value(value) => *known = Some(value),
+        }
+    }
+
+    /// The same, said in another way.
+    fn map<U>(&self, to: impl FnOnce(&T) -> U) -> Said<U> {
+        match self {
+            Self::Nothing => Said::Nothing,
+            Self::Unavailable => Said::Unavailable,
+            Self::Value(value) => Said::Value(to(value)),
         }
     }
 
@@ -177,6 +193,72 @@ impl Xforward {
     }
 }
 
+impl Xclient {
+    /// The commands that say all this to a server that understands the attributes `known`.
+    pub(crate) fn commands(&self, known: &str) -> Vec<String> {
+        let text = |said: &Said<String>| said.map(|text| xtext::encode(text.as_bytes()));
+        let protocol = self.protocol.map(|protocol| match protocol {
+            Proto::Esmtp => "ESMTP".to_owned(),
+            Proto::Smtp => "SMTP".to_owned(),
+        });
+        let attributes = [
+            ("NAME", text(&self.name)),
+            ("REVERSE_NAME", text(&self.reverse_name)),
+            ("ADDR", self.address.map(show_address)),
+            ("PORT", self.port.map(u16::to_string)),
+            ("PROTO", protocol),
+            ("HELO", text(&self.helo)),
+            ("LOGIN", text(&self.login)),
+            ("DESTADDR", self.destination_address.map(show_address)),
+            ("DESTPORT", self.destination_port.map(u16::to_string)),
+        ];
+        commands("XCLIENT", attributes, known)
+    }
+}
+
+impl Xforward {
+    /// The commands that say all this to a server that understands the attributes `known`.
+    pub(crate) fn commands(&self, known: &str) -> Vec<String> {
+        let text = |said: &Said<String>| said.map(|text| xtext::encode(text.as_bytes()));
+        let attributes = [
+            ("NAME", text(&self.name)),
+            ("ADDR", self.address.map(show_address)),
+            ("PORT", self.port.map(u16::to_string)),
+            ("PROTO", text(&self.protocol)),
+            ("HELO", text(&self.helo)),
+            ("IDENT", text(&self.identity)),
+            ("SOURCE", self.source.map(|source| source.word().to_owned())),
+        ];
+        commands("XFORWARD", attributes, known)
+    }
+}
+
+/// As few lines as there may be.
+fn commands(
+    verb: &str,
+    attributes: impl IntoIterator<Item = (&'static str, Said<String>)>,
+    known: &str,
+) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (name, said) in attributes {
+        let value = match said {
+            Said::Nothing => continue,
+            // A shortened one would be a lie.
+            Said::Value(value) if (1..=VALUE_OCTETS).contains(&value.len()) => value,
+            Said::Value(_) | Said::Unavailable => UNAVAILABLE[0].to_owned(),
+        };
+        if !known.split(' ').any(|word| word.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        let word = format!(" {name}={value}");
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() + 2 <= COMMAND_OCTETS => line.push_str(&word),
+            _ => lines.push(format!("{verb}{word}")),
+        }
+    }
+    lines
+}
+
 /// Why attributes cannot be read. The peer's fault, and answered with 501.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AttributeError {
@@ -259,6 +341,14 @@ fn address(text: String) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
+/// "IPv6 addresses must have the prefix."
+fn show_address(address: &IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{IPV6}{address}"),
+    }
+}
+
 fn port(text: String) -> Option<u16> {
     text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -286,135 +376,12 @@ fn source(text: String) -> Option<Source> {
 
 /// "An attribute-value element must not be longer than 255 characters."
 const VALUE_OCTETS: usize = 255;
+/// "The length of a command must not exceed 512 characters."
+const COMMAND_OCTETS: usize = 512;
 /// The second is said of a name whose lookup failed for now.
 const UNAVAILABLE: &[&str] = &["[UNAVAILABLE]", "[TEMPUNAVAIL]"];
 /// Goes before an IPv6 address.
 const IPV6: &str = "IPV6:";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().expect("an address")
-    }
-
-    #[test]
-    fn all_that_xclient_may_say() {
-        let text = "NAME=spike.porcupine.example addr=168.100.189.2 PORT=2525 PROTO=ESMTP \
-            HELO=my+20pc LOGIN=j+C3+B6rg DESTADDR=IPV6:2001:db8::1 DESTPORT=25 \
-            REVERSE_NAME=[TEMPUNAVAIL]";
-        let want = Xclient {
-            name: Said::Value("spike.porcupine.example".into()),
-            reverse_name: Said::Unavailable,
-            address: Said::Value(ip("168.100.189.2")),
-            port: Said::Value(2525),
-            protocol: Said::Value(Proto::Esmtp),
-            helo: Said::Value("my pc".into()),
-            login: Said::Value("j\u{f6}rg".into()),
-            destination_address: Said::Value(ip("2001:db8::1")),
-            destination_port: Said::Value(25),
-        };
-        assert_eq!(Xclient::parse(text), Ok(want));
-    }
-
-    #[test]
-    fn all_that_xforward_may_say() {
-        let text = "NAME=c.example ADDR=IPv6:2001:db8::7 PORT=[UNAVAILABLE] PROTO=local \
-            HELO=[unavailable] IDENT=3CF6B2AAE8 SOURCE=remote";
-        let want = Xforward {
-            name: Said::Value("c.example".into()),
-            address: Said::Value(ip("2001:db8::7")),
-            port: Said::Unavailable,
-            protocol: Said::Value("local".into()),
-            helo: Said::Unavailable,
-            identity: Said::Value("3CF6B2AAE8".into()),
-            source: Said::Value(Source::Remote),
-        };
-        assert_eq!(Xforward::parse(text), Ok(want));
-    }
-
-    #[test]
-    fn addresses() {
-        for (text, want) in [
-            ("192.0.2.1", Some(ip("192.0.2.1"))),
-            ("::ffff:192.0.2.1", Some(ip("192.0.2.1"))),
-            ("IPV6:::ffff:192.0.2.1", Some(ip("192.0.2.1"))),
-            ("ipv6:::1", Some(ip("::1"))),
-            ("2001:db8::1", Some(ip("2001:db8::1"))),
-            ("IPV6:192.0.2.1", None),
-            ("[192.0.2.1]", None),
-            ("192.0.2.01", None),
-            ("192.0.2.1:25", None),
-            ("fe80::1%eth0", None),
-            ("localhost", None),
-        ] {
-            let read = Xclient::parse(&format!("ADDR={text}"));
-            let said = want.ok_or(AttributeError::Value).map(Said::Value);
-            assert_eq!(read.map(|all| all.address), said, "{text:?}");
-            let forwarded = Xforward::parse(&format!("ADDR={text}")).expect("any address");
-            assert_eq!(forwarded.address, want.map_or(Said::Unavailable, Said::Value), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn attributes_that_neither_takes() {
-        let long = format!("NAME={}", "a".repeat(256));
-        for (text, want) in [
-            ("", AttributeError::Missing),
-            ("   ", AttributeError::Missing),
-            ("NAME", AttributeError::Missing),
-            ("NAME=", AttributeError::Missing),
-            ("NAME=a ADDR", AttributeError::Missing),
-            ("=a", AttributeError::Unknown),
-            ("RABBIT=1", AttributeError::Unknown),
-            ("NAME=a NAME=b", AttributeError::Duplicate),
-            ("NAME=[UNAVAILABLE] name=b", AttributeError::Duplicate),
-            ("NAME=a=b", AttributeError::Value),
-            ("NAME=a+", AttributeError::Value),
-            ("NAME=a+0D+0AQUIT", AttributeError::Value),
-            ("NAME=a+00", AttributeError::Value),
-            ("NAME=j+C3+B6rg", AttributeError::Value),
-            ("NAME=+FF", AttributeError::Value),
-            ("NAME=j\u{f6}rg", AttributeError::Value),
-            ("NAME=a\tb", AttributeError::Value),
-            ("HELO=+7F", AttributeError::Value),
-            ("NAME=a+E2+80+AEb", AttributeError::Value),
-            ("PORT=65536", AttributeError::Value),
-            ("PORT=+2B25", AttributeError::Value),
-            ("PORT=-1", AttributeError::Value),
-            (&long, AttributeError::Value),
-        ] {
-            assert_eq!(Xclient::parse(text), Err(want), "XCLIENT {text:?}");
-            assert_eq!(Xforward::parse(text), Err(want), "XFORWARD {text:?}");
-        }
-    }
-
-    #[test]
-    fn attributes_that_one_of_them_does_not_take() {
-        for text in ["IDENT=1", "SOURCE=LOCAL"] {
-            assert_eq!(Xclient::parse(text), Err(AttributeError::Unknown), "{text:?}");
-        }
-        for text in ["LOGIN=a", "DESTADDR=192.0.2.1", "DESTPORT=25", "REVERSE_NAME=a"] {
-            assert_eq!(Xforward::parse(text), Err(AttributeError::Unknown), "{text:?}");
-        }
-        for text in ["PROTO=UUCP", "LOGIN=a+0Ab", "LOGIN=+C2+85", "LOGIN=a+E2+80+AE"] {
-            assert_eq!(Xclient::parse(text), Err(AttributeError::Value), "{text:?}");
-        }
-        let long = format!("PROTO={}", "a".repeat(65));
-        for text in ["SOURCE=HERE", &long] {
-            assert_eq!(Xforward::parse(text), Err(AttributeError::Value), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_said_changes_what_is_known() {
-        let mut known = Some(1);
-        Said::Nothing.apply(&mut known);
-        assert_eq!(known, Some(1));
-        Said::Value(2).apply(&mut known);
-        assert_eq!(known, Some(2));
-        Said::Unavailable.apply(&mut known);
-        assert_eq!(known, None);
-    }
-}
+mod tests;

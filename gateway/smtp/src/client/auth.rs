@@ -206,7 +206,9 @@ impl Session {
                 self.exchange = Some(exchange);
                 self.say(response.as_deref().map_or("*", String::as_str));
             }
-            200..300 if exchange.is_complete() => {}
+            200..300 if exchange.is_complete() => self.logged_in = true,
+            // The server has not forgotten it by XCLIENT (RFC 4954 section 4: no second AUTH).
+            503 if self.logged_in => {}
             // A yes before its proof: whoever says that does not know the password.
             200..300 => return Err(ClientError::Unproved { mechanism }),
             300..400 => return Err(ClientError::Unexpected { stage, code }),

@@ -75,7 +75,8 @@ impl Extensions {
         mechanisms.flat_map(|(first, rest)| first.into_iter().chain(rest.split(' '))).any(named)
     }
 
-    fn arguments(&self, keyword: &str) -> Option<&str> {
+    /// What stands behind an extension's keyword, if the server offers it.
+    pub(super) fn arguments(&self, keyword: &str) -> Option<&str> {
         self.offered
             .iter()
             .find(|(offered, _)| offered == keyword)

@@ -3,7 +3,7 @@
 use crate::Reply;
 use crate::server::Protocol;
 
-use super::{ClientError, Extensions, Session, Stage, StartTls, State};
+use super::{ClientError, Expected, Extensions, Session, Stage, StartTls, State};
 
 impl Session {
     /// Banner, EHLO and STARTTLS: each is answered before the next goes out, and nothing may be
@@ -51,6 +51,26 @@ impl Session {
                 self.command(Stage::StartTls, "STARTTLS");
             }
             StartTls::IfOffered | StartTls::Never | StartTls::Required => self.log_in()?,
+        }
+        Ok(())
+    }
+
+    /// XCLIENT: once all of it is taken, the server is where its banner was.
+    pub(super) fn introduced(&mut self, reply: &Reply) -> Result<(), ClientError> {
+        let stage = Stage::Xclient;
+        if reply.code() / 100 != 2 {
+            return Err(ClientError::Refused { stage, reply: reply.clone() });
+        }
+        let is_more = |expected: &Expected| matches!(expected, Expected::Reply(Stage::Xclient));
+        let more = self.expected.iter().any(is_more)
+            || self.waiting.iter().any(|command| command.stage == stage);
+        if !more {
+            if self.has_input() {
+                return Err(ClientError::Unsolicited { code: reply.code() });
+            }
+            self.extensions = Extensions::default();
+            self.fallback = false;
+            self.hello();
         }
         Ok(())
     }

@@ -39,6 +39,10 @@ pub enum Stage {
     StartTls,
     /// AUTH, and what is said in the exchange.
     Auth,
+    /// XCLIENT.
+    Xclient,
+    /// XFORWARD.
+    Xforward,
     /// MAIL.
     Mail,
     /// RCPT; where MAIL was refused, the reply to that.
@@ -58,7 +62,7 @@ pub enum Stage {
 impl Stage {
     /// Whether it comes before the session is ready: a no ends the conversation then.
     pub(super) fn is_greeting(self) -> bool {
-        matches!(self, Self::Auth | Self::Banner | Self::Hello | Self::StartTls)
+        matches!(self, Self::Auth | Self::Banner | Self::Hello | Self::StartTls | Self::Xclient)
     }
 }
 
@@ -69,6 +73,8 @@ impl fmt::Display for Stage {
             Self::Hello => "EHLO",
             Self::StartTls => "STARTTLS",
             Self::Auth => "AUTH",
+            Self::Xclient => "XCLIENT",
+            Self::Xforward => "XFORWARD",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
             Self::Data => "DATA",

@@ -2,6 +2,7 @@
 //! caller asks for, `=` the session answers, `B:` leaves with the content.
 
 mod auth;
+mod xclient;
 
 use super::*;
 
@@ -78,6 +79,14 @@ fn act(session: &mut Session, action: &str) {
         "rset" => session.rset(),
         "noop" => session.noop(),
         "quit" => session.quit(),
+        "xclient" => {
+            let offered = session.xclient(&Xclient::parse(argument).expect("attributes"));
+            assert!(offered, "XCLIENT is not offered");
+        }
+        "xforward" => {
+            let lines = session.xforward(&Xforward::parse(argument).expect("attributes"));
+            assert!(lines > 0, "XFORWARD is not offered");
+        }
         "tls" => session.tls_established(ChannelBindings::default()),
         _ => panic!("no such action: {action}"),
     }

@@ -4,7 +4,7 @@ use super::*;
 
 const NONCE: [u8; 18] = [7; 18];
 
-fn with(mechanisms: &[Mechanism], private: bool) -> Settings {
+pub(super) fn with(mechanisms: &[Mechanism], private: bool) -> Settings {
     let login = Login::new("ann", "s3cret", mechanisms, NONCE);
     Settings { login, private, ..Settings::new(SMTP, "gw.example") }
 }
