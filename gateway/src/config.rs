@@ -65,7 +65,10 @@ pub use spool::Spool;
 pub use store::{RedisUrl, Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use trust::{Peers, Trust};
-pub use upstream::{Hop, TlsIdentity, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsMode};
+pub use upstream::{
+    Hop, Password, TlsIdentity, Upstream, UpstreamAddress, UpstreamAuth, UpstreamTls,
+    UpstreamTlsMode,
+};
 
 use section::{Entry, Reader, Section};
 use tree::{Mark, Node, Source, Value};
@@ -208,6 +211,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("stores.*", Store::KEYS),
     ("upstreams.*", Upstream::KEYS),
     ("upstreams.*.timeouts", Upstream::TIMEOUT_KEYS),
+    ("upstreams.*.auth", Upstream::AUTH_KEYS),
     ("upstreams.*.tls", Upstream::TLS_KEYS),
 ];
 

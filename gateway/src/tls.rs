@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_smtp::sasl::ChannelBindings;
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ConnectionCommon, ProtocolVersion, ServerConfig, ServerConnection};
 use rustls_pki_types::pem;
 
 use crate::config::{ClientCertificates, TlsVersion};
@@ -105,7 +105,7 @@ pub fn facts(connection: &ServerConnection) -> TlsFacts {
 
 /// What SASL can bind to (RFC 5056), after the handshake; nothing under TLS 1.2.
 #[must_use]
-pub fn bindings(connection: &ServerConnection) -> Option<ChannelBindings> {
+pub fn bindings<Side>(connection: &ConnectionCommon<Side>) -> Option<ChannelBindings> {
     // RFC 9266 section 4.2: with TLS 1.2 only if the extended master secret was agreed on, which
     // rustls does not tell.
     if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {

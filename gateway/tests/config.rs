@@ -43,6 +43,7 @@ fn checkout() -> tempfile::TempDir {
     for file in ["config/users", "config/examples/users", "tests/conformance/users"] {
         fs::write(at(file), "").unwrap();
     }
+    fs::write(at("config/upstream-password"), "s3cret\n").unwrap();
     for file in ["certificate.pem", "key.pem"] {
         fs::copy(root().join("tests/conformance/tls").join(file), at("config/tls").join(file))
             .unwrap();

@@ -7,8 +7,11 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::mistake::{Mistakes, Place};
 use super::tree::{Mark, Node, Source, Value, is_null};
@@ -394,6 +397,30 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// A secret that is alone in a file: its first line.
+    pub(crate) fn secret(&self, key: &str, help: &str) -> Option<(Zeroizing<String>, Mark)> {
+        let (path, file, given) = self.read_file(key, help)?;
+        let mut text = Zeroizing::new(String::new());
+        if let Err(error) = file.take(SECRET_OCTETS).read_to_string(&mut text) {
+            let text = format!("cannot read \"{}\": {error}", given.text);
+            self.reader.error(given.mark, text, Some(help));
+            return None;
+        }
+        self.warn_if_shared(&path, given.mark);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        Some((Zeroizing::new(line.to_owned()), given.mark))
+    }
+
+    /// A file with a secret in it is for the gateway alone.
+    pub(crate) fn warn_if_shared(&self, file: &Path, mark: Mark) {
+        if file.metadata().is_ok_and(|file| file.mode() & 0o004 != 0) {
+            let text = format!("every user of this machine can read {}", file.display());
+            let help = format!("there is a password in it: chmod o-rwx {}", file.display());
+            self.reader.warn(mark, text, Some(&help));
+        }
+    }
+
     fn read_file(&self, key: &str, help: &str) -> Option<(PathBuf, File, Text<'a>)> {
         let given = self.required(key, help)?;
         let path = self.reader.path(given.text);
@@ -418,6 +445,9 @@ impl<'a> Section<'a> {
         None
     }
 }
+
+/// Larger than any password.
+const SECRET_OCTETS: u64 = 64 << 10;
 
 /// Larger than all authorities of the world together.
 const PEM_OCTETS: u64 = 4 << 20;

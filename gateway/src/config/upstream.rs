@@ -1,6 +1,7 @@
 //! Where mail goes.
 
 mod address;
+mod auth;
 mod tls;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use portcullis_smtp::server::Protocol;
 use super::section::{Entry, Reader, Section};
 
 pub use address::UpstreamAddress;
+pub use auth::{Password, UpstreamAuth};
 pub use tls::{TlsIdentity, UpstreamTls, UpstreamTlsMode};
 
 /// One place where mail goes.
@@ -30,6 +32,8 @@ pub struct Hop {
     pub address: UpstreamAddress,
     /// Whether and how TLS is used.
     pub tls: UpstreamTls,
+    /// As whom the gateway logs in.
+    pub auth: Option<UpstreamAuth>,
     /// Connections in use at once; idle ones come on top.
     pub connections: usize,
     /// Idle connections that are kept, shared out among the threads.
@@ -45,8 +49,17 @@ pub struct Hop {
 }
 
 impl Upstream {
-    pub(super) const KEYS: &'static [&'static str] =
-        &["address", "connections", "idle_connections", "idle_time", "protocol", "timeouts", "tls"];
+    pub(super) const KEYS: &'static [&'static str] = &[
+        "address",
+        "auth",
+        "connections",
+        "idle_connections",
+        "idle_time",
+        "protocol",
+        "timeouts",
+        "tls",
+    ];
+    pub(super) const AUTH_KEYS: &'static [&'static str] = UpstreamAuth::KEYS;
     pub(super) const TLS_KEYS: &'static [&'static str] = UpstreamTls::KEYS;
     pub(super) const TIMEOUT_KEYS: &'static [&'static str] = &["command", "connect", "final"];
 
@@ -93,6 +106,7 @@ impl Hop {
         Some(Self {
             protocol,
             tls,
+            auth: UpstreamAuth::read(section),
             connections,
             idle_connections: idle_connections.min(connections),
             idle_time,

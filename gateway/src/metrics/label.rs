@@ -229,6 +229,8 @@ labels! {
 labels! {
     /// What an upstream was asked when it replied.
     Stage {
+        /// AUTH, and what is said in the exchange.
+        Auth = "auth",
         /// Nothing: the banner.
         Banner = "banner",
         /// The final dot.
@@ -249,6 +251,10 @@ labels! {
         Rset = "rset",
         /// STARTTLS.
         Starttls = "starttls",
+        /// XCLIENT.
+        Xclient = "xclient",
+        /// XFORWARD.
+        Xforward = "xforward",
     }
 }
 
@@ -257,6 +263,8 @@ labels! {
     Connect {
         /// The connection was refused, reset or closed, or the upstream is unreachable.
         Failed = "failed",
+        /// The gateway's login was refused, or could not be done.
+        Login = "login",
         /// Ready for MAIL.
         Ok = "ok",
         /// Banner or EHLO was answered with something else than 2xx.

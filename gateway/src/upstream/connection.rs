@@ -19,6 +19,7 @@ use crate::config::{Hop, UpstreamAddress};
 use crate::metrics::{self, UpstreamMetrics};
 
 use super::failure::Failure;
+use super::login;
 use super::stream::Stream;
 use super::tls::Tls;
 
@@ -65,9 +66,11 @@ impl Target {
         let limit = self.upstream.connect_timeout;
         let stream = timeout(limit, self.dial()).await.map_err(|_| Failure::Timeout)??;
         let settings = Settings {
-            protocol: self.upstream.protocol,
-            hostname: self.hostname.clone(),
             starttls,
+            login: login::login(&self.upstream)?,
+            private: stream.is_private(),
+            bindings: stream.bindings(),
+            ..Settings::new(self.upstream.protocol, &self.hostname)
         };
         let mut connection = Connection {
             session: Session::new(settings),
@@ -84,7 +87,8 @@ impl Target {
                 Step::Ready => return Ok(connection),
                 Step::StartTls => {
                     connection.stream = self.handshake(connection.stream).await?;
-                    connection.session.tls_established();
+                    let bindings = connection.stream.bindings();
+                    connection.session.tls_established(bindings);
                 }
                 _ => return Err(closed()),
             }
@@ -290,6 +294,9 @@ fn label(stage: Stage) -> metrics::Stage {
         Stage::Banner => metrics::Stage::Banner,
         Stage::Hello => metrics::Stage::Hello,
         Stage::StartTls => metrics::Stage::Starttls,
+        Stage::Auth => metrics::Stage::Auth,
+        Stage::Xclient => metrics::Stage::Xclient,
+        Stage::Xforward => metrics::Stage::Xforward,
         Stage::Mail => metrics::Stage::Mail,
         Stage::Rcpt => metrics::Stage::Rcpt,
         Stage::Data => metrics::Stage::Data,

@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Connect(#[source] io::Error),
     #[error("message content cannot be read")]
     Content(#[source] io::Error),
+    #[error("cannot log in")]
+    Login(#[source] io::Error),
     #[error("connection lost")]
     Lost(#[source] io::Error),
     #[error(transparent)]
@@ -37,6 +39,8 @@ impl Failure {
     /// What the client hears. Names the upstream as the configuration does, and no address.
     pub(super) fn reply(&self, upstream: &str) -> Reply {
         let (status, text) = match self {
+            Self::Login(_) => NO_LOGIN,
+            _ if self.is_login() => NO_LOGIN,
             Self::Busy => ((4, 3, 2), "has no connection free"),
             Self::Closing(reply) => return passed_on(reply),
             Self::Connect(_) | Self::Resolve(_) => ((4, 4, 1), "cannot be reached"),
@@ -57,6 +61,21 @@ impl Failure {
         Reply::fixed(451, status, &format!("upstream {upstream} {text}"))
     }
 
+    /// Whether the gateway could not log in: its operator's business, not the client's.
+    pub(super) fn is_login(&self) -> bool {
+        matches!(
+            self,
+            Self::Login(_)
+                | Self::Protocol(
+                    ClientError::BadChallenge { .. }
+                        | ClientError::NoMechanism
+                        | ClientError::PasswordInClear
+                        | ClientError::Refused { stage: Stage::Auth, .. }
+                        | ClientError::Unproved { .. }
+                )
+        )
+    }
+
     /// Whether the connection has ended, so that another one may do better.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Self::Closing(_) | Self::Lost(_))
@@ -68,6 +87,8 @@ impl Failure {
             Self::Protocol(ClientError::StartTlsNotOffered | ClientError::OctetsBeforeTls)
             | Self::Protocol(ClientError::Refused { stage: Stage::StartTls, .. })
             | Self::Tls(_) => Connect::Tls,
+            Self::Login(_) => Connect::Login,
+            _ if self.is_login() => Connect::Login,
             Self::Closing(_) | Self::Protocol(_) => Connect::Refused,
             Self::Resolve(_) => Connect::Resolve,
             Self::Busy | Self::Timeout => Connect::Timeout,
@@ -84,6 +105,8 @@ pub fn is_unreachable(reply: &Reply, upstream: &str) -> bool {
     let rest = text.and_then(|text| text.strip_prefix("upstream ")?.strip_prefix(upstream));
     reply.code() == 451 && rest.is_some_and(|rest| rest.starts_with(' '))
 }
+/// What the client hears of a login that has failed: that is not its fault, and not the mail's.
+const NO_LOGIN: ((u8, u16, u16), &str) = ((4, 7, 0), "does not accept the gateway's login");
 
 /// An upstream's reply as the client hears it: the same code, status and text.
 ///

@@ -8,7 +8,7 @@ use portcullis_smtp::client::{Extensions, Stage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::config::Hop;
 use crate::metrics::UpstreamMetrics;
@@ -149,13 +149,12 @@ impl Pool {
     /// Tells the operator what happened, and gives what the client is to hear.
     pub(super) fn report(&self, failure: &Failure, id: &str) -> Reply {
         let cause = std::error::Error::source(failure).map(ToString::to_string);
-        warn!(
-            id,
-            upstream = %self.name,
-            error = %failure,
-            cause = cause.as_deref(),
-            "upstream failed"
-        );
+        let (upstream, cause) = (&*self.name, cause.as_deref());
+        if failure.is_login() {
+            error!(id, upstream, error = %failure, cause, "nothing is delivered without a login");
+        } else {
+            warn!(id, upstream, error = %failure, cause, "upstream failed");
+        }
         failure.reply(&self.name)
     }
 

@@ -89,6 +89,7 @@ fn upstream(address: SocketAddr) -> Hop {
         protocol: Protocol::Smtp,
         address: UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() },
         tls: UpstreamTls::default(),
+        auth: None,
         connections: 10,
         idle_connections: 10,
         idle_time: Duration::from_mins(1),

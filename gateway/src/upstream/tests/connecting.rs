@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 
+use portcullis_smtp::client::Mechanism;
+
 use super::*;
-use crate::config::{Digest, TlsIdentity};
+use crate::config::{Digest, Password, TlsIdentity, UpstreamAuth};
 use certificate::Certificate;
 
 #[tokio::test]
@@ -238,5 +240,44 @@ fn authorities_that_cannot_be_read_are_told() {
         let metrics = Metrics::new(&Names::default()).upstream("up");
         let error = Pool::new("up", &upstream, "gw.example", metrics).expect_err("no authority");
         assert!(error.to_string().starts_with("authorities of upstream \"up\""), "{error}");
+    }
+}
+
+fn logging_in(address: SocketAddr) -> Hop {
+    let mechanisms = Mechanism::ALL.to_vec();
+    let auth = UpstreamAuth { user: "gw".into(), password: Password::new("s3cret"), mechanisms };
+    Hop { auth: Some(auth), ..upstream(address) }
+}
+
+const AUTH: &str = "S: 220 up.example
+    C: EHLO gw.example
+    S: 250-up.example\\r\\n250-PIPELINING\\r\\n250 AUTH PLAIN
+    C: AUTH PLAIN AGd3AHMzY3JldA==\n";
+
+#[tokio::test]
+async fn the_gateway_logs_in_before_any_mail() {
+    let scripts = [&*script(&[AUTH, "S: 235 2.7.0 welcome", ENVELOPE, DATA, "S: 250 ok"])];
+    let script = Script::start(scripts.iter().map(ToString::to_string).collect()).await;
+    let gateway = Gateway::new(&logging_in(script.address));
+    assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 ok"]);
+    assert_eq!(script.contents().await, [HELLO]);
+    let shown = format!("{:?}", gateway.pool);
+    assert!(shown.contains("gw") && !shown.contains("s3cret"), "{shown}");
+}
+
+#[tokio::test]
+async fn without_a_login_nothing_is_delivered() {
+    let want = "451 4.7.0 upstream up does not accept the gateway's login";
+    for (lines, why) in [
+        (format!("{AUTH}S: 535 5.7.8 no"), "refused"),
+        (format!("{AUTH}S: 334 d2hhdD8=\nC: *\nS: 501 what"), "a strange challenge"),
+        (GREETING.to_owned(), "not offered"),
+    ] {
+        let script = Script::start(vec![lines]).await;
+        let gateway = Gateway::new(&logging_in(script.address));
+        assert_eq!(gateway.send(&["b@b.example", "c@b.example"]).await, [want, want], "{why}");
+        let counted = "portcullis_upstream_connects_total{result=\"login\",upstream=\"up\"} 1";
+        assert!(gateway.metric(counted), "{why}");
+        assert!(script.contents().await.is_empty(), "{why}");
     }
 }
