@@ -52,12 +52,6 @@ impl Spool {
         }
     }
 
-    /// What only a restart changes.
-    #[must_use]
-    pub fn fixed(&self) -> (&Path, u64, u64, u64) {
-        (&self.directory, self.octets, self.messages, self.free_octets)
-    }
-
     /// The spool, if there is one.
     pub(super) fn read(configuration: &Section<'_>, upstreams: &[&str]) -> Option<Self> {
         let entry = configuration.entry("spool")?;
