@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::authenticity::Authenticator;
 use crate::config::{Config, Dns};
 use crate::message::Budget;
@@ -77,6 +79,9 @@ impl Foundation {
     /// Opens the spool, which nobody else can have then, and finds what waits in it.
     pub(super) async fn open_spool(&mut self, config: &Config) -> Result<Vec<Entry>, StartError> {
         let Some(config) = config.spool.clone() else { return Ok(Vec::new()) };
+        // Where files may be so large and no larger (RLIMIT_FSIZE), a write that goes beyond is to be
+        // an error of that write (EFBIG), and not the end of the process.
+        drop(signal(SignalKind::from_raw(SIGXFSZ)));
         let metrics = self.metrics.spool();
         let opened = tokio::task::spawn_blocking(move || Spool::open(&config, metrics));
         let (spool, waiting) =
@@ -90,3 +95,6 @@ impl Foundation {
         &self.services.stores
     }
 }
+
+/// Once caught, a signal stays so. The number is that of x86 and ARM.
+const SIGXFSZ: i32 = 25;

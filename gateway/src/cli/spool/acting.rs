@@ -132,3 +132,64 @@ async fn there(address: SocketAddr, order: &Order) -> Result<Obeyed, Failed> {
         Err(error) => Err(Failed::Asked(format!("no gateway answers at {address}: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config;
+    use crate::message::{Content, HeaderSection, Message, Outbound};
+
+    async fn store(spool: &Arc<Spool>) -> Id {
+        let waiting = json!({"is": "waiting", "next": "2100-01-01T00:00:00Z"});
+        let entry = json!({
+            "id": Id::fresh(),
+            "accepted": "2027-01-15T08:00:00Z",
+            "reverse_path": "ann@example.org",
+            "recipients": [{"address": "bob@example.com", "upstream": "store", "state": waiting}],
+        });
+        let body = Content::from_bytes(b"text\r\n".to_vec());
+        let message = Message::new(Arc::new(HeaderSection::parse(b"\r\n".to_vec())), body);
+        let outbound = Outbound { prefix: Vec::new(), message };
+        let entry = serde_json::from_value(entry).expect("an entry");
+        let stored = spool.store(entry, &outbound).await.expect("stored");
+        stored.claim();
+        stored.id().clone()
+    }
+
+    fn ordered(action: Action, ids: &[&Id], all: bool) -> Order {
+        Order { action, ids: ids.iter().map(|id| (*id).clone()).collect(), all }
+    }
+
+    #[tokio::test]
+    async fn orders_are_carried_out_where_no_gateway_has_the_spool_and_only_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut spool = config::Spool::in_directory(directory.path().join("spool"));
+        spool.free_octets = 0;
+        let found = Found { spool, admin: None };
+        let missing = ordered(Action::Hold, &[], true);
+        assert!(obey(&found, &missing).await.is_err() && !found.spool.directory.exists());
+
+        let metrics = Metrics::new(&Names::default()).spool();
+        let (spool, _) = Spool::open(&found.spool, metrics).expect("it can be opened");
+        let (one, two) = (store(&spool).await, store(&spool).await);
+        let hold = ordered(Action::Hold, &[&two], false);
+        let refused = obey(&found, &hold).await.expect_err("it is locked").to_string();
+        assert!(
+            refused.ends_with("cannot be asked: give --config with its \"admin\""),
+            "{refused}"
+        );
+        drop(spool);
+
+        assert_eq!(obey(&found, &hold).await.expect("obeyed").done, 1);
+        let held = |id: &Id| found.survey().entry(id).expect("readable").expect("there").held;
+        assert_eq!((held(&one), held(&two)), (false, true));
+        let drop = ordered(Action::Drop, &[&one, &Id::fresh()], false);
+        let obeyed = obey(&found, &drop).await.expect("obeyed");
+        assert_eq!((obeyed.done, obeyed.unknown.len()), (1, 1));
+        assert_eq!(found.survey().ids().expect("readable"), std::slice::from_ref(&two));
+        assert_eq!(obey(&found, &ordered(Action::Retry, &[], true)).await.expect("obeyed").done, 1);
+        assert!(held(&two));
+    }
+}

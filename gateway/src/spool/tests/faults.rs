@@ -2,6 +2,8 @@
 
 use super::*;
 
+const EDQUOT: i32 = 122;
+const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
 
 /// What a store does, in its order, and how often before the last time.
@@ -18,7 +20,7 @@ const STEPS: [(SpoolStep, usize); 7] = [
 #[tokio::test]
 async fn whatever_fails_nothing_is_stored_and_nothing_is_left() {
     for (step, after) in STEPS {
-        for (error, code) in [(ENOSPC, 452), (EIO, 451)] {
+        for (error, code) in [(ENOSPC, 452), (EDQUOT, 452), (EFBIG, 452), (EIO, 451)] {
             let scene = Scene::new();
             let (spool, _) = scene.open();
             spool.disk.faults.set(step, after, error);
