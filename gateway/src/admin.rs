@@ -1,6 +1,7 @@
 //! What an operator's machines ask over HTTP: metrics, and whether the gateway lives and is ready.
 
 mod reload;
+mod spool;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -25,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::metrics::{self, Metrics};
+use crate::queue::Queue;
 
 pub use reload::{Refusal, ReloadRequest, Reloading, reloading, request_reload, request_spool};
 
@@ -83,6 +85,7 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     readiness: Readiness,
     reloading: Option<Reloading>,
+    queue: Option<Arc<Queue>>,
 ) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -100,30 +103,41 @@ pub async fn serve(
         };
         while connections.try_join_next().is_some() {}
         let (metrics, readiness) = (Arc::clone(&metrics), readiness.clone());
-        let reloading = reloading.clone();
+        let (reloading, queue) = (reloading.clone(), queue.clone());
         connections.spawn(async move {
             let _permit = permit;
-            converse(stream, peer, &metrics, &readiness, reloading.as_ref()).await;
+            let offer = Offer { metrics: &metrics, readiness: &readiness, queue: queue.as_deref() };
+            converse(stream, peer, &offer, reloading.as_ref()).await;
         });
     }
+}
+
+/// What is there to be asked for.
+struct Offer<'a> {
+    metrics: &'a Metrics,
+    readiness: &'a Readiness,
+    queue: Option<&'a Queue>,
 }
 
 /// One request, one response.
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
-    metrics: &Metrics,
-    readiness: &Readiness,
+    offer: &Offer<'_>,
     reloading: Option<&Reloading>,
 ) {
-    // Whoever waits for a reload waits for plugins to be compiled.
+    // Whoever waits for a reload waits for plugins to be compiled, or for many messages.
     let waits = &AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| async move {
-        if request.uri().path() != reload::PATH {
-            return Ok::<_, Infallible>(respond(&request, metrics, readiness));
+        let path = request.uri().path();
+        if ![reload::PATH, spool::PATH].contains(&path) {
+            return Ok::<_, Infallible>(respond(&request, offer));
         }
         waits.store(true, Ordering::Relaxed);
-        let response = reload::respond(&request, peer, reloading).await;
+        let response = match path == reload::PATH {
+            true => reload::respond(&request, peer, reloading).await,
+            false => spool::respond(request, peer, offer.queue).await,
+        };
         waits.store(false, Ordering::Relaxed);
         Ok(response)
     });
@@ -147,14 +161,13 @@ async fn converse(
 
 fn respond(
     request: &Request<Incoming>,
-    metrics: &Metrics,
-    readiness: &Readiness,
+    offer: &Offer<'_>,
 ) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !["/livez", "/metrics", "/readyz"].contains(&path) {
         return text(
             StatusCode::NOT_FOUND,
-            "there are /metrics, /livez and /readyz; portcullis reload asks at /api/reload\n"
+            "there are /metrics, /livez, /readyz and /api/spool; portcullis reload asks at /api/reload\n"
                 .to_owned(),
         );
     }
@@ -165,12 +178,12 @@ fn respond(
     }
     match path {
         "/metrics" => {
-            let mut response = text(StatusCode::OK, metrics.render());
+            let mut response = text(StatusCode::OK, offer.metrics.render());
             let format = HeaderValue::from_static(metrics::CONTENT_TYPE);
             response.headers_mut().insert(CONTENT_TYPE, format);
             response
         }
-        "/readyz" => ready(&readiness.reasons(), &metrics.broken_plugins()),
+        "/readyz" => ready(offer),
         // That there is an answer is the answer.
         _ => text(StatusCode::OK, "live\n".to_owned()),
     }
@@ -178,16 +191,21 @@ fn respond(
 
 /// A plugin that is not called for now is a warning: its `on_failure` says what its listeners do, and
 /// a node that is taken out helps nobody, least of all the other listeners, for the next one has the
-/// same plugins.
-fn ready(reasons: &[String], broken: &[String]) -> Response<Full<Bytes>> {
+/// same plugins. A spool that takes nothing is a reason: the next node has another disk.
+fn ready(offer: &Offer<'_>) -> Response<Full<Bytes>> {
+    let mut reasons = offer.readiness.reasons();
+    reasons.extend(offer.queue.and_then(Queue::trouble));
     let (status, mut body) = if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
         let body = reasons.iter().map(|reason| format!("not ready: {reason}\n")).collect();
         (StatusCode::SERVICE_UNAVAILABLE, body)
     };
-    for plugin in broken {
+    for plugin in offer.metrics.broken_plugins() {
         body += &format!("warning: plugin {plugin} keeps failing and is not called for now\n");
+    }
+    for warning in offer.queue.map(Queue::warnings).unwrap_or_default() {
+        body += &format!("warning: {warning}\n");
     }
     text(status, body)
 }
@@ -225,7 +243,7 @@ mod tests {
             let names = metrics::Names { listeners, ..metrics::Names::default() };
             let metrics = Arc::new(Metrics::new(&names));
             let readiness = Readiness::new();
-            let server = tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), None));
+            let server = tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), None, None));
             Self { address, metrics, readiness, server }
         }
 

@@ -304,7 +304,9 @@ impl Gateway {
         if let Some(admin) = self.admin {
             let reloading = self.reloads.as_ref().map(|reloads| reloads.reloading.clone());
             let metrics = standing.parts.foundation.metrics.clone();
-            serving.spawn(admin::serve(admin, metrics, readiness.clone(), reloading));
+            let queue = standing.spooling.first().map(|spooling| spooling.queue.clone());
+            let readiness = readiness.clone();
+            serving.spawn(admin::serve(admin, metrics, readiness, reloading, queue));
         }
         readiness.clear(STARTING);
         supervisor::ready();

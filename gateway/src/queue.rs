@@ -42,7 +42,7 @@ use crate::upstream::Upstreams;
 use agenda::{Agenda, Moment, Turn, Waiting};
 use desk::Desk;
 
-pub use command::{Commanded, Order, UpstreamSummary};
+pub use command::{Summary, UpstreamSummary};
 pub use conditions::Conditions;
 
 /// A spool and what delivers from it.

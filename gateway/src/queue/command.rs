@@ -1,40 +1,25 @@
 //! What an operator tells the queue to do, and what it tells him.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tracing::info;
 
 use super::{Office, Queue};
-use crate::spool::{Id, SpoolError, State};
+use crate::spool::{Action, Id, Obeyed, Order, SpoolError};
 
-/// What is to be done with messages.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    /// Not delivered, and nobody is told.
-    Drop,
-    /// Kept back until they are released. They do not expire.
-    Hold,
-    /// No longer kept back.
-    Release,
-    /// Tried as soon as may be.
-    Retry,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Commanded {
-    /// How many messages it was done to.
-    pub done: usize,
-    /// Ids that no message has which waits.
-    pub unknown: Vec<String>,
-    /// Messages that the disk did not let it be done to, with the reasons.
-    #[serde(default)]
-    pub failed: Vec<String>,
+/// What waits, as a whole.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Summary {
+    /// Messages that are kept back.
+    pub held: usize,
+    /// What waits for each upstream.
+    pub upstreams: Vec<UpstreamSummary>,
 }
 
 /// What waits for one upstream.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct UpstreamSummary {
     /// Its name in the configuration.
     pub upstream: String,
@@ -47,86 +32,91 @@ pub struct UpstreamSummary {
 }
 
 impl Queue {
-    /// Does it to these messages, or to all.
-    pub async fn order(&self, order: Order, ids: Option<Vec<String>>) -> Commanded {
+    /// Does what an operator wants.
+    pub async fn obey(&self, order: Order) -> Obeyed {
         let office = &self.office;
-        let mut commanded = Commanded::default();
-        let ids = ids.unwrap_or_else(|| {
-            office.agenda(|agenda| agenda.ids()).iter().map(ToString::to_string).collect()
-        });
-        for text in ids {
-            let known = text.parse::<Id>().ok();
-            let known = known.filter(|id| office.agenda(|agenda| agenda.knows(id)));
-            let Some(id) = known else {
-                commanded.unknown.push(text);
+        let mut obeyed = Obeyed::default();
+        let ids = match order.all {
+            true => office.agenda(|agenda| agenda.ids()),
+            false => order.ids.into_iter().map(Arc::new).collect(),
+        };
+        for id in ids {
+            if !office.agenda(|agenda| agenda.knows(&id)) {
+                obeyed.unknown.push(Id::clone(&id));
                 continue;
-            };
-            match office.follow(order, &id).await {
-                Ok(()) => commanded.done += 1,
-                Err(SpoolError::Unknown(_)) => commanded.unknown.push(text),
-                Err(error) => commanded.failed.push(format!("{id}: {error}")),
+            }
+            match office.follow(order.action, &id).await {
+                Ok(()) => obeyed.done += 1,
+                Err(SpoolError::Unknown(id)) => obeyed.unknown.push(id),
+                Err(error) => obeyed.failed.push(format!("{id}: {error}")),
             }
         }
-        info!(?order, done = commanded.done, "the operator's order");
+        info!(action = ?order.action, done = obeyed.done, "an operator's order");
         office.wake.notify_one();
-        commanded
+        obeyed
     }
 
-    /// What waits, by upstream.
+    /// What waits.
     #[must_use]
-    pub fn summary(&self) -> Vec<UpstreamSummary> {
-        let summaries = self.office.agenda(|agenda| agenda.summary());
+    pub fn summary(&self) -> Summary {
+        let (summaries, held) =
+            self.office.agenda(|agenda| (agenda.summary(), agenda.held()));
         let show = |it: super::agenda::Summary| UpstreamSummary {
             upstream: it.upstream.to_string(),
             waiting: it.waiting,
             in_flight: it.in_flight,
             reachable: it.reachable,
         };
-        summaries.into_iter().map(show).collect()
+        Summary { held, upstreams: summaries.into_iter().map(show).collect() }
     }
 
-    /// How many messages are kept back.
+    /// Why no mail can be accepted for the spool now, if there is a reason.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.office.agenda(|agenda| agenda.held())
+    pub fn trouble(&self) -> Option<String> {
+        self.office.spool.trouble()
+    }
+
+    /// What an operator should look at, though mail is accepted.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let Summary { held, upstreams } = self.summary();
+        let unreachable = upstreams.iter().filter(|it| !it.reachable && it.waiting > 0);
+        let mut warnings: Vec<_> = unreachable
+            .map(|it| {
+                format!("{} messages wait for upstream {}, not reached", it.waiting, it.upstream)
+            })
+            .collect();
+        if held > 0 {
+            warnings.push(format!("{held} messages are held in the spool"));
+        }
+        warnings
     }
 }
 
 impl Office {
-    async fn follow(self: &std::sync::Arc<Self>, order: Order, id: &Id) -> Result<(), SpoolError> {
-        let now = Timestamp::now().as_millisecond();
-        if order == Order::Retry {
-            self.agenda(|agenda| agenda.hasten(id, now));
+    async fn follow(self: &Arc<Self>, action: Action, id: &Arc<Id>) -> Result<(), SpoolError> {
+        let now = Timestamp::now();
+        if action == Action::Retry {
+            self.agenda(|agenda| agenda.hasten(id, now.as_millisecond()));
             return Ok(());
         }
         let (opened, outbound) = self.desk.open(&self.spool, id, None).await?;
         let Some(mut entry) = opened.entry().await else {
-            return Err(SpoolError::Unknown(id.clone()));
+            return Err(SpoolError::Unknown(Id::clone(id)));
         };
-        match order {
-            Order::Drop => {
-                for addressee in &mut entry.recipients {
-                    if matches!(addressee.state, State::Waiting { .. }) {
-                        addressee.state = State::Dropped;
-                    }
-                }
-                // What is being tried is removed when that ends.
-                self.spool.update(&entry).await?;
-                if !self.agenda(|agenda| agenda.is_in_flight(id)) {
-                    self.settle(&mut entry, &outbound, &[], false).await;
-                }
+        action.apply(&mut entry, now);
+        self.spool.update(&entry).await?;
+        match action {
+            // What is being tried is removed when that ends.
+            Action::Drop if self.agenda(|agenda| agenda.is_in_flight(id)) => {}
+            Action::Drop => self.settle(&mut entry, &outbound, &[], false).await,
+            Action::Hold => self.agenda(|agenda| agenda.hold(id, true)),
+            Action::Release | Action::Retry => {
+                self.agenda(|agenda| agenda.hold(id, false));
+                self.route_anew(&mut entry);
+                self.see_to_all(&entry);
+                self.agenda(|agenda| agenda.hasten(id, now.as_millisecond()));
             }
-            Order::Hold | Order::Release => {
-                entry.held = order == Order::Hold;
-                self.spool.update(&entry).await?;
-                self.agenda(|agenda| agenda.hold(id, order == Order::Hold));
-                if order == Order::Release {
-                    self.route_anew(&mut entry);
-                    self.see_to_all(&entry);
-                    self.agenda(|agenda| agenda.hasten(id, now));
-                }
-            }
-            Order::Retry => {}
         }
         Ok(())
     }
