@@ -159,10 +159,7 @@ async fn converse(
     }
 }
 
-fn respond(
-    request: &Request<Incoming>,
-    offer: &Offer<'_>,
-) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, offer: &Offer<'_>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !["/livez", "/metrics", "/readyz"].contains(&path) {
         return text(
@@ -243,7 +240,8 @@ mod tests {
             let names = metrics::Names { listeners, ..metrics::Names::default() };
             let metrics = Arc::new(Metrics::new(&names));
             let readiness = Readiness::new();
-            let server = tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), None, None));
+            let server =
+                tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), None, None));
             Self { address, metrics, readiness, server }
         }
 

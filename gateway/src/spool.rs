@@ -32,6 +32,7 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, warn};
@@ -65,6 +66,8 @@ pub struct Spool {
     /// What was stored and then taken care of by nobody.
     adrift: mpsc::UnboundedSender<Entry>,
     found_adrift: Mutex<Option<mpsc::UnboundedReceiver<Entry>>>,
+    /// When the disk failed the last time that something was to be stored, unless something was since.
+    failed: Mutex<Option<Instant>>,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -100,6 +103,7 @@ impl Spool {
             writers: Arc::new(Semaphore::new(WRITERS)),
             adrift,
             found_adrift: Mutex::new(Some(found_adrift)),
+            failed: Mutex::default(),
             _lock: lock,
         });
         let entries = spool.recover()?;
@@ -118,6 +122,29 @@ impl Spool {
             self.metrics.refused(bound);
         }
         bound.is_none()
+    }
+
+    /// Why it stores nothing now, as far as is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        // Whoever is sent elsewhere for it brings nothing that would show that the disk is well again.
+        let recent = |at: &Instant| at.elapsed() < FAILED_FOR;
+        if self.failed.lock().is_ok_and(|failed| failed.as_ref().is_some_and(recent)) {
+            return Some("the spool's disk fails".to_owned());
+        }
+        let bound = self.ledger.bound(0)?;
+        Some(format!("the spool is full: \"{}\" is reached", bound.label()))
+    }
+
+    fn note(&self, stored: Result<(), &SpoolError>) {
+        let Ok(mut failed) = self.failed.lock() else { return };
+        match stored {
+            Ok(()) => *failed = None,
+            Err(SpoolError::Disk(_) | SpoolError::Directory { .. }) => {
+                *failed = Some(Instant::now());
+            }
+            Err(_) => {}
+        }
     }
 
     /// Messages that were stored, and then taken care of by nobody, because whoever wanted them stored was
@@ -143,7 +170,9 @@ impl Spool {
         let (spool, message) = (self.clone(), message.clone());
         blocking(move || {
             let _permit = permit;
-            spool.keep(entry, &message)
+            let kept = spool.clone().keep(entry, &message);
+            spool.note(kept.as_ref().map(|_| ()));
+            kept
         })
         .await
     }
@@ -238,6 +267,9 @@ async fn blocking<T: Send + 'static>(
 /// Messages that are written at once, each by a thread: enough for all of them to share the disk's
 /// work, few enough to leave threads to others.
 const WRITERS: usize = 64;
+
+/// So long a disk that failed is said to fail, if nothing else is known of it.
+const FAILED_FOR: Duration = Duration::from_secs(30);
 
 /// The disk itself failed.
 const EIO: i32 = 5;

@@ -27,6 +27,7 @@ mod resolving;
 mod senders;
 mod smuggling;
 mod sockets;
+mod spooling;
 mod starting;
 mod swaps;
 mod tls;

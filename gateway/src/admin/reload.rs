@@ -95,7 +95,7 @@ pub(super) async fn respond<B>(
     }
 }
 
-fn admit<B>(request: &Request<B>, peer: IpAddr) -> Result<(), &'static str> {
+pub(super) fn admit<B>(request: &Request<B>, peer: IpAddr) -> Result<(), &'static str> {
     let fields = request.headers();
     if !peer.to_canonical().is_loopback() {
         return Err("reloads are for this machine");

@@ -127,7 +127,7 @@ impl Office {
     /// Those whose upstream is not in this configuration go where a new message of theirs would go.
     pub(super) fn route_anew(&self, entry: &mut Entry) {
         let conditions = self.conditions.load_full();
-        let report = entry.reverse_path == ReversePath::Null;
+        let report = entry.is_report();
         for addressee in &mut entry.recipients {
             let waits = matches!(addressee.state, State::Waiting { .. });
             if !waits || conditions.knows(&addressee.upstream) {

@@ -59,8 +59,7 @@ impl Queue {
     /// What waits.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        let (summaries, held) =
-            self.office.agenda(|agenda| (agenda.summary(), agenda.held()));
+        let (summaries, held) = self.office.agenda(|agenda| (agenda.summary(), agenda.held()));
         let show = |it: super::agenda::Summary| UpstreamSummary {
             upstream: it.upstream.to_string(),
             waiting: it.waiting,

@@ -301,4 +301,4 @@ fn said(state: &State) -> &str {
 /// When the disk fails, in milliseconds.
 pub(super) const TROUBLE_PAUSE: Moment = 60_000;
 /// While a message is being tried, it is not given up.
-const BUSY_PAUSE: Moment = 5000;
+const BUSY_PAUSE: Moment = 250;

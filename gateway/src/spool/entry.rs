@@ -39,6 +39,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether the gateway itself wrote it, about another message.
+    #[must_use]
+    pub fn is_report(&self) -> bool {
+        self.reverse_path == ReversePath::Null && self.provenance.listener.is_empty()
+    }
+
     /// Whether nobody waits for it any more, and nobody has to be told of a failure.
     #[must_use]
     pub fn is_done(&self) -> bool {

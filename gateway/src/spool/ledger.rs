@@ -47,15 +47,17 @@ impl Ledger {
 
     /// The bound that a message of so many octets would exceed.
     pub(super) fn bound(&self, octets: u64) -> Option<SpoolBound> {
-        self.exceeded(&mut self.books(), octets)
+        self.exceeded(&mut self.books(), octets, false)
     }
 
-    fn exceeded(&self, books: &mut Books, octets: u64) -> Option<SpoolBound> {
+    /// A report about a message that waits takes that one's place as soon as it is written: were there no
+    /// room for it, a full spool would stay full. Only the disk bounds it.
+    fn exceeded(&self, books: &mut Books, octets: u64, report: bool) -> Option<SpoolBound> {
         let messages = books.waiting.len() as u64 + books.being_written;
-        if messages >= self.bounds.messages {
+        if !report && messages >= self.bounds.messages {
             return Some(SpoolBound::Messages);
         }
-        if books.octets.saturating_add(octets) > self.bounds.octets {
+        if !report && books.octets.saturating_add(octets) > self.bounds.octets {
             return Some(SpoolBound::Size);
         }
         books.look(&self.bounds.directory);
@@ -64,12 +66,17 @@ impl Ledger {
     }
 
     /// Room for a message of about so many octets, until it waits or this is dropped.
-    pub(super) fn reserve(&self, id: &Id, octets: u64) -> Result<Reserved<'_>, SpoolError> {
+    pub(super) fn reserve(
+        &self,
+        id: &Id,
+        octets: u64,
+        report: bool,
+    ) -> Result<Reserved<'_>, SpoolError> {
         let mut books = self.books();
         if books.waiting.contains_key(id) {
             return Err(SpoolError::Taken(id.clone()));
         }
-        if let Some(bound) = self.exceeded(&mut books, octets) {
+        if let Some(bound) = self.exceeded(&mut books, octets, report) {
             self.metrics.refused(bound);
             return Err(SpoolError::Full(bound.label()));
         }

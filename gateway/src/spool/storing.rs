@@ -67,7 +67,8 @@ impl Spool {
         entry: Entry,
         message: &Outbound,
     ) -> Result<Arc<Stored>, SpoolError> {
-        let reserved = self.ledger.reserve(&entry.id, message.octets() + ENVELOPE_OCTETS)?;
+        let octets = message.octets() + ENVELOPE_OCTETS;
+        let reserved = self.ledger.reserve(&entry.id, octets, entry.is_report())?;
         let octets = self.write(&entry, message)?;
         reserved.fill(&entry, octets);
         let claimed = AtomicBool::new(false);
