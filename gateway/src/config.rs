@@ -66,8 +66,8 @@ pub use store::{RedisUrl, Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use trust::{Peers, Trust};
 pub use upstream::{
-    Hop, Password, TlsIdentity, Upstream, UpstreamAddress, UpstreamAuth, UpstreamTls,
-    UpstreamTlsMode,
+    Hop, Password, TlsIdentity, Upstream, UpstreamAddress, UpstreamAuth, UpstreamClient,
+    UpstreamTls, UpstreamTlsMode,
 };
 
 use section::{Entry, Reader, Section};

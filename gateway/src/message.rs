@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 pub use client::ClientAddress;
@@ -107,7 +107,7 @@ impl TlsFacts {
 
 /// What XFORWARD says of the client that a proxy got its mail from. It is for logs and plugins;
 /// nothing is decided by it. Values are printable.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Forwarded {
     /// The client's host name.
     #[serde(skip_serializing_if = "Option::is_none")]

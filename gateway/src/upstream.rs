@@ -13,6 +13,7 @@ mod connection;
 mod content;
 mod delivery;
 mod failure;
+mod introduction;
 mod login;
 mod parameters;
 mod pool;

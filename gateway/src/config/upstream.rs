@@ -2,6 +2,7 @@
 
 mod address;
 mod auth;
+mod client;
 mod tls;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::section::{Entry, Reader, Section};
 
 pub use address::UpstreamAddress;
 pub use auth::{Password, UpstreamAuth};
+pub use client::UpstreamClient;
 pub use tls::{TlsIdentity, UpstreamTls, UpstreamTlsMode};
 
 /// One place where mail goes.
@@ -34,6 +36,8 @@ pub struct Hop {
     pub tls: UpstreamTls,
     /// As whom the gateway logs in.
     pub auth: Option<UpstreamAuth>,
+    /// What it is told of the client whose mail it gets.
+    pub client: UpstreamClient,
     /// Connections in use at once; idle ones come on top.
     pub connections: usize,
     /// Idle connections that are kept, shared out among the threads.
@@ -52,6 +56,7 @@ impl Upstream {
     pub(super) const KEYS: &'static [&'static str] = &[
         "address",
         "auth",
+        "client",
         "connections",
         "idle_connections",
         "idle_time",
@@ -107,6 +112,7 @@ impl Hop {
             protocol,
             tls,
             auth: UpstreamAuth::read(section),
+            client: UpstreamClient::read(section),
             connections,
             idle_connections: idle_connections.min(connections),
             idle_time,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::SessionFacts;
+use super::{Forwarded, SessionFacts};
 
 /// Where a message came from: what XCLIENT and XFORWARD tell the next hop, and what is kept with a
 /// message that waits. All values are as the session had them, and of any length.
@@ -24,6 +24,8 @@ pub struct Provenance {
     pub esmtp: bool,
     /// Who logged in.
     pub login: Option<String>,
+    /// What a trusted proxy said of where the message came from (XFORWARD).
+    pub forwarded: Option<Forwarded>,
     /// The listener's name.
     pub listener: String,
 }
@@ -40,6 +42,7 @@ impl Provenance {
             helo: session.helo.clone(),
             esmtp: session.esmtp,
             login: session.user.clone(),
+            forwarded: session.forwarded.as_deref().cloned(),
             listener: session.listener.clone(),
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
 use portcullis_smtp::client::{Session, Settings, Stage, StartTls, Step};
+use portcullis_smtp::xclient::Xclient;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
@@ -32,6 +33,8 @@ pub(super) struct Connection {
     opened: Instant,
     /// Transactions that were carried out over it.
     pub(super) transactions: u32,
+    /// Who the upstream takes the client for, if it was told.
+    pub(super) introduced: Option<Box<Xclient>>,
     counted: Counted,
 }
 
@@ -78,6 +81,7 @@ impl Target {
             input: vec![0; INPUT_OCTETS].into(),
             opened: Instant::now(),
             transactions: 0,
+            introduced: None,
             counted: Counted::new(self.metrics.clone()),
         };
         let mut limit = limit;
@@ -308,7 +312,7 @@ fn label(stage: Stage) -> metrics::Stage {
 }
 
 /// The conversation has ended where it should not.
-fn closed() -> Failure {
+pub(super) fn closed() -> Failure {
     Failure::Lost(io::ErrorKind::UnexpectedEof.into())
 }
 

@@ -51,6 +51,9 @@ impl Failure {
             Self::Protocol(ClientError::Refused {
                 stage: Stage::Banner | Stage::Hello, ..
             }) => ((4, 3, 2), "takes no mail now"),
+            Self::Protocol(ClientError::Refused { stage: Stage::Xclient, .. }) => {
+                ((4, 7, 0), "does not take the client by XCLIENT")
+            }
             Self::Protocol(ClientError::Refused { .. } | ClientError::StartTlsNotOffered) => {
                 ((4, 7, 4), "has no TLS")
             }

@@ -31,6 +31,8 @@ pub(super) struct Promises<'a> {
 pub(super) struct Cautions {
     deliver_by: Once,
     dsn: Once,
+    pub(super) no_xclient: Once,
+    pub(super) no_xforward: Once,
     /// Whether NOTIFY went on to it the last time.
     keeps_dsn: AtomicBool,
 }
@@ -43,7 +45,13 @@ impl Cautions {
 
 impl Default for Cautions {
     fn default() -> Self {
-        Self { deliver_by: Once::new(), dsn: Once::new(), keeps_dsn: AtomicBool::new(false) }
+        Self {
+            deliver_by: Once::new(),
+            dsn: Once::new(),
+            no_xclient: Once::new(),
+            no_xforward: Once::new(),
+            keeps_dsn: AtomicBool::new(false),
+        }
     }
 }
 

@@ -89,6 +89,11 @@ impl Pool {
         Arc::ptr_eq(&self.permits, &pool.permits)
     }
 
+    /// What its operator was told.
+    pub(super) fn cautions(&self) -> &Cautions {
+        &self.cautions
+    }
+
     /// What this upstream can be asked to keep, by what it offers on a connection.
     pub(super) fn promises<'a>(&'a self, extensions: &'a Extensions) -> Promises<'a> {
         let (upstream, tls) = (&self.name, &self.target.upstream.tls);

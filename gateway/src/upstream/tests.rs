@@ -3,6 +3,7 @@
 mod certificate;
 mod connecting;
 mod delivering;
+mod introducing;
 mod offering;
 mod pooling;
 mod promises;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
-use crate::config::{Hop, UpstreamAddress, UpstreamTls, UpstreamTlsMode};
+use crate::config::{Hop, UpstreamAddress, UpstreamClient, UpstreamTls, UpstreamTlsMode};
 use crate::message::{Content, HeaderSection, Message, Outbound, Recipient};
 use crate::metrics::{Metrics, Names};
 
@@ -90,6 +91,7 @@ fn upstream(address: SocketAddr) -> Hop {
         address: UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() },
         tls: UpstreamTls::default(),
         auth: None,
+        client: UpstreamClient::default(),
         connections: 10,
         idle_connections: 10,
         idle_time: Duration::from_mins(1),

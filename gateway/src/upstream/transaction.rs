@@ -145,8 +145,9 @@ impl Transaction {
             self.rest().await;
         }
         let (pool, begun) = (self.pool.clone(), self.begun);
+        let provenance = self.provenance.clone();
         let limit = pool.target.upstream.command_timeout;
-        let first = self.offered.is_none();
+        let (first, mut forwarded) = (self.offered.is_none(), 0);
         let connection = &mut self.lease().await?.connection;
         let promises = pool.promises(connection.session.extensions());
         let rcpt = match promises.rcpt(recipient) {
@@ -164,10 +165,12 @@ impl Transaction {
                     return Ok(refusal);
                 }
             };
+            forwarded = pool.forward(connection, &provenance);
             connection.session.mail(sender, &mail);
         }
         connection.session.rcpt(&recipient.address, &rcpt);
         if first {
+            connection.forwarded(forwarded, limit).await?;
             let reply = connection.answer(Stage::Mail, limit).await?;
             if !reply.is_positive() {
                 self.refusal = Some(passed_on(&reply));
@@ -271,6 +274,7 @@ impl Transaction {
     ) -> Result<(), Failure> {
         self.offered = None;
         let (pool, begun) = (self.pool.clone(), self.begun);
+        let provenance = self.provenance.clone();
         let limit = pool.target.upstream.command_timeout;
         let connection = &mut self.lease().await?.connection;
         let promises = pool.promises(connection.session.extensions());
@@ -288,6 +292,7 @@ impl Transaction {
         if reset {
             connection.session.rset();
         }
+        let forwarded = pool.forward(connection, &provenance);
         connection.session.mail(sender, &mail);
         for (recipient, carried) in recipients.iter().zip(&rcpts) {
             if let Ok(carried) = carried {
@@ -297,6 +302,7 @@ impl Transaction {
         if reset {
             connection.answer(Stage::Rset, limit).await?;
         }
+        connection.forwarded(forwarded, limit).await?;
         connection.answer(Stage::Mail, limit).await?;
         let mut offered = Offered::nobody(sender);
         for ((recipient, fate), carried) in recipients.iter().zip(fates).zip(rcpts) {
@@ -359,11 +365,13 @@ impl Transaction {
 
     /// The connection, taken from the pool if there is none yet.
     async fn lease(&mut self) -> Result<&mut Lease, Failure> {
-        let lease = match self.lease.take() {
-            Some(lease) => lease,
-            None => self.pool.take(self.renewed).await?,
-        };
-        Ok(self.lease.insert(lease))
+        if let Some(lease) = self.lease.take() {
+            return Ok(self.lease.insert(lease));
+        }
+        // Kept before anything is said over it: a connection that has grown stale is found out by that.
+        let lease = self.lease.insert(self.pool.take(self.renewed).await?);
+        self.pool.introduce(&mut lease.connection, &self.provenance).await?;
+        Ok(lease)
     }
 
     /// Whether another connection may do better without anybody hearing of it: once, and as long

@@ -1,6 +1,7 @@
 use portcullis_smtp::server::Protocol;
 
 use super::*;
+use crate::upstream::parameters::Promises;
 use crate::upstream::tests::certificate::Certificate;
 
 /// What a client has said: parameters of MAIL and of RCPT, `KEYWORD` or `KEYWORD=value`, decoded.
@@ -317,5 +318,52 @@ fn the_time_for_delivery_runs_while_a_message_waits() {
         let carried = promises.mail(&sender(), &said, false, Duration::from_secs(seconds));
         let carried = carried.ok().map(|carried| carried[0].value.clone());
         assert_eq!(carried.flatten().as_deref(), want, "{value} after {seconds} s");
+    }
+}
+
+/// The table in the README, row by row, for an upstream that offers nothing.
+#[test]
+fn the_table_says_what_becomes_of_each_parameter() {
+    let table = include_str!("../../../README.md");
+    let row = |begins: &str| {
+        let row = table.lines().find(|line| line.starts_with(&format!("| {begins} |")));
+        row.unwrap_or_else(|| panic!("the table has no row {begins}"))
+    };
+    let (tls, cautions, extensions) = Default::default();
+    let promises =
+        Promises { upstream: "up", extensions: &extensions, tls: &tls, cautions: &cautions };
+    for (begins, words, rcpt) in [
+        ("`SIZE`, `BODY`", &["SIZE=10", "BODY=8BITMIME"][..], false),
+        ("`BODY=BINARYMIME`", &["BODY=BINARYMIME"], false),
+        ("`PRDR`", &["PRDR"], false),
+        ("`REQUIRETLS`", &["REQUIRETLS"], false),
+        ("`RET`, `ENVID`, `ORCPT`", &["RET=HDRS", "ENVID=x"], false),
+        ("`RET`, `ENVID`, `ORCPT`", &["ORCPT=rfc822;a@a.example"], true),
+        ("`NOTIFY`", &["NOTIFY=NEVER"], true),
+        ("`AUTH`", &["AUTH=<>"], false),
+        ("`BY` with `N`", &["BY=10;N"], false),
+        ("`BY` with `R`", &["BY=10;R"], false),
+        ("`MT-PRIORITY`", &["MT-PRIORITY=3"], false),
+        ("`RRVS` with `C`", &["RRVS=2014-04-03T23:01:00Z;C"], true),
+        ("`RRVS` with `R` or neither", &["RRVS=2014-04-03T23:01:00Z;R"], true),
+        ("`RRVS` with `R` or neither", &["RRVS=2014-04-03T23:01:00Z"], true),
+        ("`HOLDFOR`, `HOLDUNTIL`", &["HOLDFOR=10"], false),
+        ("`HOLDFOR`, `HOLDUNTIL`", &["HOLDUNTIL=2030-01-01T00:00:00Z"], false),
+        ("`SMTPUTF8`", &["SMTPUTF8"], false),
+    ] {
+        let parameters = parsed(words);
+        let outcome = if rcpt {
+            promises.rcpt(&Recipient { parameters, ..to(0, "b@b.example") })
+        } else {
+            promises.mail(&sender(), &parameters, false, Duration::ZERO)
+        };
+        let says = match outcome {
+            Ok(carried) => {
+                assert_eq!(carried, [], "{begins}: nothing goes on");
+                "left behind".to_owned()
+            }
+            Err(reply) => reply.to_string().split(' ').take(2).collect::<Vec<_>>().join(" "),
+        };
+        assert!(row(begins).contains(&says), "{begins}: {says}");
     }
 }
