@@ -73,6 +73,26 @@ impl Mailbox {
         domain_to_ascii(self.domain()?)
     }
 
+    /// The local part for comparisons: without quotes, in lower case. RFC 5321 section 2.4 leaves to
+    /// the receiver whether `Alice` is `alice`; nobody has two mailboxes of that.
+    #[must_use]
+    pub fn folded_local_part(&self) -> Cow<'_, str> {
+        let local = self.local_part();
+        let quoted = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let Some(quoted) = quoted else {
+            let is_lower =
+                local.bytes().all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase());
+            return if is_lower { local.into() } else { local.to_lowercase().into() };
+        };
+        let mut bare = String::with_capacity(quoted.len());
+        let mut chars = quoted.chars();
+        while let Some(c) = chars.next() {
+            // A quoted pair stands for its second character (RFC 5321 section 4.1.2).
+            bare.extend(if c == '\\' { chars.next() } else { Some(c) });
+        }
+        bare.to_lowercase().into()
+    }
+
     /// The whole address.
     #[must_use]
     pub fn as_str(&self) -> &str {

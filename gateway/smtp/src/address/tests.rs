@@ -249,3 +249,19 @@ fn names_in_ehlo() {
         assert_eq!(Domain::parse(name, Strict).is_some(), strict, "{name:?}");
     }
 }
+
+#[test]
+fn local_parts_are_compared_without_quotes_and_capitals() {
+    for (address, folded) in [
+        ("alice@a.example", "alice"),
+        ("Alice@a.example", "alice"),
+        ("\"Alice\"@a.example", "alice"),
+        ("\"a \\\"B\\\" c\"@a.example", "a \"b\" c"),
+        ("\"a@b\"@a.example", "a@b"),
+        ("B\u{dc}cher@a.example", "b\u{fc}cher"),
+        ("Postmaster", "postmaster"),
+    ] {
+        let mailbox = Mailbox::parse(address).unwrap_or_else(|| panic!("{address}"));
+        assert_eq!(mailbox.folded_local_part(), folded, "{address}");
+    }
+}
