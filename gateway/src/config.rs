@@ -16,10 +16,12 @@ mod limits;
 mod listener;
 mod lock;
 mod log;
+mod map;
 mod mistake;
 pub(crate) mod names;
 mod network;
 mod origin;
+mod pattern;
 mod plugin;
 mod quantity;
 mod redelivery;
@@ -53,12 +55,14 @@ pub use limits::Limits;
 pub use listener::{EarlyTalkers, Listener, Mixed};
 pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
 pub use log::{Log, LogFormat};
+pub use map::{Map, MapEntry, MapFile, Stamp};
 pub use mistake::{Mistake, Mistakes, Place, Severity};
 pub use network::Network;
 pub use origin::Origin;
+pub use pattern::{Pattern, fitting, key as pattern_key};
 pub use plugin::{Isolation, OnFailure, Pin, PinnedBy, Plugin};
 pub use redelivery::Redelivery;
-pub use route::Route;
+pub use route::{Route, RouteMap, Target};
 pub use scores::{SCORES, Scores};
 pub use session::{SessionLimits, SessionTimeouts};
 pub use spool::Spool;
@@ -236,6 +240,14 @@ impl Config {
     const SESSION_KEYS: &'static [&'static str] = &["limits", "timeouts"];
     const SHUTDOWN_KEYS: &'static [&'static str] = &["deadline"];
 
+    /// The maps that routes name.
+    pub fn maps(&self) -> impl Iterator<Item = &Path> {
+        self.routes.iter().filter_map(|route| match &route.target {
+            Target::Map(map) => Some(&*map.file.path),
+            Target::Upstream(_) => None,
+        })
+    }
+
     /// After a mistake this is not what the file says; [`parse`] does not let it out.
     fn read(reader: &Reader<'_>, root: &Node) -> Self {
         let section = Section::of(reader, "the configuration", root, Self::KEYS);
@@ -273,7 +285,10 @@ impl Config {
             routes: Route::read_all(
                 reader,
                 section.list("routes").unwrap_or_default(),
-                &upstream_names,
+                &route::Known {
+                    listeners: &names::declared_in(&section, "listeners"),
+                    upstreams: &upstream_names,
+                },
             ),
             default_upstream: section
                 .text("default_upstream")

@@ -26,7 +26,7 @@ use crate::metrics::ConfigurationInUse;
 use crate::pipeline::Site;
 use crate::policy::{Hook, Plugin};
 use crate::resolver::ResolverError;
-use crate::routing::Routes;
+use crate::routing::{CurrentRoutes, Routes};
 use crate::shutdown::Shutdown;
 use crate::spool::{self, SpoolError};
 use crate::tls::Renewal;
@@ -44,7 +44,7 @@ pub use reloads::Reloads;
 pub struct Parts {
     config: Config,
     foundation: Foundation,
-    routes: Arc<Routes>,
+    routes: Arc<CurrentRoutes>,
     upstreams: Arc<Upstreams>,
     plugins: Vec<Arc<dyn Plugin>>,
     /// For each listener, in their order.
@@ -161,7 +161,7 @@ impl Parts {
                 metrics.listener(&listener.name).auth_offered(&offer.mechanisms);
             }
         }
-        let routes = Arc::new(Routes::new(&config));
+        let routes = Arc::new(CurrentRoutes::from_pointee(Routes::new(&config)));
         certificates::warn_of(&mut config, &secured);
         let in_use = Arc::new(metrics.configuration_in_use());
         Ok(Self { config, foundation, routes, upstreams, plugins, secured, admissions, in_use })

@@ -12,6 +12,7 @@ mod listener;
 mod plugin;
 mod process;
 mod queue;
+mod routes;
 mod spool;
 mod store;
 mod tls;
@@ -28,6 +29,7 @@ use listener::ListenerFamilies;
 use plugin::PluginFamilies;
 use process::ProcessorSeconds;
 use queue::QueueFamilies;
+use routes::RouteFamilies;
 use store::StoreFamilies;
 use upstream::UpstreamFamilies;
 
@@ -76,6 +78,7 @@ pub struct Metrics {
     listener_families: ListenerFamilies,
     plugin_families: PluginFamilies,
     queue_families: QueueFamilies,
+    route_families: RouteFamilies,
     store_families: StoreFamilies,
     upstream_families: UpstreamFamilies,
 }
@@ -97,6 +100,7 @@ impl Metrics {
             listener_families: ListenerFamilies::new(&registry),
             plugin_families: PluginFamilies::new(&registry),
             queue_families: QueueFamilies::new(&registry),
+            route_families: RouteFamilies::new(&registry),
             store_families: StoreFamilies::new(&registry),
             upstream_families: UpstreamFamilies::new(&registry),
             registry,

@@ -31,7 +31,7 @@ use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
 use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
 use crate::queue::Spooling;
-use crate::routing::Routes;
+use crate::routing::CurrentRoutes;
 use crate::upstream::Upstreams;
 use transaction::Transaction;
 
@@ -52,7 +52,7 @@ pub struct House {
     /// Who may log in.
     pub login: Option<Arc<Login>>,
     /// Where recipients go.
-    pub routes: Arc<Routes>,
+    pub routes: Arc<CurrentRoutes>,
     /// How they get there.
     pub upstreams: Arc<Upstreams>,
     /// The listener's own upstream, before the default one.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use portcullis::config::{
-    self, Config, KEYS, ListenerAddress, Mistake, Mistakes, OnFailure, Severity,
+    self, Config, KEYS, ListenerAddress, Mistake, Mistakes, OnFailure, Pattern, Severity,
 };
 use portcullis_smtp::sasl::Mechanism;
 
@@ -40,6 +40,7 @@ fn checkout() -> tempfile::TempDir {
     ] {
         fs::copy(root().join(file), at(file)).unwrap();
     }
+    fs::write(at("config/routes.map"), "customer.example next\n").unwrap();
     for file in ["config/users", "config/examples/users", "tests/conformance/users"] {
         fs::write(at(file), "").unwrap();
     }
@@ -437,8 +438,9 @@ routes:
     assert_eq!(found, ["6:16: \"xn--bcher-kva.example\" never comes to this route"]);
     let text = text.replace("xn--bcher-kva.example", "a.example");
     let config = config::parse(Path::new("routes.yaml"), text).unwrap();
+    let recipients = config.routes[0].recipients.as_deref().unwrap();
     assert_eq!(
-        config.routes[0].domains,
+        recipients.iter().map(Pattern::as_str).collect::<Vec<_>>(),
         ["xn--bcher-kva.example", ".xn--mnchen-3ya.example", "example.org"]
     );
 }

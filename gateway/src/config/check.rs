@@ -14,9 +14,11 @@ pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'
     addresses(config, section);
     for listener in &config.listeners {
         destination(config, section, listener);
+        dead_ends(config, section, listener);
         storage(config, section, listener);
         passwords(section, listener);
     }
+    strangers(config, section);
     unused(config, section, upstreams);
     loops(config, section, upstreams);
     copies(config, section);
@@ -87,21 +89,51 @@ fn destination(config: &Config, section: &Section<'_>, listener: &Listener) {
     let routed = config.plugins.iter().any(|plugin| {
         plugin.grants.contains(&Grant::Route) && listener.plugins.contains(&plugin.name)
     });
-    let for_all = |route: &Route| route.domains.iter().any(|domain| domain == "*");
+    let name = &listener.name;
+    let mut routes = config.routes.iter().filter(|route| route.is_for(name)).peekable();
+    let leads_nowhere = routes.peek().is_none() && !routed;
     let complete = listener.upstream.is_some()
         || config.default_upstream.is_some()
-        || config.routes.iter().any(for_all);
+        || routes.any(Route::takes_all);
     if complete || config.upstreams.is_empty() {
         return;
     }
     let help = "give the listener an \"upstream\", or a \"default_upstream\" for all of them";
-    let name = &listener.name;
-    if section.entry("routes").is_none() && !routed {
+    if leads_nowhere {
         let text = format!("what comes in at \"{name}\" has nowhere to go");
         section.reader.error_at(&listener.place, text, Some(help));
     } else {
         let text = format!("recipients at \"{name}\" that nobody routes have nowhere to go");
         section.reader.warn_at(&listener.place, text, Some(help));
+    }
+}
+
+/// Where mail is forgotten unless somebody says otherwise.
+fn dead_ends(config: &Config, section: &Section<'_>, listener: &Listener) {
+    let forgets = |name: &&String| matches!(config.upstreams.get(*name), Some(Upstream::Discard));
+    let last = listener.upstream.as_ref().or(config.default_upstream.as_ref());
+    let name = &listener.name;
+    for (upstream, text) in [
+        (last, format!("mail at \"{name}\" that no route takes is forgotten")),
+        (listener.quarantine.as_ref(), format!("what is quarantined at \"{name}\" is forgotten")),
+    ] {
+        if let Some(upstream) = upstream.filter(forgets) {
+            let help = format!("it goes to \"{upstream}\", which is \"protocol: discard\"");
+            section.reader.warn_at(&listener.place, text, Some(&help));
+        }
+    }
+}
+
+/// Routes for users where nobody can log in.
+fn strangers(config: &Config, section: &Section<'_>) {
+    for route in config.routes.iter().filter(|route| route.users.is_some()) {
+        let mut listeners = config.listeners.iter().filter(|one| route.is_for(&one.name));
+        if !listeners.any(|listener| listener.auth.is_some()) && !config.listeners.is_empty() {
+            let text =
+                "nothing ever comes to this route: it is for \"users\", and nobody can log in";
+            let help = "listeners whose users it is for need an \"auth\"";
+            section.reader.error_at(&route.place, text, Some(help));
+        }
     }
 }
 
@@ -151,7 +183,7 @@ fn unused(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
     for entry in upstreams {
         let name = Some(entry.key.text);
         let used = config.default_upstream.as_deref() == name
-            || config.routes.iter().any(|route| Some(&*route.upstream) == name)
+            || config.routes.iter().any(|route| route.leads_to(entry.key.text))
             || config.listeners.iter().any(|listener| {
                 listener.upstream.as_deref() == name || listener.quarantine.as_deref() == name
             });

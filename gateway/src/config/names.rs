@@ -52,6 +52,16 @@ pub(super) fn declared(node: &Node) -> Option<Text<'_>> {
     })
 }
 
+/// The names that the items of a list claim, whatever else is wrong with it.
+pub(super) fn declared_in<'a>(section: &Section<'a>, key: &str) -> Vec<&'a str> {
+    match section.entry(key).map(|entry| &entry.node.value) {
+        Some(super::tree::Value::Sequence(nodes)) => {
+            nodes.iter().filter_map(declared).map(|name| name.text).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Whether this is a domain name as DNS has them: labels of letters, digits, hyphens (and
 /// underscores, which hosts of Windows networks have).
 pub(super) fn is_domain(text: &str) -> bool {

@@ -45,6 +45,12 @@ impl Network {
         address.is_ipv4() == self.address.is_ipv4() && first(address, self.prefix) == self.address
     }
 
+    /// Whether all of another network lies in it.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
     /// The network around an address, with a prefix of this length (at most all of it).
     #[must_use]
     pub fn around(address: IpAddr, prefix: u8) -> Self {

@@ -9,11 +9,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Parts;
 use super::logins::Admission;
-use crate::config::{self, SessionLimits, TlsMode};
+use crate::config::{self, Config, SessionLimits, TlsMode};
 use crate::connection::Terms;
 use crate::pipeline::{House, Login};
 use crate::policy::{Chain, Link, Scoring};
 use crate::queue::{Conditions, Queue, Spooling};
+use crate::routing;
 use crate::shutdown::Shutdown;
 use crate::spool::Entry;
 use crate::upstream::Upstreams;
@@ -83,6 +84,20 @@ impl Parts {
         let conditions = self.conditions();
         let queues = Queue::open(spool.clone(), waiting, conditions, workers, metrics, shutdown);
         queues.into_iter().map(|queue| Spooling { spool: spool.clone(), queue }).collect()
+    }
+
+    /// What looks after the maps of the routes, if there are any.
+    pub(super) fn maps(&self) -> Option<routing::Renewal> {
+        let metrics = self.foundation.metrics.clone();
+        routing::Renewal::of(&self.config, self.routes.clone(), metrics)
+    }
+
+    /// Takes maps out of the metrics that the next configuration does not name.
+    pub(super) fn forget_maps(&self, next: &Config) {
+        let stay: Vec<_> = next.maps().collect();
+        for gone in self.config.maps().filter(|path| !stay.contains(path)) {
+            self.foundation.metrics.route_map_gone(&gone.to_string_lossy());
+        }
     }
 
     /// What is made of the `auth` of a listener of this name.

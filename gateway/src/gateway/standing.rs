@@ -26,7 +26,7 @@ pub(super) struct Standing {
     pub(super) upstreams: Vec<Arc<Upstreams>>,
     /// The same queue for each worker; empty where there is no spool.
     pub(super) spooling: Vec<Spooling>,
-    /// Tasks that look after the certificates of this configuration, and of no other.
+    /// Tasks that look after the certificates and maps of this configuration, and of no other.
     pub(super) renewals: JoinSet<()>,
 }
 
@@ -41,10 +41,13 @@ pub(super) struct Stand {
 }
 
 impl Standing {
-    /// Looks after certificates until the shutdown, or until a reload.
+    /// Looks after certificates and maps of routes until the shutdown, or until a reload.
     pub(super) fn renew(&mut self, renewals: Vec<Renewal>, watcher: &Watcher) {
         for renewal in renewals {
             self.renewals.spawn(renewal.run(watcher.clone()));
+        }
+        if let Some(maps) = self.parts.maps() {
+            self.renewals.spawn(maps.run(watcher.clone()));
         }
     }
 
@@ -110,6 +113,7 @@ impl Standing {
         if let Some(spooling) = self.spooling.first() {
             spooling.queue.replace(parts.conditions(), &upstreams);
         }
+        self.parts.forget_maps(&parts.config);
         parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded();
         (self.parts, self.upstreams) = (parts, upstreams);

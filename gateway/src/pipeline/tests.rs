@@ -22,6 +22,7 @@ use crate::policy::{
     Answer, BoxFuture, Event, FailureReason, Guard, HookCall, HookFailure, Link, Opinion, Plugin,
     PluginCopy, Scoring,
 };
+use crate::routing::Routes;
 
 use super::*;
 use upstream::Upstream;
@@ -159,7 +160,7 @@ routes:
             protocol: setup.protocol,
             chain: Chain::new(vec![link], true).scored(scoring),
             login: setup.login,
-            routes: Arc::new(Routes::new(&config)),
+            routes: Arc::new(CurrentRoutes::from_pointee(Routes::new(&config))),
             upstreams: Arc::new(upstreams.expect("upstreams")),
             upstream: None,
             spool: None,

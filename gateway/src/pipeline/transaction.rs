@@ -21,12 +21,15 @@ use crate::message::{
 };
 use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
+use crate::routing::{Asked, Routes};
 use crate::upstream::Delivery;
 
 /// One transaction.
 #[derive(Debug)]
 pub(super) struct Transaction {
     house: Arc<House>,
+    /// As they were when it began; maps may change meanwhile.
+    routes: Arc<Routes>,
     case: Case,
     provenance: Arc<Provenance>,
     copies: Copies,
@@ -80,6 +83,7 @@ impl Transaction {
         let header_lease = house.budget.header_lease();
         let id = case.envelope.as_ref().map_or(&case.session.id, |envelope| &envelope.id);
         Self {
+            routes: house.routes.load_full(),
             house,
             provenance: Arc::new(Provenance::new(&case.session, id)),
             case,
@@ -251,9 +255,18 @@ impl Transaction {
     }
 
     fn upstream_of(&self, recipient: &Recipient) -> Result<String, Reply> {
-        let house = &self.house;
-        let found = house.routes.upstream(recipient, house.upstream.as_deref());
-        found.map(str::to_owned).ok_or_else(|| {
+        let session = &self.case.session;
+        let found = self.case.envelope.as_ref().and_then(|envelope| {
+            self.routes.way(&Asked {
+                recipient,
+                sender: &envelope.reverse_path,
+                listener: &self.house.listener,
+                listener_upstream: self.house.upstream.as_deref(),
+                client: session.client.ip(),
+                user: session.user.as_deref(),
+            })
+        });
+        found.map(|way| way.upstream.to_owned()).ok_or_else(|| {
             signed(&Reply::fixed(550, (5, 7, 1), "no route to this recipient"), self.id())
         })
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_smtp::Mailbox;
 use portcullis_smtp::server::Protocol;
+use portcullis_smtp::{Mailbox, ReversePath};
 
 use super::schedule::Schedule;
 use crate::config::{Config, Redelivery, Upstream};
 use crate::message::Recipient;
-use crate::routing::Routes;
+use crate::routing::{Asked, CurrentRoutes};
 
 /// What attempts are made by. A reload brings others, for attempts that begin then.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Conditions {
     pub(super) hostname: String,
     pub(super) redelivery: Redelivery,
     pub(super) schedule: Schedule,
-    routes: Arc<Routes>,
+    routes: Arc<CurrentRoutes>,
     /// By name, whether mail ends there, as far as reports go.
     upstreams: BTreeMap<String, bool>,
 }
@@ -26,7 +26,7 @@ pub struct Conditions {
 impl Conditions {
     /// What a configuration says; what it does not say is as ever.
     #[must_use]
-    pub fn new(config: &Config, routes: Arc<Routes>) -> Self {
+    pub fn new(config: &Config, routes: Arc<CurrentRoutes>) -> Self {
         let redelivery =
             config.spool.as_ref().map(|spool| spool.redelivery.clone()).unwrap_or_default();
         let upstreams = config.upstreams.iter();
@@ -53,7 +53,16 @@ impl Conditions {
     pub(super) fn route(&self, address: &Mailbox) -> Option<String> {
         let (address, parameters) = (address.clone(), Vec::new());
         let recipient = Recipient { index: 0, address, parameters, route: None };
-        self.routes.upstream(&recipient, None).map(str::to_owned)
+        // Routes that ask for more than the recipient and bounces fit nothing here.
+        let asked = Asked {
+            recipient: &recipient,
+            sender: &ReversePath::Null,
+            listener: "",
+            listener_upstream: None,
+            client: None,
+            user: None,
+        };
+        self.routes.load().way(&asked).map(|way| way.upstream.to_owned())
     }
 
     /// Where reports to this address go.

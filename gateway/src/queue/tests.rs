@@ -11,7 +11,7 @@ use super::*;
 use crate::config::{self, Config};
 use crate::message::{Content, HeaderSection, Message, Provenance};
 use crate::metrics::Names;
-use crate::routing::Routes;
+use crate::routing::{CurrentRoutes, Routes};
 use crate::spool::{Action, Addressee, Id, Order};
 use post::Post;
 
@@ -63,7 +63,7 @@ impl Scene {
         let queue = Queue::open(
             spool.clone(),
             waiting,
-            Conditions::new(&config, Arc::new(Routes::new(&config))),
+            Conditions::new(&config, Arc::new(CurrentRoutes::from_pointee(Routes::new(&config)))),
             vec![(Handle::current(), upstreams)],
             metrics.clone(),
             shutdown.clone(),
@@ -340,7 +340,8 @@ async fn what_waits_for_an_upstream_that_is_configured_no_more_is_routed_anew() 
     config.upstreams.remove("store");
     config.default_upstream = Some("new".to_owned());
     let upstreams = Upstreams::new(&config, scene.metrics.clone()).expect("upstreams");
-    let conditions = Conditions::new(&config, Arc::new(Routes::new(&config)));
+    let conditions =
+        Conditions::new(&config, Arc::new(CurrentRoutes::from_pointee(Routes::new(&config))));
     scene.queue.replace(conditions, &[Arc::new(upstreams)]);
     scene.empty().await;
     assert_eq!((old.letters().len(), new.letters().len()), (0, 1));
@@ -357,7 +358,8 @@ async fn a_report_that_no_route_takes_is_held_and_told() {
     scene.until("it is held", || scene.queue.summary().held == 1).await;
     let config = config(scene.folder.path(), &store_at(post.address));
     let upstreams = Upstreams::new(&config, scene.metrics.clone()).expect("upstreams");
-    let conditions = Conditions::new(&config, Arc::new(Routes::new(&config)));
+    let conditions =
+        Conditions::new(&config, Arc::new(CurrentRoutes::from_pointee(Routes::new(&config))));
     scene.queue.replace(conditions, &[Arc::new(upstreams)]);
     scene.queue.obey(Order { action: Action::Release, ids: Vec::new(), all: true }).await;
     scene.empty().await;
