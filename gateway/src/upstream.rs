@@ -15,6 +15,7 @@ mod delivery;
 mod failure;
 mod introduction;
 mod login;
+mod maildir;
 mod parameters;
 mod pool;
 mod stream;
@@ -31,6 +32,7 @@ use crate::config::{Config, Hop, Upstream};
 use crate::message::Provenance;
 use crate::metrics::Metrics;
 
+use maildir::Maildir;
 use pool::Pool;
 use transaction::Transaction;
 
@@ -48,12 +50,13 @@ pub struct Upstreams {
 enum Place {
     Discard,
     Hop(Arc<Pool>),
+    Maildir(Arc<Maildir>),
 }
 
 impl Place {
     fn pool(&self) -> Option<&Arc<Pool>> {
         match self {
-            Self::Discard => None,
+            Self::Discard | Self::Maildir(_) => None,
             Self::Hop(pool) => Some(pool),
         }
     }
@@ -84,6 +87,10 @@ impl Upstreams {
         let place = |(name, upstream): (&String, &Upstream)| {
             let place = match upstream {
                 Upstream::Discard => Place::Discard,
+                Upstream::Maildir(maildir) => {
+                    let metrics = metrics.upstream(name);
+                    Place::Maildir(Maildir::new(name, maildir, &config.hostname, metrics).into())
+                }
                 Upstream::Hop(hop) => {
                     let known = earlier.and_then(|upstreams| upstreams.pool(name));
                     Place::Hop(pool(name, hop, config, known, &metrics)?)
@@ -106,6 +113,7 @@ impl Upstreams {
         let share = |(name, place): (&String, &Place)| {
             let place = match place {
                 Place::Discard => Place::Discard,
+                Place::Maildir(maildir) => Place::Maildir(maildir.clone()),
                 Place::Hop(pool) => {
                     let known = earlier.and_then(|upstreams| upstreams.pool(name));
                     let known = known.filter(|share| share.is_share_of(pool));
@@ -124,6 +132,9 @@ impl Upstreams {
     pub fn begin(&self, name: &str, provenance: &Arc<Provenance>) -> Option<Delivery> {
         Some(match self.places.get(name)? {
             Place::Discard => Delivery::discard(),
+            Place::Maildir(maildir) => {
+                Delivery::to_maildir(maildir::Transaction::new(maildir.clone(), provenance.clone()))
+            }
             Place::Hop(pool) => {
                 Delivery::to_hop(Transaction::new(pool.clone(), provenance.clone()))
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portcullis_smtp::server::Protocol;
 
+use super::maildir::Maildir;
 use super::section::{Entry, Reader, Section};
 
 pub use address::UpstreamAddress;
@@ -23,6 +24,8 @@ pub enum Upstream {
     Discard,
     /// The next hop, over SMTP or LMTP.
     Hop(Hop),
+    /// Mailboxes on this machine.
+    Maildir(Maildir),
 }
 
 /// A server to which mail is handed.
@@ -58,8 +61,11 @@ impl Upstream {
         "auth",
         "client",
         "connections",
+        "create",
+        "delimiter",
         "idle_connections",
         "idle_time",
+        "path",
         "protocol",
         "timeouts",
         "tls",
@@ -71,16 +77,17 @@ impl Upstream {
     /// An upstream, if it can be told where it is.
     pub(super) fn read<'a>(reader: &'a Reader<'a>, entry: &Entry<'a>) -> Option<Self> {
         let section = Section::under(reader, "an upstream", entry, Self::KEYS);
-        match section.choice("protocol", KINDS).unwrap_or(Kind::Hop(Protocol::Smtp)) {
-            Kind::Discard => {
-                let others = Self::KEYS.iter().filter(|key| **key != "protocol");
-                for key in others.filter(|key| section.entry(key).is_some()) {
-                    let text = format!("\"{key}\" is nothing to \"protocol: discard\"");
-                    reader.error(section.mark_of(key), text, Some("leave it out"));
-                }
-                Some(Self::Discard)
-            }
+        let kind = section.choice("protocol", KINDS).unwrap_or(Kind::Hop(Protocol::Smtp));
+        let protocol = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| name);
+        let others = Self::KEYS.iter().filter(|key| **key != "protocol" && !kind.knows(key));
+        for key in others.filter(|key| section.entry(key).is_some()) {
+            let text = format!("\"{key}\" is nothing to \"protocol: {protocol}\"");
+            reader.error(section.mark_of(key), text, Some("leave it out"));
+        }
+        match kind {
+            Kind::Discard => Some(Self::Discard),
             Kind::Hop(protocol) => Hop::read(reader, &section, protocol).map(Self::Hop),
+            Kind::Maildir => Maildir::read(reader, &section).map(Self::Maildir),
         }
     }
 }
@@ -124,15 +131,28 @@ impl Hop {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 enum Kind {
     Discard,
     Hop(Protocol),
+    Maildir,
+}
+
+impl Kind {
+    /// Whether a key says anything to it.
+    fn knows(self, key: &str) -> bool {
+        match self {
+            Self::Discard => false,
+            Self::Hop(_) => !Maildir::KEYS.contains(&key),
+            Self::Maildir => Maildir::KEYS.contains(&key),
+        }
+    }
 }
 
 const KINDS: &[(&str, Kind)] = &[
     ("discard", Kind::Discard),
     ("lmtp", Kind::Hop(Protocol::Lmtp)),
+    ("maildir", Kind::Maildir),
     ("smtp", Kind::Hop(Protocol::Smtp)),
 ];
 

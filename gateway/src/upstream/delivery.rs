@@ -2,6 +2,7 @@
 
 use portcullis_smtp::{Parameter, Reply, ReversePath};
 
+use super::maildir;
 use super::transaction::Transaction;
 use crate::message::{Outbound, Recipient};
 
@@ -15,6 +16,7 @@ pub struct Delivery {
 enum Way {
     Discard,
     Hop(Box<Transaction>),
+    Maildir(Box<maildir::Transaction>),
 }
 
 impl Delivery {
@@ -24,6 +26,10 @@ impl Delivery {
 
     pub(super) fn to_hop(transaction: Transaction) -> Self {
         Self { way: Way::Hop(Box::new(transaction)) }
+    }
+
+    pub(super) fn to_maildir(transaction: maildir::Transaction) -> Self {
+        Self { way: Way::Maildir(Box::new(transaction)) }
     }
 
     /// Offers a recipient to the upstream.
@@ -41,6 +47,7 @@ impl Delivery {
         match &mut self.way {
             Way::Discard => Ok(()),
             Way::Hop(transaction) => transaction.offer(sender, parameters, recipient).await,
+            Way::Maildir(transaction) => transaction.offer(parameters, recipient).await,
         }
     }
 
@@ -60,6 +67,9 @@ impl Delivery {
             Way::Hop(transaction) => {
                 transaction.deliver(sender, parameters, recipients, message).await
             }
+            Way::Maildir(transaction) => {
+                transaction.deliver(sender, parameters, recipients, message).await
+            }
         }
     }
 
@@ -67,7 +77,7 @@ impl Delivery {
     /// anew when the delivery goes on.
     pub async fn rest(&mut self) {
         match &mut self.way {
-            Way::Discard => {}
+            Way::Discard | Way::Maildir(_) => {}
             Way::Hop(transaction) => transaction.rest().await,
         }
     }
@@ -75,7 +85,7 @@ impl Delivery {
     /// Takes the transaction back.
     pub async fn abandon(self) {
         match self.way {
-            Way::Discard => {}
+            Way::Discard | Way::Maildir(_) => {}
             Way::Hop(transaction) => transaction.abandon().await,
         }
     }
