@@ -1,5 +1,6 @@
 //! The command line.
 
+mod explain;
 mod lock;
 mod plugin;
 mod reload;
@@ -20,6 +21,7 @@ use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format};
+use explain::Explain;
 use plugin::Plugin;
 use reload::Reload;
 use spool::Spool;
@@ -54,6 +56,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Say what would become of a message, and who would say so: where each recipient goes. The exit code
+    /// is 1 if one goes nowhere.
+    Explain(Explain),
     /// Show what Portcullis does: a gateway, two embedded upstreams, and conversations to watch.
     Demo {
         /// End after the last conversation.
@@ -108,6 +113,7 @@ impl Arguments {
                 run(config, passed, sink, sink_refuse).await
             }
             Command::Check { config } => check(config).await,
+            Command::Explain(explain) => explain.execute(),
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,
             Command::Spool(spool) => spool.execute().await,

@@ -5,7 +5,7 @@
 //! ```text
 //! 12  main
 //! 11  cli
-//! 10  demo
+//! 10  demo, explain
 //! 9  gateway, sink                                     wiring; an embedded upstream
 //! 8  listener, admin
 //! 7  connection, workbench                             knows policy as a trait; one plugin alone
@@ -24,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod demo;
+pub mod explain;
 pub mod gateway;
 pub mod listener;
 pub mod message;

@@ -38,6 +38,7 @@ use transaction::Transaction;
 
 pub use delivery::Delivery;
 pub use failure::is_unreachable;
+pub use maildir::mailbox_folder;
 
 /// All upstreams of one configuration, with their connections.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod mailbox;
 mod name;
 mod text;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
@@ -184,6 +185,14 @@ impl Transaction {
         }
         replies
     }
+}
+
+/// The mailbox of a recipient, whether or not it is there.
+#[must_use]
+pub fn mailbox_folder(maildir: &config::Maildir, recipient: &Mailbox, hostname: &str) -> PathBuf {
+    let mut path = maildir.root.clone();
+    path.extend(name::folders(maildir, recipient, hostname));
+    path
 }
 
 /// Why a message cannot lie in a mailbox as its sender wants it.
