@@ -14,6 +14,7 @@ mod judging;
 mod kills;
 mod languages_native;
 mod languages_script;
+mod mailboxes;
 mod matrix;
 mod misbehaving;
 mod observing;

@@ -49,7 +49,7 @@ fn each_recipient_is_told_its_way_and_who_says_so() {
     let text = answer.to_string();
     for line in [
         "at \"mx\" (smtp), from <>, client anywhere, nobody logged in\n",
-        "portcullis.yaml:12), by \"b.example\"\n",
+        "portcullis.yaml:13), by \"b.example\"\n",
         "  goes to \"dovecot\": lmtp at unix:/run/dovecot/lmtp\n",
         "map:2)\n",
         "  goes to \"box\": maildir /c.example/x\n",

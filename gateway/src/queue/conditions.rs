@@ -73,7 +73,7 @@ impl Conditions {
 
 fn is_last(upstream: &Upstream) -> bool {
     match upstream {
-        Upstream::Discard => true,
+        Upstream::Discard | Upstream::Maildir(_) => true,
         Upstream::Hop(hop) => hop.protocol == Protocol::Lmtp,
     }
 }
