@@ -71,7 +71,7 @@ impl Target {
         let settings = Settings {
             starttls,
             login: login::login(&self.upstream)?,
-            private: stream.is_private(),
+            private: self.keeps_secrets(&stream),
             bindings: stream.bindings(),
             ..Settings::new(self.upstream.protocol, &self.hostname)
         };
@@ -97,6 +97,12 @@ impl Target {
                 _ => return Err(closed()),
             }
         }
+    }
+
+    /// Whether a password may be said. Where TLS is asked for and absent, somebody may have taken the
+    /// offer away, on this machine, too.
+    fn keeps_secrets(&self, stream: &Stream) -> bool {
+        stream.is_private() && (self.tls.is_none() || matches!(stream, Stream::Tls(_)))
     }
 
     async fn dial(&self) -> Result<Stream, Failure> {

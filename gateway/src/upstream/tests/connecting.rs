@@ -281,3 +281,17 @@ async fn without_a_login_nothing_is_delivered() {
         assert!(script.contents().await.is_empty(), "{why}");
     }
 }
+
+#[tokio::test]
+async fn no_password_is_said_where_tls_is_asked_for_and_absent() {
+    let lines = "S: 220 up.example
+        C: EHLO gw.example
+        S: 250-up.example\\r\\n250 AUTH PLAIN LOGIN
+        gone";
+    let script = Script::start(vec![lines.to_owned()]).await;
+    let tls = unverified(UpstreamTlsMode::Opportunistic);
+    let gateway = Gateway::new(&Hop { tls, ..logging_in(script.address) });
+    let want = "451 4.7.0 upstream up does not accept the gateway's login";
+    assert_eq!(gateway.send(&["b@b.example"]).await, [want]);
+    assert!(script.contents().await.is_empty());
+}
