@@ -33,6 +33,8 @@ PLAYS = [
     ("trusted-cases.yaml", "upstream"),
 ]
 PATIENCE = 120
+# For a reply, in seconds: a machine may be busy.
+TIMEOUT = "15"
 
 
 def is_listening(address):
@@ -87,7 +89,8 @@ def play(cases, certificate, gateway, options):
     """The results of the player, a mapping for each case."""
     profiles = yaml.safe_load((HERE / cases).read_text())["profiles"]
     with tempfile.NamedTemporaryFile(suffix=".json") as results:
-        command = [sys.executable, str(HERE / "run.py"), str(HERE / cases), "--json", results.name]
+        command = [sys.executable, str(HERE / "run.py"), str(HERE / cases), "--json", results.name,
+                   "--timeout", TIMEOUT]
         for option, addresses in [("--listener", gateway.listeners),
                                   ("--upstream", gateway.upstreams)]:
             for profile in profiles:
