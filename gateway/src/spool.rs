@@ -191,19 +191,16 @@ impl Spool {
     fn take_up(&self, id: &Id) -> Result<(Entry, Outbound), SpoolError> {
         let path = self.layout.message(id);
         let read = self.disk.open(&path).map_err(Torn::from).and_then(MessageFile::read);
-        match read.and_then(MessageFile::message) {
-            Ok((entry, message)) => Ok((self.with_state(entry), message)),
+        let reason = match read.and_then(MessageFile::message) {
+            Ok((entry, message)) => return Ok((self.with_state(entry)?, message)),
             Err(Torn::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
-                Err(SpoolError::Unknown(id.clone()))
+                return Err(SpoolError::Unknown(id.clone()));
             }
-            // Too many open files or no memory is nothing that the file has done.
-            Err(Torn::Read(error)) if error.raw_os_error() != Some(EIO) => Err(error.into()),
-            Err(reason) => {
-                self.put_aside(&path, id.as_str(), &reason);
-                self.ledger.strike(id);
-                Err(SpoolError::Torn { id: id.clone(), reason })
-            }
-        }
+            Err(reason) => reason.of_the_file()?,
+        };
+        self.put_aside(&path, id.as_str(), &reason);
+        self.ledger.strike(id);
+        Err(SpoolError::Torn { id: id.clone(), reason })
     }
 
     /// Keeps what is known of a message's recipients: on the disk when this returns. Updates of one
@@ -270,6 +267,3 @@ const WRITERS: usize = 64;
 
 /// So long a disk that failed is said to fail, if nothing else is known of it.
 const FAILED_FOR: Duration = Duration::from_secs(30);
-
-/// The disk itself failed.
-const EIO: i32 = 5;

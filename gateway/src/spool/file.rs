@@ -57,6 +57,19 @@ pub enum Torn {
     Version(u32),
 }
 
+impl Torn {
+    /// An error, if it is not the file's fault that it could not be read: for want of descriptors or
+    /// memory. Then it stays where it is.
+    pub(super) fn of_the_file(self) -> io::Result<Self> {
+        match self {
+            Self::Read(error) if error.raw_os_error().is_some_and(|it| WANTS.contains(&it)) => {
+                Err(error)
+            }
+            torn => Ok(torn),
+        }
+    }
+}
+
 /// The second line of a message's file.
 #[derive(Debug, Deserialize, Serialize)]
 struct Envelope<E> {
@@ -305,6 +318,9 @@ fn read_all(file: &mut File, into: &mut [u8]) -> Result<(), Torn> {
         _ => error.into(),
     })
 }
+
+/// EINTR, ENOMEM, ENFILE, EMFILE.
+const WANTS: [i32; 4] = [4, 12, 23, 24];
 
 /// What the format is; a later one is not read by this gateway.
 const VERSION: u32 = 1;

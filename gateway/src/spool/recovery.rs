@@ -19,9 +19,17 @@ impl Spool {
             match list(&shard) {
                 // A folder of a day that is over; if it is not empty, it stays.
                 Ok(paths) if paths.is_empty() => drop(fs::remove_dir(&shard)),
-                Ok(paths) => entries.extend(paths.iter().filter_map(|path| self.find(path))),
-                Err(SpoolError::Directory { source, .. }) => {
-                    self.set_aside(&shard, &Torn::Read(source));
+                Ok(paths) => {
+                    for path in paths {
+                        let unusable =
+                            |source| SpoolError::Directory { path: path.clone(), source };
+                        entries.extend(self.find(&path).map_err(unusable)?);
+                    }
+                }
+                Err(SpoolError::Directory { source, path }) => {
+                    let unusable = |source| SpoolError::Directory { path, source };
+                    let reason = Torn::Read(source).of_the_file().map_err(unusable)?;
+                    self.set_aside(&shard, &reason);
                 }
                 Err(error) => return Err(error),
             }
@@ -45,15 +53,15 @@ impl Spool {
         Ok(left.len())
     }
 
-    fn find(&self, path: &Path) -> Option<Entry> {
+    fn find(&self, path: &Path) -> io::Result<Option<Entry>> {
         match self.look(path) {
             Ok((entry, octets)) => {
                 self.ledger.found(&entry, octets);
-                Some(self.with_state(entry))
+                self.with_state(entry).map(Some)
             }
             Err(reason) => {
-                self.set_aside(path, &reason);
-                None
+                self.set_aside(path, &reason.of_the_file()?);
+                Ok(None)
             }
         }
     }

@@ -118,13 +118,13 @@ impl Spool {
 
     /// The entry with what was kept of its recipients. What is no state is put aside: then they wait
     /// as at the beginning, and some may get the message twice.
-    pub(super) fn with_state(&self, entry: Entry) -> Entry {
+    pub(super) fn with_state(&self, entry: Entry) -> io::Result<Entry> {
         let (entry, torn) = self.layout.with_state(entry);
         if let Some(reason) = torn {
-            let name = format!("{}.state", entry.id);
+            let (reason, name) = (reason.of_the_file()?, format!("{}.state", entry.id));
             self.put_aside(&self.layout.state(&entry.id), &name, &reason);
         }
-        entry
+        Ok(entry)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 
+const EIO: i32 = 5;
 const EDQUOT: i32 = 122;
 const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
@@ -94,4 +95,11 @@ async fn want_of_descriptors_is_nothing_that_a_message_has_done() {
     assert!(matches!(spool.read(&entry.id).await, Err(SpoolError::Disk(_))));
     spool.disk.faults.clear();
     spool.read(&entry.id).await.expect("it is well again");
+    drop(spool);
+    let metrics = Metrics::new(&Names::default()).spool();
+    let disk = Disk::new(metrics.clone());
+    disk.faults.set(SpoolStep::Read, 0, EMFILE);
+    let opened = Spool::open_on(disk, &scene.config, metrics);
+    assert!(matches!(opened, Err(SpoolError::Directory { .. })));
+    assert_eq!(scene.open().1.len(), 1);
 }
