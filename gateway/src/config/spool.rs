@@ -57,7 +57,7 @@ impl Spool {
         let entry = configuration.entry("spool")?;
         let section = configuration.section("spool", Self::KEYS);
         let help = "the directory that messages wait in; made if it is not there, such as \
-                    /var/spool/portcullis";
+                    /var/lib/portcullis/spool";
         let directory = section.required("directory", help)?;
         let default = Self::in_directory(section.reader.path(directory.text));
         Some(Self {
