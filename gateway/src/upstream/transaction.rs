@@ -370,7 +370,8 @@ impl Transaction {
         }
         // Kept before anything is said over it: a connection that has grown stale is found out by that.
         let lease = self.lease.insert(self.pool.take(self.renewed).await?);
-        self.pool.introduce(&mut lease.connection, &self.provenance).await?;
+        // On the heap: whoever waits for a command need not carry it.
+        Box::pin(self.pool.introduce(&mut lease.connection, &self.provenance)).await?;
         Ok(lease)
     }
 

@@ -325,10 +325,6 @@ fn the_time_for_delivery_runs_while_a_message_waits() {
 #[test]
 fn the_table_says_what_becomes_of_each_parameter() {
     let table = include_str!("../../../README.md");
-    let row = |begins: &str| {
-        let row = table.lines().find(|line| line.starts_with(&format!("| {begins} |")));
-        row.unwrap_or_else(|| panic!("the table has no row {begins}"))
-    };
     let (tls, cautions, extensions) = Default::default();
     let promises =
         Promises { upstream: "up", extensions: &extensions, tls: &tls, cautions: &cautions };
@@ -364,6 +360,7 @@ fn the_table_says_what_becomes_of_each_parameter() {
             }
             Err(reply) => reply.to_string().split(' ').take(2).collect::<Vec<_>>().join(" "),
         };
-        assert!(row(begins).contains(&says), "{begins}: {says}");
+        let mut rows = table.lines().filter(|line| line.starts_with(&format!("| {begins} |")));
+        assert!(rows.any(|row| row.contains(&says)), "{begins}: {says}");
     }
 }
