@@ -8,6 +8,7 @@ mod auth;
 mod check;
 mod digest;
 mod dns;
+mod duplicates;
 mod extensions;
 mod failure;
 mod grant;
@@ -49,6 +50,7 @@ pub use admin::Admin;
 pub use auth::Auth;
 pub use digest::Digest;
 pub use dns::Dns;
+pub use duplicates::Duplicates;
 pub use failure::{Breaker, Poison};
 pub use grant::Grant;
 pub use host::cache_directory;
@@ -104,6 +106,8 @@ pub struct Config {
     pub admin: Admin,
     /// The resolver.
     pub dns: Dns,
+    /// What is known of messages that come again.
+    pub duplicates: Duplicates,
     /// The log.
     pub log: Log,
     /// How long transactions in flight may take after SIGTERM.
@@ -192,6 +196,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("", Config::KEYS),
     ("admin", Admin::KEYS),
     ("dns", Dns::KEYS),
+    ("duplicates", Duplicates::KEYS),
     ("limits", Limits::KEYS),
     ("listeners[]", Listener::KEYS),
     ("listeners[].auth", Auth::KEYS),
@@ -227,6 +232,7 @@ impl Config {
         "cache_directory",
         "default_upstream",
         "dns",
+        "duplicates",
         "hostname",
         "limits",
         "listeners",
@@ -307,6 +313,7 @@ impl Config {
             limits: Limits::read(&section.section("limits", Limits::KEYS)),
             admin: Admin::read(&section.section("admin", Admin::KEYS)),
             dns: Dns::read(&section.section("dns", Dns::KEYS)),
+            duplicates: Duplicates::read(&section.section("duplicates", Duplicates::KEYS)),
             log: Log::read(&section.section("log", Log::KEYS)),
             shutdown_deadline: shutdown.duration(
                 "deadline",

@@ -13,6 +13,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use portcullis_smtp::Reply;
@@ -25,7 +26,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::{EarlyTalkers, SessionTimeouts, Trust};
 use crate::metrics::{Bound, ListenerMetrics};
-use crate::policy::Policy;
+use crate::policy::{CLOSED, Policy};
 use crate::shutdown::Watcher;
 use crate::tls;
 
@@ -70,7 +71,7 @@ impl std::fmt::Debug for Terms {
 pub enum Ending {
     /// With a last reply: QUIT, or the gateway's own decision.
     Closed,
-    /// The peer closed without QUIT.
+    /// The peer closed without QUIT, or before it could hear the answer to it.
     PeerLeft,
 }
 
@@ -116,7 +117,7 @@ pub async fn serve<P: Policy>(
 /// Why a conversation ended, for those who keep a record of it.
 fn reason(ending: &Result<Ending, ConnectionError>) -> &'static str {
     match ending {
-        Ok(Ending::Closed) => "closed",
+        Ok(Ending::Closed) => CLOSED,
         Ok(Ending::PeerLeft) => "the client left",
         Err(ConnectionError::Handshake(_)) => "the TLS handshake failed",
         Err(ConnectionError::Io(_)) => "the connection broke",
@@ -182,9 +183,10 @@ async fn converse<P: Policy>(
                 patience.restart();
             }
             Step::Close => {
+                let left = socket.has_ended().await;
                 let last = socket.flush(session, terms).await?;
                 socket.close(terms.timeouts.write, last != Some(GOODBYE)).await;
-                return Ok(Ending::Closed);
+                return Ok(if left { Ending::PeerLeft } else { Ending::Closed });
             }
         }
     }
@@ -214,11 +216,9 @@ async fn read<P: Policy>(
     let Deadline { at: deadline, bound } = patience.deadline(session, terms);
     let interruptible = !shutdown.has_begun();
     let received = async {
-        if session.in_transaction() {
-            match timeout_at(patience.idle(terms), socket.receive(session)).await {
-                Ok(read) => return read,
-                Err(_) => policy.idle().await,
-            }
+        match timeout_at(patience.idle(terms), socket.receive(session)).await {
+            Ok(read) => return read,
+            Err(_) => policy.idle().await,
         }
         socket.receive(session).await
     };
@@ -295,17 +295,38 @@ impl Socket {
         poll_fn(|context| {
             let mut octets = [MaybeUninit::uninit(); READ_OCTETS];
             let mut buffer = ReadBuf::uninit(&mut octets);
-            let read = match self {
-                Self::Gone => return io::Result::Ok(0).into(),
-                Self::Plain(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-                Self::Tls(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-            };
-            read.map_ok(|()| {
+            self.poll_read(context, &mut buffer).map_ok(|()| {
                 session.receive(buffer.filled());
                 buffer.filled().len()
             })
         })
         .await
+    }
+
+    /// Whether the peer has closed already, without waiting for the answer to what it sent last.
+    async fn has_ended(&mut self) -> bool {
+        poll_fn(|context| {
+            let mut octets = [0; 1];
+            let mut buffer = ReadBuf::new(&mut octets);
+            Poll::Ready(match self.poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) => buffer.filled().is_empty(),
+                Poll::Ready(Err(_)) => true,
+                Poll::Pending => false,
+            })
+        })
+        .await
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Gone => Poll::Ready(Ok(())),
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, into),
+        }
     }
 
     /// Writes what the session has to say; the code of the last reply.

@@ -221,6 +221,16 @@ impl Metrics {
         );
     }
 
+    /// Tells at each scrape of how many recipients it is known that they have what will come again.
+    pub fn watch_receipts(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
+        pulled(
+            &self.registry,
+            "portcullis_receipts",
+            "Recipients that have a message which their client will send again",
+            move || count() as f64,
+        );
+    }
+
     /// Everything, in the text format of Prometheus.
     #[must_use]
     pub fn render(&self) -> String {

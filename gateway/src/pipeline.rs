@@ -12,6 +12,7 @@
 mod fold;
 mod login;
 mod proxied;
+mod receipts;
 mod received;
 mod record;
 mod site;
@@ -26,16 +27,17 @@ use portcullis_smtp::server::{Protocol, Question, Verdict};
 use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
-use crate::config::Mixed;
+use crate::config::{Duplicates, Mixed};
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
-use crate::policy::{Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
+use crate::policy::{CLOSED, Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
 use crate::queue::Spooling;
 use crate::routing::CurrentRoutes;
 use crate::upstream::Upstreams;
-use transaction::Transaction;
+use transaction::{Transaction, Unheard};
 
 pub use login::Login;
+pub use receipts::Receipts;
 pub use site::Site;
 
 /// What all sessions of one listener share, until a reload.
@@ -63,6 +65,10 @@ pub struct House {
     pub mixed: Mixed,
     /// Where messages wait that are accepted before they are delivered, if they may.
     pub spool: Option<Spooling>,
+    /// What clients will send again although it was delivered, of all listeners.
+    pub receipts: Arc<Receipts>,
+    /// How much of that.
+    pub duplicates: Duplicates,
     /// Room for content.
     pub budget: Arc<Budget>,
     /// Octets of a header section.
@@ -84,6 +90,8 @@ pub struct Pipeline {
     /// The memory as it was before the client said anything: STARTTLS takes the session back to it.
     greeting_memory: Memory,
     transaction: Option<Box<Transaction>>,
+    /// What the client was told last, as long as it may not have heard it.
+    unheard: Option<Box<Unheard>>,
     /// Transactions so far; part of their ids.
     count: u64,
     /// Whether the client was greeted and its end is still to be told.
@@ -96,7 +104,16 @@ impl Pipeline {
     pub fn new(site: Arc<Site>, session: SessionFacts) -> Self {
         let session = Arc::new(session);
         let (memory, greeting_memory) = (Memory::default(), Memory::default());
-        Self { site, session, memory, greeting_memory, transaction: None, count: 0, present: false }
+        Self {
+            site,
+            session,
+            memory,
+            greeting_memory,
+            transaction: None,
+            unheard: None,
+            count: 0,
+            present: false,
+        }
     }
 
     /// Asks at a hook before MAIL, where a copy of a plugin lives for that call alone.
@@ -205,7 +222,11 @@ impl Pipeline {
 
     async fn message(&mut self) -> Verdict {
         match self.transaction.take() {
-            Some(transaction) => transaction.message(&mut self.memory).await,
+            Some(transaction) => {
+                let (verdict, unheard) = transaction.message(&mut self.memory).await;
+                self.unheard = unheard;
+                verdict
+            }
             None => out_of_step(),
         }
     }
@@ -214,6 +235,7 @@ impl Pipeline {
 impl Policy for Pipeline {
     // The futures of the long questions are large; on the heap they weigh on no idle connection.
     async fn judge(&mut self, question: Question) -> Verdict {
+        self.unheard = None;
         match question {
             Question::Connect => Box::pin(self.connect()).await,
             Question::Hello { name, esmtp } => Box::pin(self.hello(name, esmtp)).await,
@@ -264,6 +286,8 @@ impl Policy for Pipeline {
     }
 
     async fn idle(&mut self) {
+        // Who waited in vain for the answer is gone by the time it comes.
+        self.unheard = None;
         if let Some(transaction) = &mut self.transaction {
             Box::pin(transaction.rest()).await;
         }
@@ -288,6 +312,11 @@ impl Policy for Pipeline {
     async fn lost(&mut self, why: &'static str) {
         if let Some(transaction) = self.transaction.take() {
             Box::pin(transaction.abandon(Outcome::Lost)).await;
+        }
+        if let Some(unheard) = self.unheard.take()
+            && why != CLOSED
+        {
+            Box::pin(unheard.keep()).await;
         }
         self.tell_end(why);
     }

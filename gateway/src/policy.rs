@@ -51,7 +51,8 @@ pub trait Policy: Send {
     /// Takes content of the message; judged when [`Question::Message`] comes.
     fn content(&mut self, chunk: Vec<u8>) -> impl Future<Output = ()> + Send;
 
-    /// The client takes its time within a transaction: what others wait for can be given back.
+    /// The client takes its time, within a transaction or after it: what others wait for can be given
+    /// back.
     fn idle(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The client took the transaction back: RSET, a new EHLO, QUIT.
@@ -60,12 +61,16 @@ pub trait Policy: Send {
     /// The session refused the message with this reply, without asking.
     fn refused(&mut self, reply: Reply) -> impl Future<Output = ()> + Send;
 
-    /// The connection has ended, and why. Also told where no transaction was open.
+    /// The connection has ended, and why: [`CLOSED`], or without a goodbye. Also told where no
+    /// transaction was open.
     fn lost(&mut self, why: &'static str) -> impl Future<Output = ()> + Send;
 
     /// The connection is under TLS now; what the client said before is void.
     fn tls_established(&mut self, tls: TlsFacts);
 }
+
+/// Why a connection ended that ended with a last reply.
+pub const CLOSED: &str = "closed";
 
 /// The hooks, in the order of a conversation.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

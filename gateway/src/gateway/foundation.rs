@@ -9,6 +9,7 @@ use crate::authenticity::Authenticator;
 use crate::config::{Config, Dns};
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
+use crate::pipeline::Receipts;
 use crate::plugins::{Engine, Services};
 use crate::resolver::Resolver;
 use crate::spool::{Entry, Spool};
@@ -24,6 +25,8 @@ pub(super) struct Foundation {
     pub(super) budget: Arc<Budget>,
     pub(super) engine: Engine,
     pub(super) hashing: Hashing,
+    /// What clients will send again although it was delivered.
+    pub(super) receipts: Arc<Receipts>,
     /// Where messages wait, if they may, as soon as it is open. Its directory and bounds stay.
     pub(super) spool: Option<Arc<Spool>>,
     services: Services,
@@ -50,6 +53,9 @@ impl Foundation {
         );
         let used = budget.clone();
         metrics.watch_content(move || used.used());
+        let receipts = Arc::new(Receipts::default());
+        let counted = receipts.clone();
+        metrics.watch_receipts(move || counted.count());
         let resolver = Resolver::new(&config.dns, metrics.dns())?;
         let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
@@ -58,7 +64,7 @@ impl Foundation {
         let engine = Engine::new(limits, cache, budget.clone(), counted, services.clone())
             .map_err(|error| StartError::Engine(error.to_string()))?;
         let (hashing, dns) = (Hashing::new(), config.dns.clone());
-        Ok(Self { metrics, budget, engine, hashing, spool: None, services, dns })
+        Ok(Self { metrics, budget, engine, hashing, receipts, spool: None, services, dns })
     }
 
     /// For a configuration that comes after another one: the address space that plugins run in, what

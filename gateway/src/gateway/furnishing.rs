@@ -57,6 +57,8 @@ impl Parts {
             quarantine: listener.quarantine.clone(),
             mixed: listener.mixed,
             spool,
+            receipts: self.foundation.receipts.clone(),
+            duplicates: self.config.duplicates,
             budget: self.foundation.budget.clone(),
             header_octets: listener.limits.header_octets,
             message_octets: listener.limits.message_octets,

@@ -25,6 +25,7 @@ pub(super) struct ListenerFamilies {
     connections: IntCounterVec,
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
+    duplicates_avoided: IntCounterVec,
     limits: IntCounterVec,
     message_bytes: HistogramVec,
     outcomes: IntCounterVec,
@@ -65,6 +66,11 @@ impl ListenerFamilies {
                 "portcullis_connections_refused_total",
                 "Connections that were turned away before a session",
                 &["listener", "reason"],
+            ),
+            duplicates_avoided: counters(
+                "portcullis_duplicates_avoided_total",
+                "Recipients of messages that came again, whose upstream had them already",
+                &["listener"],
             ),
             limits: counters(
                 "portcullis_limit_reached_total",
@@ -124,6 +130,7 @@ impl ListenerFamilies {
             connections: self.connections.with_label_values(owner),
             connections_open: self.connections_open.with_label_values(owner),
             connections_refused: Each::new(&self.connections_refused, listener),
+            duplicates_avoided: self.duplicates_avoided.with_label_values(owner),
             bounds: Each::new(&self.limits, listener),
             limits: Each::new(&self.limits, listener),
             message_bytes: self.message_bytes.with_label_values(owner),
@@ -149,6 +156,7 @@ pub struct ListenerMetrics {
     connections: IntCounter,
     connections_open: IntGauge,
     connections_refused: Each<Refused, IntCounter>,
+    duplicates_avoided: IntCounter,
     limits: Each<Limit, IntCounter>,
     message_bytes: Histogram,
     outcomes: Each<Outcome, IntCounter>,
@@ -243,6 +251,11 @@ impl ListenerMetrics {
     /// A message's score was looked at.
     pub fn scored(&self, action: ScoreAction) {
         self.score_actions.inc(action);
+    }
+
+    /// So many recipients were not sent a message again.
+    pub fn duplicates_avoided(&self, recipients: u64) {
+        self.duplicates_avoided.inc_by(recipients);
     }
 
     /// MAIL was accepted.

@@ -90,14 +90,15 @@ struct Setup {
     login: Option<Arc<Login>>,
     scores: Option<config::Scores>,
     mixed: Mixed,
+    window: Duration,
 }
 
 impl Setup {
     fn new(script: Script) -> Self {
         let room = (1 << 20, 1 << 20);
         let (protocol, upstreams) = (Protocol::Smtp, Protocol::Smtp);
-        let mixed = Mixed::DeferOthers;
-        Self { protocol, upstreams, script, room, login: None, scores: None, mixed }
+        let (mixed, window) = (Mixed::DeferOthers, Duplicates::default().window);
+        Self { protocol, upstreams, script, room, login: None, scores: None, mixed, window }
     }
 
     fn lmtp(script: Script) -> Self {
@@ -166,6 +167,8 @@ routes:
             spool: None,
             quarantine: Some("quarantine".into()),
             mixed: setup.mixed,
+            receipts: Arc::default(),
+            duplicates: Duplicates { window: setup.window, ..Duplicates::default() },
             budget: budget.clone(),
             header_octets: 4000,
             message_octets: 1 << 20,

@@ -2,6 +2,7 @@
 
 mod answering;
 mod delivering;
+mod recalling;
 mod relaying;
 mod telling;
 
@@ -12,6 +13,7 @@ use std::time::Instant;
 use portcullis_smtp::server::{Protocol, Verdict};
 use portcullis_smtp::{Mailbox, Parameter, Reply, parameter};
 
+use super::receipts::Received;
 use super::record::Notes;
 use super::{House, signed, verdict};
 use crate::config::Mixed;
@@ -23,6 +25,8 @@ use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::routing::{Asked, Routes};
 use crate::upstream::Delivery;
+
+pub(super) use recalling::Unheard;
 
 /// One transaction.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(super) struct Transaction {
     /// The header section's share of the memory for content.
     header_lease: Lease,
     writer: Option<ContentWriter>,
+    /// The message as it came, should it come again.
+    received: Option<Received>,
     /// What was decided before the message was complete: a refusal, `discard` or `quarantine`.
     ruling: Option<Ruling>,
     /// The refusal that leaves the client with nothing to do here: of DATA, or of a recipient as
@@ -93,6 +99,7 @@ impl Transaction {
             header: Vec::new(),
             header_lease,
             writer: None,
+            received: None,
             ruling: None,
             refusal: None,
             added_in_vain: Vec::new(),
@@ -381,8 +388,9 @@ impl Transaction {
         if !self.header_lease.resize(header.memory_octets()) {
             return self.no_room(Bound::ContentMemory);
         }
-        let body = Content::from_bytes(Vec::new());
-        self.case.message = Some(Message::new(Arc::new(header), body));
+        let (header, body) = (Arc::new(header), Content::from_bytes(Vec::new()));
+        self.note_received(&header);
+        self.case.message = Some(Message::new(header, body));
         let ruling = self.ask(Hook::Headers, memory).await;
         if matches!(ruling.decision, Decision::Disconnect(_) | Decision::Refuse(_)) {
             self.ruling = Some(ruling);
@@ -434,6 +442,7 @@ impl Transaction {
     /// The gateway itself refuses the message; what there is of it is of no use any more.
     fn refuse(&mut self, reply: Reply) {
         (self.header, self.writer, self.case.message) = (Vec::new(), None, None);
+        self.received = None;
         let _ = self.header_lease.resize(0);
         self.record.undecided();
         let decision = Decision::Refuse(reply);

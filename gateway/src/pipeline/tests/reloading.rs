@@ -22,6 +22,8 @@ fn another(house: &House, script: Script, metrics: &Metrics) -> House {
         upstream: house.upstream.clone(),
         quarantine: house.quarantine.clone(),
         mixed: house.mixed,
+        receipts: house.receipts.clone(),
+        duplicates: house.duplicates,
         budget: house.budget.clone(),
         header_octets: house.header_octets,
         message_octets: house.message_octets,

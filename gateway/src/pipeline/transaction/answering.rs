@@ -1,12 +1,13 @@
 //! What the client is told in the end.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use portcullis_smtp::server::Verdict;
 use portcullis_smtp::{EnhancedStatus, Reply};
 
 use super::super::{fold, outcome};
-use super::{Fate, Transaction};
+use super::{Fate, Transaction, Unheard};
 use crate::message::Envelope;
 use crate::metrics::Outcome;
 
@@ -24,7 +25,12 @@ impl Transaction {
     }
 
     /// One reply for all, or for LMTP and PRDR one a recipient.
-    pub(super) fn answer(mut self: Box<Self>, fates: Vec<Fate>, positive: Outcome) -> Verdict {
+    pub(super) async fn answer(
+        mut self: Box<Self>,
+        envelope: &Arc<Envelope>,
+        fates: Vec<Fate>,
+        positive: Outcome,
+    ) -> (Verdict, Option<Box<Unheard>>) {
         let answers_each = self.answers_each();
         let folded = fold::worst(fates.iter().map(|fate| &fate.reply))
             .unwrap_or_else(|| Reply::fixed(250, (2, 0, 0), "ok"));
@@ -33,15 +39,16 @@ impl Transaction {
             true => self.with_the_truth(&folded, &fates),
             false => self.own_words(&folded),
         };
-        let fate = match outcome(&whole) {
+        let ending = match outcome(&whole) {
             Outcome::Accepted if fates.is_empty() => Outcome::Discarded,
             Outcome::Accepted => positive,
             _ if answers_each && taken => Outcome::Mixed,
             refused => refused,
         };
         let each = answers_each.then(|| self.each(&fates));
-        self.end(fate, Some(&whole));
-        each.map_or(Verdict::Reply(whole), Verdict::Each)
+        let unheard = self.keep_receipts(envelope, fates, &whole, each.as_deref()).await;
+        self.end(ending, Some(&whole));
+        (each.map_or(Verdict::Reply(whole), Verdict::Each), unheard)
     }
 
     /// A reply for each recipient that the client named.

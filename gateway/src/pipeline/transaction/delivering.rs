@@ -6,14 +6,17 @@ use portcullis_smtp::Reply;
 use portcullis_smtp::server::Verdict;
 
 use super::super::{House, out_of_step, outcome, received, signed, verdict};
-use super::Transaction;
+use super::{Transaction, Unheard};
 use crate::message::{Content, Envelope, HeaderSection, Message, Outbound};
 use crate::metrics::Outcome;
 use crate::policy::{Case, Cleared, Decision, Memory, Ruling};
 
 impl Transaction {
     /// The last judgement.
-    pub(in crate::pipeline) async fn message(mut self: Box<Self>, memory: &mut Memory) -> Verdict {
+    pub(in crate::pipeline) async fn message(
+        mut self: Box<Self>,
+        memory: &mut Memory,
+    ) -> (Verdict, Option<Box<Unheard>>) {
         self.complete = true;
         if self.case.message.is_none() && !self.is_refused() && !self.is_discarded() {
             self.headers(memory).await;
@@ -22,7 +25,7 @@ impl Transaction {
         if let Some(ruling) = self.ruling.clone()
             && !matches!(ruling.decision, Decision::Quarantine(_))
         {
-            return self.finish_undelivered(ruling.decision).await;
+            return (self.finish_undelivered(ruling.decision).await, None);
         }
         let mut copies = std::mem::take(&mut self.copies);
         let cleared = self.house.clone();
@@ -32,7 +35,7 @@ impl Transaction {
                 self.case = cleared.get().clone();
                 let decision = self.lasting(ruling);
                 match decision {
-                    Decision::Discard(_) => self.finish_undelivered(decision).await,
+                    Decision::Discard(_) => (self.finish_undelivered(decision).await, None),
                     _ => self.deliver(cleared, matches!(decision, Decision::Quarantine(_))).await,
                 }
             }
@@ -40,7 +43,7 @@ impl Transaction {
                 drop(copies);
                 self.case = case;
                 self.record.decided(&ruling);
-                self.finish_undelivered(ruling.decision).await
+                (self.finish_undelivered(ruling.decision).await, None)
             }
         }
     }
@@ -49,7 +52,12 @@ impl Transaction {
     async fn finish_body(&mut self) {
         let Some(writer) = self.writer.take() else { return };
         match (writer.finish().await, &mut self.case.message) {
-            (Ok(body), Some(message)) => message.set_body(body),
+            (Ok(body), Some(message)) => {
+                if let Some(received) = &mut self.received {
+                    received.set_body(body.clone());
+                }
+                message.set_body(body);
+            }
             (Ok(_), None) => {}
             (Err(error), _) => self.not_kept(&error),
         }
@@ -83,17 +91,22 @@ impl Transaction {
         }
     }
 
-    async fn deliver(mut self: Box<Self>, cleared: Cleared<Case>, quarantine: bool) -> Verdict {
-        let Some(envelope) = self.case.envelope.clone() else { return out_of_step() };
+    async fn deliver(
+        mut self: Box<Self>,
+        cleared: Cleared<Case>,
+        quarantine: bool,
+    ) -> (Verdict, Option<Box<Unheard>>) {
+        let Some(envelope) = self.case.envelope.clone() else { return (out_of_step(), None) };
         let mut fates = self.refused();
         let groups = self.groups(&envelope, quarantine, &mut fates);
         self.record_refused(&envelope, &fates);
         let outbound = Arc::new(cleared.map(|case| outbound(&self.house, case, &envelope)));
+        let groups = self.recall(groups, &envelope, &mut fates).await;
         self.relay(groups, &envelope, &outbound, &mut fates).await;
         self.require_answers(&envelope, &mut fates);
         self.release().await;
         let positive = if quarantine { Outcome::Quarantined } else { Outcome::Accepted };
-        self.answer(fates, positive)
+        self.answer(&envelope, fates, positive).await
     }
 }
 
