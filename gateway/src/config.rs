@@ -55,7 +55,7 @@ pub use failure::{Breaker, Poison};
 pub use grant::Grant;
 pub use host::cache_directory;
 pub use limits::Limits;
-pub use listener::{EarlyTalkers, Listener, Mixed};
+pub use listener::{DeliveryMode, EarlyTalkers, Listener, Mixed};
 pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
 pub use log::{Log, LogFormat};
 pub use maildir::{Maildir, Part, Placeholder};
@@ -271,6 +271,7 @@ impl Config {
         let known = listener::Known {
             plugins: &plugin_names,
             upstreams: &upstream_names,
+            spool: section.entry("spool").is_some(),
             limits: &SessionLimits::read(
                 &session.section("limits", SessionLimits::KEYS),
                 &SessionLimits::default(),

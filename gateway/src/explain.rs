@@ -12,7 +12,7 @@ use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, ReversePath};
 use serde::Serialize;
 
-use crate::config::{Config, Grant, Listener, Mixed};
+use crate::config::{Config, DeliveryMode, Grant, Listener, Mixed};
 use crate::routing::Routes;
 
 pub use way::{Decision, Destination, Way};
@@ -151,6 +151,11 @@ impl Together {
         if others.is_empty() {
             return None;
         }
+        if listener.delivery == DeliveryMode::Spool {
+            let text =
+                "all are taken as soon as the message is on the disk, and delivered afterwards";
+            return Some(Self { rule: "spool", text: text.to_owned(), deferred: Vec::new() });
+        }
         let (rule, text, deferred) = match (listener.protocol, listener.mixed) {
             (Protocol::Lmtp, _) => {
                 ("each", "over LMTP each recipient has its own answer".to_owned(), Vec::new())
@@ -161,6 +166,11 @@ impl Together {
                      sent again by themselves; to clients that say PRDR each has its own answer"
                 );
                 ("defer-others", text, others)
+            }
+            (Protocol::Smtp, Mixed::Spool) => {
+                let text = "all are delivered, and where one of them took it the others wait in the spool; to \
+                            clients that say PRDR each has its own answer";
+                ("spool", text.to_owned(), Vec::new())
             }
             (Protocol::Smtp, Mixed::Worst) => {
                 let text = "all are delivered, and the worst answer is told for all; to clients that \

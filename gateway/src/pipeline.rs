@@ -6,7 +6,7 @@
 //!   Mail                    chain                       a transaction begins
 //!   Rcpt                    chain -> route -> upstream  the upstream's refusal is the client's
 //!   Data, headers           chain
-//!   Message                 chain -> Cleared -> upstream -> one reply, or one a recipient
+//!   Message                 chain -> Cleared -> upstream or spool -> one reply, or one a recipient
 //! ```
 
 mod fold;
@@ -27,7 +27,7 @@ use portcullis_smtp::server::{Protocol, Question, Verdict};
 use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
-use crate::config::{Duplicates, Mixed};
+use crate::config::{DeliveryMode, Duplicates, Mixed};
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
 use crate::policy::{CLOSED, Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
@@ -61,6 +61,8 @@ pub struct House {
     pub upstream: Option<String>,
     /// Where quarantined mail goes.
     pub quarantine: Option<String>,
+    /// Whether upstreams are asked before the client is answered, or afterwards.
+    pub delivery: DeliveryMode,
     /// What SMTP tells of recipients that fare differently.
     pub mixed: Mixed,
     /// Where messages wait that are accepted before they are delivered, if they may.

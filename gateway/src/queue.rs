@@ -124,6 +124,12 @@ impl Queue {
         self.office.take_in(stored.entry().clone(), outbound, self.worker);
     }
 
+    /// How long a message that was just tried waits for its next attempt.
+    #[must_use]
+    pub fn first_pause(&self) -> Duration {
+        self.office.conditions.load().schedule.pause(1, schedule::chance())
+    }
+
     /// Sees to it that what waits is tried when its time has come, until the shutdown begins.
     pub async fn run(self: Arc<Self>) {
         self.office.clone().run().await;

@@ -36,6 +36,8 @@ pub struct Listener {
     pub upstream: Option<String>,
     /// Where `quarantine` verdicts deliver to; without it they are a failure of the plugin.
     pub quarantine: Option<String>,
+    /// Whether upstreams are asked before the client is answered, or afterwards.
+    pub delivery: DeliveryMode,
     /// What SMTP tells of recipients that fare differently.
     pub mixed: Mixed,
     /// What follows from the points that plugins give; none is nothing.
@@ -74,6 +76,16 @@ pub enum EarlyTalkers {
     Refuse,
 }
 
+/// When upstreams are asked.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DeliveryMode {
+    /// While the client waits: what they say is what it hears.
+    #[default]
+    Relay,
+    /// After the message lies on the disk and the client was told yes.
+    Spool,
+}
+
 /// What a client of SMTP is told, that has one answer for all recipients (no PRDR), where these go
 /// to several upstreams or fare differently after the message.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -82,6 +94,8 @@ pub enum Mixed {
     /// worst is told.
     #[default]
     DeferOthers,
+    /// All upstreams at once; a yes where somebody took it, and the others wait in the spool.
+    Spool,
     /// All upstreams at once, and the worst answer is told.
     Worst,
 }
@@ -90,6 +104,7 @@ pub enum Mixed {
 pub(super) struct Known<'a> {
     pub(super) plugins: &'a [&'a str],
     pub(super) upstreams: &'a [&'a str],
+    pub(super) spool: bool,
     pub(super) limits: &'a SessionLimits,
     pub(super) timeouts: &'a SessionTimeouts,
 }
@@ -100,6 +115,7 @@ impl Listener {
         "address_syntax",
         "auth",
         "bare_newlines",
+        "delivery",
         "early_talkers",
         "extensions",
         "future_release",
@@ -138,9 +154,14 @@ impl Listener {
             let text = section.text(key)?;
             Some(section.known_name("upstream", text, known.upstreams))
         };
-        if let (Some(entry), Protocol::Lmtp) = (section.entry("mixed"), protocol) {
-            let text = "over LMTP each recipient has its own answer, and there is nothing to mix";
-            reader.error(entry.key.mark, text, Some("leave \"mixed\" out"));
+        let delivery = section.choice("delivery", DELIVERY).unwrap_or_default();
+        for key in ["delivery", "mixed"] {
+            if let (false, Some(word)) = (known.spool, section.text(key))
+                && word.text == "spool"
+            {
+                let help = "add one: spool: {directory: /var/spool/portcullis}";
+                reader.error(word.mark, "there is no spool to wait in", Some(help));
+            }
         }
         let extensions = extensions::read(&section, protocol);
         let limits = section.section("limits", SessionLimits::KEYS);
@@ -156,7 +177,8 @@ impl Listener {
             plugins: plugins(&section, known.plugins),
             upstream: upstream("upstream"),
             quarantine: upstream("quarantine"),
-            mixed: section.choice("mixed", MIXED).unwrap_or_default(),
+            delivery,
+            mixed: mixed(&section, protocol, delivery),
             scores: Scores::read(&section),
             address_syntax: section.choice("address_syntax", GRAMMARS).unwrap_or_default(),
             bare_newlines: section.choice("bare_newlines", NEWLINES).unwrap_or_default(),
@@ -180,6 +202,18 @@ impl Listener {
     }
 }
 
+/// What is taken in to be delivered later has somewhere to wait, and so have those who fare worse.
+fn mixed(section: &Section<'_>, protocol: Protocol, delivery: DeliveryMode) -> Mixed {
+    if let (Some(entry), Protocol::Lmtp) = (section.entry("mixed"), protocol) {
+        let text = "over LMTP each recipient has its own answer, and there is nothing to mix";
+        section.reader.error(entry.key.mark, text, Some("leave \"mixed\" out"));
+    }
+    section.choice("mixed", MIXED).unwrap_or(match delivery {
+        DeliveryMode::Relay => Mixed::DeferOthers,
+        DeliveryMode::Spool => Mixed::Spool,
+    })
+}
+
 fn plugins(section: &Section<'_>, known: &[&str]) -> Vec<String> {
     let plugins: Vec<String> = match section.words("plugins") {
         None => known.iter().map(|name| (*name).to_owned()).collect(),
@@ -195,7 +229,11 @@ fn plugins(section: &Section<'_>, known: &[&str]) -> Vec<String> {
     plugins
 }
 
-const MIXED: &[(&str, Mixed)] = &[("defer-others", Mixed::DeferOthers), ("worst", Mixed::Worst)];
+const DELIVERY: &[(&str, DeliveryMode)] =
+    &[("relay", DeliveryMode::Relay), ("spool", DeliveryMode::Spool)];
+
+const MIXED: &[(&str, Mixed)] =
+    &[("defer-others", Mixed::DeferOthers), ("spool", Mixed::Spool), ("worst", Mixed::Worst)];
 
 const GRAMMARS: &[(&str, Grammar)] = &[("lenient", Grammar::Lenient), ("strict", Grammar::Strict)];
 

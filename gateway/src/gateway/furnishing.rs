@@ -55,6 +55,7 @@ impl Parts {
             upstreams: upstreams.clone(),
             upstream: listener.upstream.clone(),
             quarantine: listener.quarantine.clone(),
+            delivery: listener.delivery,
             mixed: listener.mixed,
             spool,
             receipts: self.foundation.receipts.clone(),

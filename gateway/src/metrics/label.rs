@@ -70,6 +70,8 @@ labels! {
         Quarantined = "quarantined",
         /// 5xx.
         Rejected = "rejected",
+        /// The client was told yes, and what is not delivered lies on the disk.
+        Spooled = "spooled",
     }
 }
 

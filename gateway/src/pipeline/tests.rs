@@ -7,6 +7,7 @@ mod mixed;
 mod recipients;
 mod reloading;
 mod scores;
+mod spooled;
 mod telling;
 mod upstream;
 
@@ -91,6 +92,8 @@ struct Setup {
     scores: Option<config::Scores>,
     mixed: Mixed,
     window: Duration,
+    delivery: DeliveryMode,
+    spool: bool,
 }
 
 impl Setup {
@@ -98,7 +101,18 @@ impl Setup {
         let room = (1 << 20, 1 << 20);
         let (protocol, upstreams) = (Protocol::Smtp, Protocol::Smtp);
         let (mixed, window) = (Mixed::DeferOthers, Duplicates::default().window);
-        Self { protocol, upstreams, script, room, login: None, scores: None, mixed, window }
+        Self {
+            protocol,
+            upstreams,
+            script,
+            room,
+            login: None,
+            scores: None,
+            mixed,
+            window,
+            delivery: DeliveryMode::Relay,
+            spool: false,
+        }
     }
 
     fn lmtp(script: Script) -> Self {
@@ -121,6 +135,7 @@ struct Listener {
     budget: Arc<Budget>,
     client: Pipeline,
     told: Arc<Mutex<Vec<Event>>>,
+    spool: Option<spooled::Folder>,
 }
 
 impl Listener {
@@ -148,6 +163,9 @@ routes:
         let config = config::parse(Path::new("test.yaml"), text).expect("a configuration");
         let metrics = Metrics::new(&Names::default());
         let upstreams = Upstreams::new(&config, Arc::new(Metrics::new(&Names::default())));
+        let upstreams = Arc::new(upstreams.expect("upstreams"));
+        let routes = Arc::new(CurrentRoutes::from_pointee(Routes::new(&config)));
+        let spool = setup.spool.then(|| spooled::Folder::open(&config, &upstreams, &routes));
         let plugin = Scripted::new(setup.script);
         let told = plugin.2.clone();
         let plugin: Arc<dyn Plugin> = Arc::new(plugin);
@@ -161,11 +179,12 @@ routes:
             protocol: setup.protocol,
             chain: Chain::new(vec![link], true).scored(scoring),
             login: setup.login,
-            routes: Arc::new(CurrentRoutes::from_pointee(Routes::new(&config))),
-            upstreams: Arc::new(upstreams.expect("upstreams")),
+            routes,
+            upstreams,
             upstream: None,
-            spool: None,
+            spool: spool.as_ref().map(|spool| spool.spooling.clone()),
             quarantine: Some("quarantine".into()),
+            delivery: setup.delivery,
             mixed: setup.mixed,
             receipts: Arc::default(),
             duplicates: Duplicates { window: setup.window, ..Duplicates::default() },
@@ -181,7 +200,7 @@ routes:
             ..SessionFacts::new("s".into(), "mx", "192.0.2.1:2525".parse().expect("an address"))
         };
         let client = Pipeline::new(Arc::new(Site::new(house)), session);
-        Self { one, two, quarantine, metrics, budget, client, told }
+        Self { one, two, quarantine, metrics, budget, client, told, spool }
     }
 
     async fn ask(&mut self, question: Question) -> String {

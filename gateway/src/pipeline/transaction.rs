@@ -4,6 +4,7 @@ mod answering;
 mod delivering;
 mod recalling;
 mod relaying;
+mod spooling;
 mod telling;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use crate::message::{
 };
 use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
+use crate::queue::Spooling;
 use crate::routing::{Asked, Routes};
 use crate::upstream::Delivery;
 
@@ -190,9 +192,11 @@ impl Transaction {
         }
     }
 
-    /// Offers a recipient to its upstream: that one's refusal is the client's.
+    /// Offers a recipient to its upstream: that one's refusal is the client's. What goes to the spool
+    /// has a route, and nobody is asked.
     async fn offer(&mut self, recipient: Recipient, said: &str) -> Verdict {
         let offered = match self.upstream_of(&recipient) {
+            Ok(upstream) if self.spools() => Ok(upstream),
             Ok(upstream) => match self.offer_to(&upstream, &recipient).await {
                 Ok(()) => Ok(upstream),
                 Err(reply) => Err((Some(upstream), reply)),
@@ -376,6 +380,10 @@ impl Transaction {
 
     /// The refusal of a message of at least so many octets, if there is no room for it now.
     pub(super) fn room(&self, octets: u64) -> Result<(), Reply> {
+        let full = |spooling: &Spooling| !spooling.spool.has_room(octets);
+        if self.spools() && self.house.spool.as_ref().is_some_and(full) {
+            return Err(signed(&no_room(), self.id()));
+        }
         if self.house.budget.has_room(octets) {
             return Ok(());
         }

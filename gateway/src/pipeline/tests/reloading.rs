@@ -21,6 +21,7 @@ fn another(house: &House, script: Script, metrics: &Metrics) -> House {
         upstreams: house.upstreams.clone(),
         upstream: house.upstream.clone(),
         quarantine: house.quarantine.clone(),
+        delivery: house.delivery,
         mixed: house.mixed,
         receipts: house.receipts.clone(),
         duplicates: house.duplicates,

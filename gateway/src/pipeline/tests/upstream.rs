@@ -1,4 +1,4 @@
-//! An upstream that answers by the local part of a recipient: `no` is refused at RCPT, `late` after
+//! An upstream that answers by the local part of a recipient, up to a `-` in it: `no` is refused at RCPT, `late` after
 //! the message for good and `full` for now; a message that says `lose me` ends it, and one that says
 //! `meet` is answered when another upstream has it, too.
 
@@ -102,7 +102,7 @@ fn judge(
                 return Verdict::Reply(Reply::fixed(553, (5, 7, 0), "bad sender"));
             }
         }
-        Question::Rcpt { forward_path, .. } if forward_path.local_part() == "no" => {
+        Question::Rcpt { forward_path, .. } if manner(forward_path.local_part()) == "no" => {
             return Verdict::Reply(Reply::fixed(550, (5, 1, 1), "no such user"));
         }
         Question::Rcpt { forward_path, .. } => recipients.push(forward_path.to_string()),
@@ -131,11 +131,15 @@ fn judge(
 }
 
 fn answer(recipient: &str) -> Reply {
-    match recipient.split('@').next() {
-        Some("late") => Reply::fixed(550, (5, 2, 1), "disabled"),
-        Some("full") => Reply::fixed(452, (4, 2, 2), "full"),
+    match manner(recipient) {
+        "late" => Reply::fixed(550, (5, 2, 1), "disabled"),
+        "full" => Reply::fixed(452, (4, 2, 2), "full"),
         _ => Reply::fixed(250, (2, 0, 0), "kept"),
     }
+}
+
+fn manner(recipient: &str) -> &str {
+    recipient.split(['@', '-']).next().unwrap_or_default()
 }
 
 fn settings(protocol: Protocol) -> Arc<Settings> {

@@ -102,10 +102,19 @@ impl Transaction {
         self.record_refused(&envelope, &fates);
         let outbound = Arc::new(cleared.map(|case| outbound(&self.house, case, &envelope)));
         let groups = self.recall(groups, &envelope, &mut fates).await;
-        self.relay(groups, &envelope, &outbound, &mut fates).await;
+        let spooled = if self.spools() {
+            self.spool_all(groups, &envelope, &outbound, &mut fates).await
+        } else {
+            self.relay(groups, &envelope, &outbound, &mut fates).await;
+            self.spool_the_rest(&envelope, &outbound, &mut fates).await
+        };
         self.require_answers(&envelope, &mut fates);
         self.release().await;
-        let positive = if quarantine { Outcome::Quarantined } else { Outcome::Accepted };
+        let positive = match (quarantine, spooled) {
+            (true, _) => Outcome::Quarantined,
+            (false, true) => Outcome::Spooled,
+            (false, false) => Outcome::Accepted,
+        };
         self.answer(&envelope, fates, positive).await
     }
 }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use portcullis_smtp::Reply;
 
-use super::super::receipts::{Key, Received};
-use super::super::{House, fold};
+use super::super::fold;
+use super::super::receipts::{Key, Received, Receipts};
 use super::relaying::Group;
 use super::{Fate, Transaction};
+use crate::config::Duplicates;
 use crate::message::{Envelope, HeaderSection, Recipient};
 
 /// Recipients who have the message, as their client was told. Whether it heard that is not known yet.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Unheard {
-    house: Arc<House>,
+    receipts: Arc<Receipts>,
+    bounds: Duplicates,
     envelope: Arc<Envelope>,
     received: Received,
     taken: Vec<Fate>,
@@ -23,7 +25,8 @@ pub(in crate::pipeline) struct Unheard {
 impl Unheard {
     /// The client was gone before it could hear it.
     pub(in crate::pipeline) async fn keep(self) {
-        keep(&self.house, &self.envelope, &self.received, &self.taken).await;
+        let (receipts, bounds) = (&self.receipts, &self.bounds);
+        keep((receipts, bounds), &self.envelope, &self.received, &self.taken).await;
     }
 }
 
@@ -111,19 +114,26 @@ impl Transaction {
         let taken = taken.filter(|fate| !told(fate).is_permanent());
         let (again, taken): (Vec<_>, Vec<_>) = taken.partition(|fate| told(fate).is_transient());
         if !again.is_empty() {
-            keep(&self.house, envelope, &received, &again).await;
+            let house = &self.house;
+            keep((&house.receipts, &house.duplicates), envelope, &received, &again).await;
         }
         if taken.is_empty() {
             return None;
         }
         let lease = self.house.budget.header_lease();
         received.lease = Some(std::mem::replace(&mut self.header_lease, lease));
-        let (house, envelope) = (self.house.clone(), envelope.clone());
-        Some(Box::new(Unheard { house, envelope, received, taken }))
+        let (receipts, bounds) = (self.house.receipts.clone(), self.house.duplicates);
+        let envelope = envelope.clone();
+        Some(Box::new(Unheard { receipts, bounds, envelope, received, taken }))
     }
 }
 
-async fn keep(house: &House, envelope: &Envelope, received: &Received, taken: &[Fate]) {
+async fn keep(
+    (receipts, bounds): (&Receipts, &Duplicates),
+    envelope: &Envelope,
+    received: &Received,
+    taken: &[Fate],
+) {
     let Some(message_id) = received.message_id() else { return };
     let Some(digest) = received.digest().await else { return };
     let addresses = envelope.recipients.iter().map(|one| (one.index, &one.address));
@@ -131,7 +141,7 @@ async fn keep(house: &House, envelope: &Envelope, received: &Received, taken: &[
     for fate in taken {
         if let (Some(upstream), Some(address)) = (&fate.upstream, addresses.get(&fate.index)) {
             let key = Key::new(upstream, &envelope.reverse_path, address, &message_id);
-            house.receipts.keep(key, digest, &house.duplicates);
+            receipts.keep(key, digest, bounds);
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Group {
 }
 
 /// A message that may leave, for whoever delivers it.
-type Outgoing = Arc<Cleared<Outbound>>;
+pub(super) type Outgoing = Arc<Cleared<Outbound>>;
 
 impl Transaction {
     /// The recipients that plugins have refused; the first refusal of each counts.
@@ -80,6 +80,9 @@ impl Transaction {
         outbound: &Outgoing,
         fates: &mut Vec<Fate>,
     ) {
+        if self.must_come_again(fates) {
+            return self.record_left(&groups);
+        }
         let asked = Instant::now();
         if groups.len() > 1 && !self.stops_at_a_refusal() {
             self.relay_at_once(groups, envelope, outbound, fates).await;
@@ -90,7 +93,7 @@ impl Transaction {
     }
 
     /// Where the one reply will be a refusal, what is not delivered now is not delivered twice.
-    fn stops_at_a_refusal(&self) -> bool {
+    pub(super) fn stops_at_a_refusal(&self) -> bool {
         !self.answers_each() && self.house.mixed == Mixed::DeferOthers
     }
 
@@ -103,10 +106,7 @@ impl Transaction {
     ) {
         for group in groups {
             if self.stops_at_a_refusal() && fates.iter().any(|fate| !fate.reply.is_positive()) {
-                for recipient in &group.recipients {
-                    let address = recipient.address.as_str();
-                    self.record.recipient(address, Some(&group.upstream), None);
-                }
+                self.record_left(&[group]);
                 continue;
             }
             let delivery = self.delivery(&group.upstream);
@@ -115,6 +115,15 @@ impl Transaction {
                 None => vec![self.no_upstream(); group.recipients.len()],
             };
             self.settle(group, said, fates);
+        }
+    }
+
+    /// Recipients who get nothing before the client comes again.
+    pub(super) fn record_left(&mut self, groups: &[Group]) {
+        for Group { upstream, recipients } in groups {
+            for recipient in recipients {
+                self.record.recipient(recipient.address.as_str(), Some(upstream), None);
+            }
         }
     }
 
