@@ -32,5 +32,6 @@ mod spooling;
 mod starting;
 mod swaps;
 mod tls;
+mod truths;
 mod vouching;
 mod workbench;

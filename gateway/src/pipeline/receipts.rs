@@ -159,7 +159,7 @@ impl Received {
     /// None if the content cannot be read: then it is like no other.
     pub(super) async fn digest(&self) -> Option<Digest> {
         let (header, body) = (self.header.clone(), self.body.clone());
-        if body.as_bytes().is_some_and(|octets| octets.len() <= AT_ONCE_OCTETS) {
+        if body.segments().is_some() && body.octets() <= AT_ONCE_OCTETS as u64 {
             return digest(&header, &body).ok();
         }
         let digested = tokio::task::spawn_blocking(move || digest(&header, &body)).await;

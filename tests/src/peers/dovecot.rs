@@ -24,6 +24,41 @@ impl Dovecot {
     #[must_use]
     #[track_caller]
     pub fn start(users: &[&str]) -> Option<Self> {
+        Self::start_with(users, "")
+    }
+
+    /// The same, where nothing fits into one user's mailbox: for good, or `for_now`.
+    #[must_use]
+    #[track_caller]
+    pub fn with_a_full_mailbox(users: &[&str], full: &str, for_now: bool) -> Option<Self> {
+        let tempfail = if for_now { "yes" } else { "no" };
+        let config = format!(
+            "protocol lmtp {{\n mail_plugins = quota\n}}\n\
+             plugin {{\n quota = maildir:User quota\n}}\nquota_full_tempfail = {tempfail}\n"
+        );
+        let dovecot = Self::start_with(users, &config)?;
+        dovecot.set_users(users, Some(full));
+        Some(dovecot)
+    }
+
+    /// Who has a mailbox, and into whose nothing fits.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn set_users(&self, users: &[&str], full: Option<&str>) {
+        let quota = |user: &str| match full == Some(user) {
+            true => "userdb_quota_rule=*:bytes=10",
+            false => "",
+        };
+        let line = |user: &&str| format!("{user}:::::::{}\n", quota(user));
+        let list: String = users.iter().map(line).collect();
+        // Put there whole: Dovecot reads it whenever it has changed.
+        let new = self.folder.path().join("users.new");
+        fs::write(&new, list).expect("the folder takes a file");
+        fs::rename(new, self.folder.path().join("users")).expect("the folder takes a file");
+    }
+
+    fn start_with(users: &[&str], more: &str) -> Option<Self> {
         let [dovecot] = need(["dovecot"])?;
         need_root()?;
         let folder = tempfile::Builder::new().prefix("dovecot").tempdir().expect("a folder");
@@ -43,7 +78,7 @@ impl Dovecot {
              passdb {{\n driver = static\n args = nopassword=y\n}}\n\
              userdb {{\n driver = passwd-file\n args = {dir}/users\n\
              override_fields = uid=mail gid=mail home={dir}/mail/%u\n}}\n\
-             service lmtp {{\n inet_listener lmtp {{\n  address = {host}\n  port = {port}\n }}\n}}\n"
+             service lmtp {{\n inet_listener lmtp {{\n  address = {host}\n  port = {port}\n }}\n}}\n{more}"
         );
         let file = folder.path().join("dovecot.conf");
         fs::write(&file, config).expect("a new folder takes a file");

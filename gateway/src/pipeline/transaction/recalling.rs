@@ -6,7 +6,7 @@ use std::sync::Arc;
 use portcullis_smtp::Reply;
 
 use super::super::fold;
-use super::super::receipts::{Key, Received, Receipts};
+use super::super::receipts::{Key, Receipts, Received};
 use super::relaying::Group;
 use super::{Fate, Transaction};
 use crate::config::Duplicates;
