@@ -188,7 +188,8 @@ fn respond(request: &Request<Incoming>, offer: &Offer<'_>) -> Response<Full<Byte
 
 /// A plugin that is not called for now is a warning: its `on_failure` says what its listeners do, and
 /// a node that is taken out helps nobody, least of all the other listeners, for the next one has the
-/// same plugins. A spool that takes nothing is a reason: the next node has another disk.
+/// same plugins. So is an upstream that is down: the next node has the same upstreams. A spool that takes
+/// nothing is a reason: the next node has another disk.
 fn ready(offer: &Offer<'_>) -> Response<Full<Bytes>> {
     let mut reasons = offer.readiness.reasons();
     reasons.extend(offer.queue.and_then(Queue::trouble));
@@ -200,6 +201,9 @@ fn ready(offer: &Offer<'_>) -> Response<Full<Bytes>> {
     };
     for plugin in offer.metrics.broken_plugins() {
         body += &format!("warning: plugin {plugin} keeps failing and is not called for now\n");
+    }
+    for upstream in offer.metrics.upstreams_down() {
+        body += &format!("warning: upstream {upstream} is down: no address takes mail\n");
     }
     for warning in offer.queue.map(Queue::warnings).unwrap_or_default() {
         body += &format!("warning: {warning}\n");
@@ -293,6 +297,18 @@ mod tests {
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         assert!(response.contains("\r\n\r\nready\nwarning: plugin filter keeps"), "{response}");
         plugin.breaker_closed();
+        assert!(scene.ask("GET /readyz").await.ends_with("\r\n\r\nready\n"));
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_is_down_is_named_and_the_gateway_is_ready_all_the_same() {
+        let scene = Scene::new().await;
+        let upstream = scene.metrics.upstream("store");
+        upstream.set_up(false);
+        let response = scene.ask("GET /readyz").await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        assert!(response.contains("ready\nwarning: upstream store is down"), "{response}");
+        upstream.set_up(true);
         assert!(scene.ask("GET /readyz").await.ends_with("\r\n\r\nready\n"));
     }
 

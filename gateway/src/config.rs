@@ -74,8 +74,8 @@ pub use store::{RedisUrl, Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use trust::{Peers, Trust};
 pub use upstream::{
-    Hop, Password, TlsIdentity, Upstream, UpstreamAddress, UpstreamAuth, UpstreamClient,
-    UpstreamTls, UpstreamTlsMode,
+    Hop, Member, Password, TlsIdentity, Upstream, UpstreamAddress, UpstreamAuth, UpstreamClient,
+    UpstreamHealth, UpstreamTls, UpstreamTlsMode,
 };
 
 use section::{Entry, Reader, Section};
@@ -221,6 +221,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("spool.retry", Redelivery::RETRY_KEYS),
     ("stores.*", Store::KEYS),
     ("upstreams.*", Upstream::KEYS),
+    ("upstreams.*.addresses[]", Upstream::ADDRESS_KEYS),
+    ("upstreams.*.health", Upstream::HEALTH_KEYS),
     ("upstreams.*.timeouts", Upstream::TIMEOUT_KEYS),
     ("upstreams.*.auth", Upstream::AUTH_KEYS),
     ("upstreams.*.tls", Upstream::TLS_KEYS),

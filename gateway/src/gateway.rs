@@ -131,13 +131,14 @@ impl Parts {
         let mut mistakes = Mistakes::default();
         let secured = certificates::load(&config, metrics, &mut mistakes);
         let known = earlier.map(|earlier| &*earlier.upstreams);
-        let upstreams = match Upstreams::after(known, &config, metrics.clone()) {
-            Ok(upstreams) => Some(Arc::new(upstreams)),
-            Err(error) => {
-                mistakes.at(&Place::default(), error.to_string(), None);
-                None
-            }
-        };
+        let upstreams =
+            match Upstreams::after(known, &config, foundation.resolver(), metrics.clone()) {
+                Ok(upstreams) => Some(Arc::new(upstreams)),
+                Err(error) => {
+                    mistakes.at(&Place::default(), error.to_string(), None);
+                    None
+                }
+            };
         let plugins = load(&config, &foundation, &mut mistakes).await;
         let mut warnings = Mistakes::default();
         if let Some(spool) = &config.spool {

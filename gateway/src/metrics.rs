@@ -36,15 +36,15 @@ use upstream::UpstreamFamilies;
 pub use configuration::ConfigurationInUse;
 pub use dns::{DnsMetrics, InFlight};
 pub use label::{
-    AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, ProxyHeader, Refused,
-    ScoreAction, Stage,
+    AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, Probe, ProxyHeader, Refused,
+    Retry, ScoreAction, Stage, TurnedAway,
 };
 pub use listener::ListenerMetrics;
 pub use plugin::{HTTP_RESULTS, PluginMetrics, REASONS, RESULTS};
 pub use queue::{Attempt, QueueMetrics, QueueResult, QueueUpstreamMetrics, ReportKind};
 pub use spool::{SpoolBound, SpoolMetrics, SpoolStep, SpoolUse};
 pub use store::{StoreMetrics, StoreOperation, StoreResult};
-pub use upstream::UpstreamMetrics;
+pub use upstream::{AddressUp, UpstreamMetrics};
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -140,6 +140,11 @@ impl Metrics {
     /// The plugins that fail too often to be called for now, by name.
     pub fn broken_plugins(&self) -> Vec<String> {
         self.plugins.named(PluginMetrics::is_broken)
+    }
+
+    /// The upstreams of which all addresses are down, by name.
+    pub fn upstreams_down(&self) -> Vec<String> {
+        self.upstreams.named(UpstreamMetrics::is_down)
     }
 
     /// Announces a plugin that is known only after [`Metrics::new`], with the labels of its hooks.

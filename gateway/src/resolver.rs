@@ -112,9 +112,15 @@ impl Resolver {
 
     /// Asks one question. What has no answer at the `deadline` has timed out.
     pub async fn lookup(&self, query: &Query, deadline: Instant) -> Answer {
+        self.lookup_with_life(query, deadline).await.0
+    }
+
+    /// The same, and how long the answer lives: as long as the record that dies first.
+    pub async fn lookup_with_life(&self, query: &Query, deadline: Instant) -> (Answer, Duration) {
         let shared = &*self.shared;
+        let mut life = LIFE;
         let Some(name) = name::parse(&query.name, query.kind) else {
-            return Answer::NotAName;
+            return (Answer::NotAName, life);
         };
         let began = Instant::now();
         let asked = async {
@@ -127,6 +133,8 @@ impl Resolver {
                             if answer::octets(lookup.message()) > KEPT_OCTETS {
                                 forget(resolver, name, lookup.answers(), query.kind);
                             }
+                            let lives = lookup.answers().iter().map(|record| record.ttl).min();
+                            life = lives.map_or(life, |ttl| Duration::from_secs(ttl.into()));
                             Answer::of(lookup.answers(), query.kind)
                         }
                         Err(error) => Answer::of_error(&error),
@@ -137,7 +145,13 @@ impl Resolver {
         };
         let answer = timeout_at(deadline.into(), asked).await.unwrap_or(Answer::TimedOut);
         shared.metrics.answered(result(&answer), began.elapsed());
-        answer
+        (answer, life)
+    }
+
+    /// Whether both are the same resolver.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Asks all questions at once; the answers are in their order.
@@ -237,6 +251,9 @@ fn system_servers() -> Vec<NameServerConfig> {
 
 /// Of what zones ask for; the same as that of other resolvers (RFC 8767 section 4 has a week).
 const LONGEST_TTL: Duration = Duration::from_hours(24);
+
+/// Of an answer without records.
+const LIFE: Duration = Duration::from_secs(5);
 
 /// Of an answer that is kept, about: what fits into four datagrams. Next to none is larger.
 const KEPT_OCTETS: usize = 4 << 10;

@@ -9,10 +9,15 @@
 //! wrong on this side of the upstream's answer is a 4xx, and no message is ever sent twice by
 //! itself once its final dot may have left.
 
+mod address;
+mod balance;
 mod connection;
 mod content;
 mod delivery;
+mod directory;
 mod failure;
+mod fleet;
+mod health;
 mod introduction;
 mod login;
 mod maildir;
@@ -31,7 +36,9 @@ use std::sync::Arc;
 use crate::config::{Config, Hop, Upstream};
 use crate::message::Provenance;
 use crate::metrics::Metrics;
+use crate::resolver::Resolver;
 
+use directory::Directory;
 use maildir::Maildir;
 use pool::Pool;
 use transaction::Transaction;
@@ -70,8 +77,12 @@ impl Upstreams {
     ///
     /// If the authorities of a verified upstream cannot be read, or its certificate could never
     /// have its name.
-    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, UpstreamError> {
-        Self::after(None, config, metrics)
+    pub fn new(
+        config: &Config,
+        resolver: &Resolver,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, UpstreamError> {
+        Self::after(None, config, resolver, metrics)
     }
 
     /// The same after a reload. Upstreams that have not changed stay, with the bound of their
@@ -83,6 +94,7 @@ impl Upstreams {
     pub fn after(
         earlier: Option<&Self>,
         config: &Config,
+        resolver: &Resolver,
         metrics: Arc<Metrics>,
     ) -> Result<Self, UpstreamError> {
         let place = |(name, upstream): (&String, &Upstream)| {
@@ -94,7 +106,8 @@ impl Upstreams {
                 }
                 Upstream::Hop(hop) => {
                     let known = earlier.and_then(|upstreams| upstreams.pool(name));
-                    Place::Hop(pool(name, hop, config, known, &metrics)?)
+                    let directory = Directory::new(resolver, &config.hostname);
+                    Place::Hop(pool(name, hop, directory, known, &metrics)?)
                 }
             };
             Ok((name.clone(), place))
@@ -159,14 +172,15 @@ impl Upstreams {
 fn pool(
     name: &str,
     hop: &Hop,
-    config: &Config,
+    directory: Directory,
     known: Option<&Arc<Pool>>,
     metrics: &Metrics,
 ) -> Result<Arc<Pool>, UpstreamError> {
-    if let Some(pool) = known.filter(|pool| pool.fits(hop, &config.hostname)) {
+    if let Some(pool) = known.filter(|pool| pool.fits(hop, &directory)) {
         return Ok(pool.clone());
     }
-    let pool = Pool::new(name, hop, &config.hostname, metrics.upstream(name))?;
+    let earlier = known.map(|pool| &**pool);
+    let pool = Pool::new(name, hop, directory, earlier, metrics.upstream(name))?;
     Ok(Arc::new(pool))
 }
 

@@ -9,6 +9,7 @@ mod chunking;
 mod conversation;
 mod corpus;
 mod endings;
+mod failing_over;
 mod fixtures;
 mod judging;
 mod kills;

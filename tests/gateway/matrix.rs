@@ -74,6 +74,8 @@ fn settings(place: &Place, hop: &Faulty, certificate: &Certificate) -> Value {
         "tls": tls,
         "idle_connections": if place.keeps_connections() { 10 } else { 0 },
         "timeouts": { "connect": PATIENCE, "command": PATIENCE, "final": PATIENCE },
+        // Each cell finds out for itself.
+        "health": { "failures": "never" },
     })
 }
 

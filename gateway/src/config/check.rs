@@ -199,7 +199,9 @@ fn unused(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
 fn loops(config: &Config, section: &Section<'_>, upstreams: &[Entry<'_>]) {
     for (name, upstream) in &config.upstreams {
         let Upstream::Hop(hop) = upstream else { continue };
-        let here = |listener: &&Listener| is_here(&hop.address, &listener.address);
+        let here = |listener: &&Listener| {
+            hop.members.iter().any(|member| is_here(&member.address, &listener.address))
+        };
         if let Some(listener) = config.listeners.iter().find(here) {
             let text = format!("the upstream \"{name}\" is the listener \"{}\"", listener.name);
             let help = match listener.protocol {

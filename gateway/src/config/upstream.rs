@@ -3,6 +3,8 @@
 mod address;
 mod auth;
 mod client;
+mod health;
+mod member;
 mod tls;
 
 use std::time::Duration;
@@ -15,6 +17,8 @@ use super::section::{Entry, Reader, Section};
 pub use address::UpstreamAddress;
 pub use auth::{Password, UpstreamAuth};
 pub use client::UpstreamClient;
+pub use health::UpstreamHealth;
+pub use member::Member;
 pub use tls::{TlsIdentity, UpstreamTls, UpstreamTlsMode};
 
 /// One place where mail goes.
@@ -33,8 +37,10 @@ pub enum Upstream {
 pub struct Hop {
     /// SMTP or LMTP.
     pub protocol: Protocol,
-    /// Where it listens.
-    pub address: UpstreamAddress,
+    /// Where it listens; at least one.
+    pub members: Vec<Member>,
+    /// When an address counts as down, and how it comes back.
+    pub health: UpstreamHealth,
     /// Whether and how TLS is used.
     pub tls: UpstreamTls,
     /// As whom the gateway logs in.
@@ -47,8 +53,16 @@ pub struct Hop {
     pub idle_connections: usize,
     /// How long a connection may be idle before it is closed.
     pub idle_time: Duration,
-    /// To connect, and for the banner.
+    /// How old a connection may become; it ends after a transaction.
+    pub age: Duration,
+    /// Transactions over one connection.
+    pub uses: u32,
+    /// To find an address that answers, banner included, however many are tried.
     pub connect_timeout: Duration,
+    /// Of that for one address while there is another to try.
+    pub attempt_timeout: Duration,
+    /// For a connection to become free where all are in use.
+    pub busy_timeout: Duration,
     /// For a reply to a command.
     pub command_timeout: Duration,
     /// For the reply to the final dot (RFC 5321 section 4.5.3.2.6 asks for 10 minutes).
@@ -58,21 +72,30 @@ pub struct Hop {
 impl Upstream {
     pub(super) const KEYS: &'static [&'static str] = &[
         "address",
+        "addresses",
+        "age",
         "auth",
         "client",
         "connections",
         "create",
         "delimiter",
+        "health",
         "idle_connections",
         "idle_time",
+        "mx",
         "path",
+        "port",
         "protocol",
         "timeouts",
         "tls",
+        "uses",
     ];
+    pub(super) const ADDRESS_KEYS: &'static [&'static str] = Member::KEYS;
     pub(super) const AUTH_KEYS: &'static [&'static str] = UpstreamAuth::KEYS;
+    pub(super) const HEALTH_KEYS: &'static [&'static str] = UpstreamHealth::KEYS;
     pub(super) const TLS_KEYS: &'static [&'static str] = UpstreamTls::KEYS;
-    pub(super) const TIMEOUT_KEYS: &'static [&'static str] = &["command", "connect", "final"];
+    pub(super) const TIMEOUT_KEYS: &'static [&'static str] =
+        &["attempt", "busy", "command", "connect", "final"];
 
     /// An upstream, if it can be told where it is.
     pub(super) fn read<'a>(reader: &'a Reader<'a>, entry: &Entry<'a>) -> Option<Self> {
@@ -94,10 +117,10 @@ impl Upstream {
 
 impl Hop {
     fn read(reader: &Reader<'_>, section: &Section<'_>, protocol: Protocol) -> Option<Self> {
-        let address = section.required("address", address::HELP);
-        let address = address.and_then(|text| UpstreamAddress::read(reader, text));
+        let members = Member::read_all(section);
         let tls = UpstreamTls::read(section);
-        if matches!(address, Some(UpstreamAddress::Unix(_))) && !tls.is_off() {
+        let unix = |member: &Member| matches!(member.address, UpstreamAddress::Unix(_));
+        if members.iter().any(unix) && !tls.is_off() {
             let text = "there is no TLS over a Unix socket";
             reader.error(section.mark_of("tls"), text, Some("leave \"tls\" out"));
         }
@@ -108,26 +131,30 @@ impl Hop {
             let help = format!("\"connections\" is {connections}");
             reader.error(section.mark_of("idle_connections"), text, Some(&help));
         }
-        let second = Duration::from_secs(1);
-        let idle_range = second..=Duration::from_hours(1);
-        let idle_time = section.duration("idle_time", idle_range, Duration::from_secs(30));
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
         let timeouts = section.section("timeouts", Upstream::TIMEOUT_KEYS);
-        let wait = |key, default| {
-            timeouts.duration(key, Duration::from_millis(100)..=Duration::from_hours(1), default)
-        };
-        Some(Self {
+        let wait =
+            |key, default| timeouts.duration(key, Duration::from_millis(100)..=hour, default);
+        let connect_timeout = wait("connect", Duration::from_secs(30));
+        let hop = Self {
             protocol,
             tls,
             auth: UpstreamAuth::read(section),
             client: UpstreamClient::read(section),
+            health: UpstreamHealth::read(section),
             connections,
             idle_connections: idle_connections.min(connections),
-            idle_time,
-            connect_timeout: wait("connect", Duration::from_secs(30)),
+            idle_time: section.duration("idle_time", second..=hour, Duration::from_secs(30)),
+            age: section.duration("age", second..=24 * hour, Duration::from_mins(10)),
+            uses: section.count("uses", 1..=1_000_000, 500) as u32,
+            connect_timeout,
+            attempt_timeout: wait("attempt", Duration::from_secs(10)).min(connect_timeout),
+            busy_timeout: wait("busy", Duration::from_secs(30)),
             command_timeout: wait("command", Duration::from_mins(4)),
             final_timeout: wait("final", Duration::from_mins(10)),
-            address: address?,
-        })
+            members,
+        };
+        (!hop.members.is_empty()).then_some(hop)
     }
 }
 

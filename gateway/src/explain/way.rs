@@ -7,7 +7,7 @@ use portcullis_smtp::Mailbox;
 use serde::Serialize;
 
 use super::{Inquiry, protocol};
-use crate::config::{Config, Listener, Target, Upstream, UpstreamAddress};
+use crate::config::{Config, Listener, Target, Upstream};
 use crate::message::Recipient;
 use crate::routing::{Asked, By, Routes};
 use crate::upstream::mailbox_folder;
@@ -124,14 +124,9 @@ impl Destination {
         let (protocol, address) = match config.upstreams.get(name)? {
             Upstream::Discard => ("discard", None),
             Upstream::Hop(hop) => {
-                let address = match &hop.address {
-                    UpstreamAddress::Tcp { host, port } if host.contains(':') => {
-                        format!("[{host}]:{port}")
-                    }
-                    UpstreamAddress::Tcp { host, port } => format!("{host}:{port}"),
-                    UpstreamAddress::Unix(path) => format!("unix:{}", path.display()),
-                };
-                (protocol(hop.protocol), Some(address))
+                let addresses: Vec<_> =
+                    hop.members.iter().map(|member| member.address.to_string()).collect();
+                (protocol(hop.protocol), Some(addresses.join(", ")))
             }
             Upstream::Maildir(maildir) => {
                 let folder = recipient.map(|to| mailbox_folder(maildir, to, &config.hostname));

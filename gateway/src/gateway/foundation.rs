@@ -96,6 +96,11 @@ impl Foundation {
         Ok(waiting)
     }
 
+    /// Who is asked for names.
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.services.resolver
+    }
+
     /// What plugins remember.
     pub(super) fn stores(&self) -> &Stores {
         &self.services.stores

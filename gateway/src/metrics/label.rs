@@ -280,6 +280,36 @@ labels! {
     }
 }
 
+labels! {
+    /// What came of a look at an address that is down.
+    Probe {
+        /// Still down.
+        Failed = "failed",
+        /// It greets and answers.
+        Ok = "ok",
+    }
+}
+
+labels! {
+    /// Why a transaction went on over another connection, unheard by the client.
+    Retry {
+        /// An address could not be talked to.
+        Connect = "connect",
+        /// The connection was lost before there could be a message.
+        Lost = "lost",
+    }
+}
+
+labels! {
+    /// Why a transaction got no connection, without an attempt to connect.
+    TurnedAway {
+        /// As many connections as there may be.
+        Busy = "busy",
+        /// All addresses are down.
+        Down = "down",
+    }
+}
+
 impl Label for Verb {
     const ALL: &'static [Self] = &[
         Self::Auth,
@@ -455,6 +485,9 @@ mod tests {
         check::<crate::metrics::StoreOperation>();
         check::<crate::metrics::StoreResult>();
         check::<Connect>();
+        check::<Probe>();
+        check::<Retry>();
+        check::<TurnedAway>();
         check::<Verb>();
         check::<Limit>();
     }

@@ -23,6 +23,7 @@ use crate::policy::{
     Answer, BoxFuture, Event, FailureReason, Guard, HookCall, HookFailure, Link, Opinion, Plugin,
     PluginCopy, Scoring,
 };
+use crate::resolver::{Resolver, Zone};
 use crate::routing::Routes;
 
 use super::*;
@@ -162,7 +163,9 @@ routes:
         );
         let config = config::parse(Path::new("test.yaml"), text).expect("a configuration");
         let metrics = Metrics::new(&Names::default());
-        let upstreams = Upstreams::new(&config, Arc::new(Metrics::new(&Names::default())));
+        let counted = Arc::new(Metrics::new(&Names::default()));
+        let resolver = Resolver::fixed(Zone::default(), counted.dns());
+        let upstreams = Upstreams::new(&config, &resolver, counted);
         let upstreams = Arc::new(upstreams.expect("upstreams"));
         let routes = Arc::new(CurrentRoutes::from_pointee(Routes::new(&config)));
         let spool = setup.spool.then(|| spooled::Folder::open(&config, &upstreams, &routes));

@@ -11,6 +11,7 @@ use super::*;
 use crate::config::{self, Config};
 use crate::message::{Content, HeaderSection, Message, Provenance};
 use crate::metrics::Names;
+use crate::resolver::{Resolver, Zone};
 use crate::routing::{CurrentRoutes, Routes};
 use crate::spool::{Action, Addressee, Id, Order};
 use post::Post;
@@ -43,6 +44,11 @@ spool: {{directory: {}, free: 0}}
     config
 }
 
+fn upstreams(config: &Config, metrics: &Arc<Metrics>) -> Upstreams {
+    let resolver = Resolver::fixed(Zone::default(), metrics.dns());
+    Upstreams::new(config, &resolver, metrics.clone()).expect("upstreams")
+}
+
 fn store_at(address: std::net::SocketAddr) -> String {
     format!("store: {{address: \"{address}\"}}")
 }
@@ -52,13 +58,13 @@ impl Scene {
         Self::with(tempfile::tempdir().expect("a folder"), &store_at(post.address), |_| {})
     }
 
-    fn with(folder: TempDir, upstreams: &str, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = config(folder.path(), upstreams);
+    fn with(folder: TempDir, stores: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(folder.path(), stores);
         change(&mut config);
         let metrics = Arc::new(Metrics::new(&Names::default()));
         let spool = config.spool.as_ref().expect("a spool");
         let (spool, waiting) = Spool::open(spool, metrics.spool()).expect("a spool");
-        let upstreams = Arc::new(Upstreams::new(&config, metrics.clone()).expect("upstreams"));
+        let upstreams = Arc::new(upstreams(&config, &metrics));
         let shutdown = Shutdown::new();
         let queue = Queue::open(
             spool.clone(),
@@ -339,7 +345,7 @@ async fn what_waits_for_an_upstream_that_is_configured_no_more_is_routed_anew() 
     let mut config = config(scene.folder.path(), &both);
     config.upstreams.remove("store");
     config.default_upstream = Some("new".to_owned());
-    let upstreams = Upstreams::new(&config, scene.metrics.clone()).expect("upstreams");
+    let upstreams = upstreams(&config, &scene.metrics);
     let conditions =
         Conditions::new(&config, Arc::new(CurrentRoutes::from_pointee(Routes::new(&config))));
     scene.queue.replace(conditions, &[Arc::new(upstreams)]);
@@ -357,7 +363,7 @@ async fn a_report_that_no_route_takes_is_held_and_told() {
     scene.accept(entry("ann@example.org", &["bob@example.com"])).await;
     scene.until("it is held", || scene.queue.summary().held == 1).await;
     let config = config(scene.folder.path(), &store_at(post.address));
-    let upstreams = Upstreams::new(&config, scene.metrics.clone()).expect("upstreams");
+    let upstreams = upstreams(&config, &scene.metrics);
     let conditions =
         Conditions::new(&config, Arc::new(CurrentRoutes::from_pointee(Routes::new(&config))));
     scene.queue.replace(conditions, &[Arc::new(upstreams)]);

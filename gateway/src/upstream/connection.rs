@@ -13,12 +13,13 @@ use portcullis_smtp::Reply;
 use portcullis_smtp::client::{Session, Settings, Stage, StartTls, Step};
 use portcullis_smtp::xclient::Xclient;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::config::{Hop, UpstreamAddress};
+use crate::config::Hop;
 use crate::metrics::{self, UpstreamMetrics};
 
+use super::address::{Address, Endpoint, Open};
 use super::failure::Failure;
 use super::login;
 use super::stream::Stream;
@@ -36,6 +37,7 @@ pub(super) struct Connection {
     /// Who the upstream takes the client for, if it was told.
     pub(super) introduced: Option<Box<Xclient>>,
     counted: Counted,
+    at: Open,
 }
 
 /// How to connect to one upstream.
@@ -47,16 +49,29 @@ pub(super) struct Target {
     pub(super) metrics: Arc<UpstreamMetrics>,
 }
 
+/// How long to wait for an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For the connection.
+    pub(super) dial: Duration,
+    /// For the banner after it.
+    pub(super) banner: Duration,
+    /// For everything up to the first transaction, if that has a bound of its own.
+    pub(super) whole: Option<Duration>,
+}
+
 impl Target {
     /// Connects, does TLS as configured, and greets.
-    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        let starttls = self.tls.as_ref().map_or(StartTls::Never, |tls| tls.starttls);
-        let connection = match self.greet(starttls).await {
-            // RFC 7435: where TLS is a bonus, its failure must not be worse than its absence.
-            Err(Failure::Tls(_)) if self.tls.as_ref().is_some_and(Tls::is_optional) => {
-                self.greet(StartTls::Never).await
-            }
-            other => other,
+    pub(super) async fn connect(
+        &self,
+        address: &Arc<Address>,
+        patience: Patience,
+    ) -> Result<Connection, Failure> {
+        let connection = match patience.whole {
+            Some(whole) => timeout(whole, self.connect_any_way(address, patience))
+                .await
+                .unwrap_or(Err(Failure::Timeout)),
+            None => self.connect_any_way(address, patience).await,
         };
         self.metrics.connect(match &connection {
             Ok(_) => metrics::Connect::Ok,
@@ -65,9 +80,42 @@ impl Target {
         connection
     }
 
-    async fn greet(&self, starttls: StartTls) -> Result<Connection, Failure> {
-        let limit = self.upstream.connect_timeout;
-        let stream = timeout(limit, self.dial()).await.map_err(|_| Failure::Timeout)??;
+    /// Whether an address greets and answers.
+    pub(super) async fn probe(
+        &self,
+        address: &Arc<Address>,
+        patience: Patience,
+    ) -> Result<(), Failure> {
+        let mut connection = self.connect_any_way(address, patience).await?;
+        connection.session.noop();
+        connection.answer(Stage::Noop, patience.banner).await?;
+        connection.quit();
+        Ok(())
+    }
+
+    async fn connect_any_way(
+        &self,
+        address: &Arc<Address>,
+        patience: Patience,
+    ) -> Result<Connection, Failure> {
+        let starttls = self.tls.as_ref().map_or(StartTls::Never, |tls| tls.starttls);
+        match self.greet(address, starttls, patience).await {
+            // RFC 7435: where TLS is a bonus, its failure must not be worse than its absence.
+            Err(Failure::Tls(_)) if self.tls.as_ref().is_some_and(Tls::is_optional) => {
+                self.greet(address, StartTls::Never, patience).await
+            }
+            other => other,
+        }
+    }
+
+    async fn greet(
+        &self,
+        address: &Arc<Address>,
+        starttls: StartTls,
+        patience: Patience,
+    ) -> Result<Connection, Failure> {
+        let stream = timeout(patience.dial, self.dial(address, patience)).await;
+        let stream = stream.map_err(|_| Failure::Timeout)??;
         let settings = Settings {
             starttls,
             login: login::login(&self.upstream)?,
@@ -83,14 +131,16 @@ impl Target {
             transactions: 0,
             introduced: None,
             counted: Counted::new(self.metrics.clone()),
+            at: Open::new(address.clone()),
         };
-        let mut limit = limit;
+        let mut limit = patience.banner;
         loop {
             match connection.step(limit).await? {
                 Step::Answer(..) => limit = self.upstream.command_timeout,
                 Step::Ready => return Ok(connection),
                 Step::StartTls => {
-                    connection.stream = self.handshake(connection.stream).await?;
+                    connection.stream =
+                        self.handshake(connection.stream, address, patience).await?;
                     let bindings = connection.stream.bindings();
                     connection.session.tls_established(bindings);
                 }
@@ -105,31 +155,34 @@ impl Target {
         stream.is_private() && (self.tls.is_none() || matches!(stream, Stream::Tls(_)))
     }
 
-    async fn dial(&self) -> Result<Stream, Failure> {
-        let (host, port) = match &self.upstream.address {
-            UpstreamAddress::Tcp { host, port } => (host.as_str(), *port),
-            UpstreamAddress::Unix(path) => {
+    async fn dial(&self, address: &Address, patience: Patience) -> Result<Stream, Failure> {
+        let stream = match &address.endpoint {
+            Endpoint::Tcp(address) => TcpStream::connect(address).await,
+            Endpoint::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
                 return Ok(Stream::Unix(stream));
             }
         };
-        let addresses: Vec<_> =
-            lookup_host((host, port)).await.map_err(Failure::Resolve)?.collect();
-        let stream = TcpStream::connect(&addresses[..]).await.map_err(Failure::Connect)?;
+        let stream = stream.map_err(Failure::Connect)?;
         // Without it the last segment of a message waits for the delayed ACK of the one before.
         stream.set_nodelay(true).map_err(Failure::Connect)?;
         match &self.tls {
             Some(tls) if tls.starttls == StartTls::Never => {
-                self.handshake(Stream::Tcp(stream)).await
+                self.handshake(Stream::Tcp(stream), address, patience).await
             }
             _ => Ok(Stream::Tcp(stream)),
         }
     }
 
-    async fn handshake(&self, stream: Stream) -> Result<Stream, Failure> {
+    async fn handshake(
+        &self,
+        stream: Stream,
+        address: &Address,
+        patience: Patience,
+    ) -> Result<Stream, Failure> {
         let (Some(tls), Stream::Tcp(stream)) = (&self.tls, stream) else { return Err(closed()) };
-        let handshake = tls.connector.connect(tls.server_name.clone(), stream);
-        let stream = timeout(self.upstream.connect_timeout, handshake).await;
+        let handshake = tls.connector.connect(tls.server_name(&address.host)?, stream);
+        let stream = timeout(patience.banner, handshake).await;
         let stream = stream.map_err(|_| Failure::Timeout)?.map_err(Failure::Tls)?;
         Ok(Stream::Tls(Box::new(stream)))
     }
@@ -195,9 +248,14 @@ impl Connection {
         Ok(true)
     }
 
+    /// Where it leads.
+    pub(super) fn address(&self) -> &Arc<Address> {
+        &self.at.0
+    }
+
     /// Whether an idle connection is silent and open, as far as the socket can tell.
-    pub(super) fn is_alive(&mut self) -> bool {
-        self.is_reusable() && self.hear().is_pending()
+    pub(super) fn is_alive(&mut self, upstream: &Hop) -> bool {
+        self.is_reusable(upstream) && self.hear().is_pending()
     }
 
     /// Takes what has come already, before something else is said: it is no answer to that.
@@ -210,12 +268,12 @@ impl Connection {
     }
 
     /// Whether another transaction may follow.
-    pub(super) fn is_reusable(&self) -> bool {
+    pub(super) fn is_reusable(&self, upstream: &Hop) -> bool {
         self.session.is_open()
             && !self.session.in_transaction()
             && !self.session.has_input()
-            && self.transactions < TRANSACTIONS
-            && self.opened.elapsed() < AGE
+            && self.transactions < upstream.uses
+            && self.opened.elapsed() < upstream.age
     }
 
     /// Says QUIT, as far as that can be done without waiting, and closes.
@@ -327,10 +385,3 @@ const INPUT_OCTETS: usize = 2048;
 
 /// For what an upstream said before it closed in the middle of the content: that has arrived.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// A connection is not used for ever, so that a host name that moves is followed, and no upstream
-/// behind a load balancer is spared.
-const AGE: Duration = Duration::from_mins(10);
-
-/// Exim takes 1000 messages over one connection by default, then refuses.
-const TRANSACTIONS: u32 = 500;

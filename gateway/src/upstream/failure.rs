@@ -7,8 +7,8 @@ use portcullis_smtp::{EnhancedStatus, Reply};
 
 use crate::metrics::Connect;
 
-/// Why an upstream gave no usable answer. The upstream's fault or the network's; always a 4xx for
-/// the client, who still has the mail.
+/// Why an upstream gave no usable answer. The upstream's fault or the network's; a 4xx for the
+/// client, who still has the mail. Only a null MX is an answer for ever.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// As many connections as there may be, and none became free.
@@ -19,12 +19,18 @@ pub(super) enum Failure {
     Closing(Reply),
     #[error("cannot be reached")]
     Connect(#[source] io::Error),
+    /// All addresses have failed before, and it is not time yet to try again.
+    #[error("all addresses are down")]
+    Down,
     #[error("message content cannot be read")]
     Content(#[source] io::Error),
     #[error("cannot log in")]
     Login(#[source] io::Error),
     #[error("connection lost")]
     Lost(#[source] io::Error),
+    /// RFC 7505: the domain takes no mail, and says so.
+    #[error("takes no mail: its MX is null")]
+    NullMx,
     #[error(transparent)]
     Protocol(#[from] ClientError),
     #[error("host name cannot be resolved")]
@@ -43,11 +49,16 @@ impl Failure {
             _ if self.is_login() => NO_LOGIN,
             Self::Busy => ((4, 3, 2), "has no connection free"),
             Self::Closing(reply) => return passed_on(reply),
-            Self::Connect(_) | Self::Resolve(_) => ((4, 4, 1), "cannot be reached"),
+            Self::Connect(_) | Self::Down | Self::Resolve(_) => ((4, 4, 1), "cannot be reached"),
             Self::Content(_) => {
                 return Reply::fixed(451, (4, 3, 0), "message content cannot be read");
             }
             Self::Lost(_) => ((4, 4, 2), "lost the connection"),
+            // Section 4.1 there: it will not help to try again.
+            Self::NullMx => {
+                let text = format!("upstream {upstream} takes no mail");
+                return Reply::fixed(556, (5, 1, 10), &text);
+            }
             Self::Protocol(ClientError::Refused {
                 stage: Stage::Banner | Stage::Hello, ..
             }) => ((4, 3, 2), "takes no mail now"),
@@ -93,9 +104,9 @@ impl Failure {
             Self::Login(_) => Connect::Login,
             _ if self.is_login() => Connect::Login,
             Self::Closing(_) | Self::Protocol(_) => Connect::Refused,
-            Self::Resolve(_) => Connect::Resolve,
+            Self::NullMx | Self::Resolve(_) => Connect::Resolve,
             Self::Busy | Self::Timeout => Connect::Timeout,
-            Self::Connect(_) | Self::Content(_) | Self::Lost(_) => Connect::Failed,
+            Self::Connect(_) | Self::Content(_) | Self::Down | Self::Lost(_) => Connect::Failed,
         }
     }
 }

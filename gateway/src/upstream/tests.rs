@@ -3,6 +3,7 @@
 mod certificate;
 mod connecting;
 mod delivering;
+mod failing_over;
 mod introducing;
 mod offering;
 mod pooling;
@@ -16,10 +17,14 @@ use std::time::Duration;
 use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
-use crate::config::{Hop, UpstreamAddress, UpstreamClient, UpstreamTls, UpstreamTlsMode};
+use crate::config::{
+    Hop, Member, UpstreamAddress, UpstreamClient, UpstreamHealth, UpstreamTls, UpstreamTlsMode,
+};
 use crate::message::{Content, HeaderSection, Message, Outbound, Recipient};
 use crate::metrics::{Metrics, Names};
+use crate::resolver::{Resolver, Zone};
 
+use super::directory::Directory;
 use super::pool::Pool;
 use super::transaction::Transaction;
 
@@ -34,7 +39,8 @@ struct Gateway {
 impl Gateway {
     fn new(upstream: &Hop) -> Self {
         let metrics = Arc::new(Metrics::new(&Names::default()));
-        let pool = Pool::new("up", upstream, "gw.example", metrics.upstream("up"));
+        let directory = directory(&metrics, Zone::default());
+        let pool = Pool::new("up", upstream, directory, None, metrics.upstream("up"));
         Self { pool: Arc::new(pool.expect("a good configuration")), metrics }
     }
 
@@ -85,17 +91,31 @@ impl Gateway {
     }
 }
 
+fn directory(metrics: &Metrics, zone: Zone) -> Directory {
+    Directory::new(&Resolver::fixed(zone, metrics.dns()), "gw.example")
+}
+
+fn member(address: SocketAddr) -> Member {
+    let (host, port) = (address.ip().to_string(), address.port());
+    Member::only(UpstreamAddress::Tcp { host, port })
+}
+
 fn upstream(address: SocketAddr) -> Hop {
     Hop {
         protocol: Protocol::Smtp,
-        address: UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() },
+        members: vec![member(address)],
+        health: UpstreamHealth::default(),
         tls: UpstreamTls::default(),
         auth: None,
         client: UpstreamClient::default(),
         connections: 10,
         idle_connections: 10,
         idle_time: Duration::from_mins(1),
+        age: Duration::from_mins(10),
+        uses: 500,
         connect_timeout: Duration::from_secs(10),
+        attempt_timeout: Duration::from_secs(5),
+        busy_timeout: Duration::from_secs(1),
         command_timeout: Duration::from_secs(10),
         final_timeout: Duration::from_secs(10),
     }

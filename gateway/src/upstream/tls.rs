@@ -2,6 +2,7 @@
 
 mod verifier;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,13 +16,15 @@ use tokio_rustls::TlsConnector;
 use crate::config::{Hop, TlsIdentity, UpstreamAddress, UpstreamTls, UpstreamTlsMode};
 
 use super::UpstreamError;
+use super::failure::Failure;
 use verifier::ByKey;
 
 /// How TLS is done with one upstream.
 #[derive(Clone)]
 pub(super) struct Tls {
     pub(super) connector: TlsConnector,
-    pub(super) server_name: ServerName<'static>,
+    /// In place of each host's own.
+    server_name: Option<ServerName<'static>>,
     /// Never for implicit TLS.
     pub(super) starttls: StartTls,
 }
@@ -36,11 +39,27 @@ impl Tls {
             UpstreamTlsMode::Opportunistic => StartTls::IfOffered,
             UpstreamTlsMode::Required | UpstreamTlsMode::Starttls => StartTls::Required,
         };
-        let UpstreamAddress::Tcp { host, .. } = &upstream.address else { return Ok(None) };
-        let server_name = ServerName::try_from(tls.name.as_ref().unwrap_or(host).clone())
-            .map_err(|_| UpstreamError::Host { upstream: name.to_owned() })?;
-        let config = Arc::new(client_config(name, tls)?);
-        Ok(Some(Self { connector: TlsConnector::from(config), server_name, starttls }))
+        let own = |host: &str| {
+            ServerName::try_from(host.to_owned())
+                .map_err(|_| UpstreamError::Host { upstream: name.to_owned() })
+        };
+        let server_name = tls.name.as_deref().map(own).transpose()?;
+        for member in &upstream.members {
+            if let (UpstreamAddress::Tcp { host, .. }, None) = (&member.address, &server_name) {
+                own(host)?;
+            }
+        }
+        let connector = TlsConnector::from(Arc::new(client_config(name, tls)?));
+        Ok(Some(Self { connector, server_name, starttls }))
+    }
+
+    /// The name that a certificate must have, of a host that was found by this one.
+    pub(super) fn server_name(&self, host: &str) -> Result<ServerName<'static>, Failure> {
+        if let Some(name) = &self.server_name {
+            return Ok(name.clone());
+        }
+        ServerName::try_from(host.to_owned())
+            .map_err(|error| Failure::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))
     }
 
     /// Whether clear text will do where TLS fails.

@@ -9,11 +9,12 @@ use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 
 use crate::message::{Outbound, Provenance, Recipient};
+use crate::metrics::Retry;
 
 use super::content::{self, Framing, Progress};
 use super::failure::{Failure, passed_on};
 use super::parameters::{estimated_size, is_international, with_size};
-use super::pool::{Lease, Pool};
+use super::pool::{Attempts, Lease, Pool};
 
 /// One mail transaction at a next hop. Dropped, it closes its connection, and the upstream
 /// forgets the transaction.
@@ -26,8 +27,10 @@ pub(super) struct Transaction {
     offered: Option<Offered>,
     /// Why there is no point in offering another recipient.
     refusal: Option<Reply>,
-    /// Whether a connection was lost already: a second loss is an answer.
-    renewed: bool,
+    /// Which addresses will not do any more.
+    attempts: Attempts,
+    /// Connections that were lost already.
+    losses: u8,
     progress: Progress,
     begun: Instant,
 }
@@ -46,7 +49,8 @@ impl Transaction {
     pub(super) fn new(pool: Arc<Pool>, provenance: Arc<Provenance>) -> Self {
         let (lease, offered, refusal) = (None, None, None);
         let (progress, begun) = (Progress::Envelope, Instant::now());
-        Self { pool, provenance, lease, offered, refusal, renewed: false, progress, begun }
+        let attempts = Attempts::default();
+        Self { pool, provenance, lease, offered, refusal, attempts, losses: 0, progress, begun }
     }
 
     /// Offers a recipient to the upstream.
@@ -66,7 +70,7 @@ impl Transaction {
         }
         let answer = loop {
             match self.ask(sender, parameters, recipient).await {
-                Err(failure) if self.may_renew(&failure) => self.renew(),
+                Err(failure) if self.may_renew(&failure) => self.renew(&failure),
                 answer => break answer,
             }
         };
@@ -74,8 +78,7 @@ impl Transaction {
             Ok(reply) if reply.is_positive() => Ok(()),
             Ok(reply) => Err(passed_on(&reply)),
             Err(failure) => {
-                self.drop_connection();
-                let reply = self.pool.report(&failure, &self.provenance.id);
+                let reply = self.give_up(&failure);
                 self.refusal = Some(reply.clone());
                 Err(reply)
             }
@@ -98,15 +101,14 @@ impl Transaction {
             self.attempt(sender, parameters, recipients, message, &mut fates).await
         {
             if self.may_renew(&failure) {
-                self.renew();
+                self.renew(&failure);
                 fates.fill(None);
                 continue;
             }
-            self.drop_connection();
             if self.progress == Progress::End {
                 self.pool.target.metrics.ambiguous();
             }
-            let reply = self.pool.report(&failure, &self.provenance.id);
+            let reply = self.give_up(&failure);
             fill(&mut fates, &reply);
             break;
         }
@@ -172,6 +174,7 @@ impl Transaction {
         if first {
             connection.forwarded(forwarded, limit).await?;
             let reply = connection.answer(Stage::Mail, limit).await?;
+            pool.fleet.worked(connection.address());
             if !reply.is_positive() {
                 self.refusal = Some(passed_on(&reply));
             }
@@ -304,6 +307,7 @@ impl Transaction {
         }
         connection.forwarded(forwarded, limit).await?;
         connection.answer(Stage::Mail, limit).await?;
+        pool.fleet.worked(connection.address());
         let mut offered = Offered::nobody(sender);
         for ((recipient, fate), carried) in recipients.iter().zip(fates).zip(rcpts) {
             if let Err(refusal) = carried {
@@ -369,26 +373,51 @@ impl Transaction {
             return Ok(self.lease.insert(lease));
         }
         // Kept before anything is said over it: a connection that has grown stale is found out by that.
-        let lease = self.lease.insert(self.pool.take(self.renewed).await?);
+        let lease = self.lease.insert(self.pool.take(&mut self.attempts).await?);
         // On the heap: whoever waits for a command need not carry it.
         Box::pin(self.pool.introduce(&mut lease.connection, &self.provenance)).await?;
         Ok(lease)
     }
 
-    /// Whether another connection may do better without anybody hearing of it: once, and as long
-    /// as no message can have come about.
+    /// Whether another connection may do better without anybody hearing of it: as long as no message
+    /// can have come about; and the same address only once.
     fn may_renew(&self, failure: &Failure) -> bool {
-        let fresh = self.lease.as_ref().is_none_or(|lease| !lease.reused);
+        let Some(lease) = &self.lease else { return false };
         let empty = self.offered.as_ref().is_none_or(|offered| offered.recipients.is_empty());
+        let envelope = self.progress == Progress::Envelope;
+        let again = self.losses == 0 && envelope && (lease.reused || !empty);
+        let elsewhere = || self.pool.has_other(lease.connection.address(), &self.attempts);
         failure.is_loss()
-            && !self.renewed
-            && self.progress == Progress::Envelope
-            && !(fresh && empty)
+            && self.progress != Progress::End
+            && (again || self.losses < LOSSES && elsewhere())
     }
 
-    fn renew(&mut self) {
+    fn renew(&mut self, failure: &Failure) {
+        if let Some(lease) = &self.lease {
+            let address = lease.connection.address();
+            self.pool.retry(Retry::Lost, address, failure);
+            // One that was idle says nothing of the next.
+            if !lease.reused {
+                self.pool.fleet.failed(address, failure);
+                self.attempts.tried.push(address.clone());
+            }
+        }
         self.drop_connection();
-        self.renewed = true;
+        self.attempts.fresh = true;
+        self.losses += 1;
+        self.progress = Progress::Envelope;
+    }
+
+    /// Ends the connection after a failure that the client hears of, and says what it hears.
+    fn give_up(&mut self, failure: &Failure) -> Reply {
+        let address = self.lease.as_ref().map(|lease| lease.connection.address());
+        if let Some(address) = address {
+            self.pool.fleet.failed(address, failure);
+        }
+        let address = address.or(self.attempts.tried.last());
+        let reply = self.pool.report(failure, address.map(|it| &**it), &self.provenance.id);
+        self.drop_connection();
+        reply
     }
 
     fn drop_connection(&mut self) {
@@ -409,6 +438,10 @@ fn fill(fates: &mut Fates, reply: &Reply) {
         *fate = Some(reply.clone());
     }
 }
+
+/// Connections that a transaction may lose before its client hears of it, where there are other
+/// addresses.
+const LOSSES: u8 = 4;
 
 fn is_binary(parameters: &[Parameter]) -> bool {
     value_of(parameters, "BODY") == Some("BINARYMIME")

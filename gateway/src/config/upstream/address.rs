@@ -1,5 +1,6 @@
 //! Where upstreams listen.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::config::names;
@@ -10,13 +11,31 @@ use crate::config::section::{Reader, Text};
 pub enum UpstreamAddress {
     /// A name or IP address, and a port.
     Tcp {
-        /// Resolved at each connect.
+        /// Resolved anew every few seconds.
         host: String,
         /// The port.
         port: u16,
     },
     /// A Unix socket.
     Unix(PathBuf),
+    /// The mail exchangers of a domain (RFC 5321 section 5.1).
+    Mx {
+        /// The domain.
+        domain: String,
+        /// The port of all of them.
+        port: u16,
+    },
+}
+
+impl fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Mx { domain, port } => write!(f, "mx:{domain}:{port}"),
+        }
+    }
 }
 
 impl UpstreamAddress {

@@ -225,8 +225,8 @@ async fn a_unix_socket_does_as_well() {
     let path = directory.path().join("lmtp");
     let greeting = GREETING.replace("EHLO", "LHLO");
     let script = Script::at(&path, vec![script(&[&greeting, ENVELOPE, DATA, "S: 250 kept"])]);
-    let address = UpstreamAddress::Unix(path);
-    let gateway = Gateway::new(&Hop { address, ..lmtp(script.address) });
+    let members = vec![Member::only(UpstreamAddress::Unix(path))];
+    let gateway = Gateway::new(&Hop { members, ..lmtp(script.address) });
     assert_eq!(gateway.send(&["b@b.example"]).await, ["250 2.0.0 kept"]);
     assert_eq!(script.contents().await, [HELLO]);
 }
@@ -237,8 +237,10 @@ fn authorities_that_cannot_be_read_are_told() {
     let address = ([127, 0, 0, 1], 25).into();
     for file in [PathBuf::from("/nonexistent/authority.pem"), nothing.path().to_owned()] {
         let upstream = Hop { tls: tls(UpstreamTlsMode::Starttls, &file), ..upstream(address) };
-        let metrics = Metrics::new(&Names::default()).upstream("up");
-        let error = Pool::new("up", &upstream, "gw.example", metrics).expect_err("no authority");
+        let metrics = Metrics::new(&Names::default());
+        let directory = directory(&metrics, Zone::default());
+        let pool = Pool::new("up", &upstream, directory, None, metrics.upstream("up"));
+        let error = pool.expect_err("no authority");
         assert!(error.to_string().starts_with("authorities of upstream \"up\""), "{error}");
     }
 }

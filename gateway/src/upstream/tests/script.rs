@@ -45,6 +45,12 @@ impl Script {
         Self::listen(Listener::Tcp(listener), address, scripts, acceptor)
     }
 
+    /// The same at an address where something has listened before.
+    pub(super) async fn again(address: SocketAddr, scripts: Vec<String>) -> Self {
+        let listener = TcpListener::bind(address).await.expect("it is free again");
+        Self::listen(Listener::Tcp(listener), address, scripts, None)
+    }
+
     /// The same at a Unix socket.
     pub(super) fn at(path: &Path, scripts: Vec<String>) -> Self {
         let listener = UnixListener::bind(path).expect("a free path");
