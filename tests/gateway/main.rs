@@ -11,6 +11,7 @@ mod corpus;
 mod endings;
 mod failing_over;
 mod fixtures;
+mod introducing;
 mod judging;
 mod kills;
 mod languages_native;

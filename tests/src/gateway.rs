@@ -87,8 +87,13 @@ impl Gateway {
 
     /// Adds an upstream; the first is the default one.
     #[must_use]
-    pub fn upstream(mut self, name: &str, protocol: &str, address: &str) -> Self {
-        let settings = json!({ "protocol": protocol, "address": address });
+    pub fn upstream(self, name: &str, protocol: &str, address: &str) -> Self {
+        self.upstream_with(name, json!({ "protocol": protocol, "address": address }))
+    }
+
+    /// Adds an upstream with these settings; the first is the default one.
+    #[must_use]
+    pub fn upstream_with(mut self, name: &str, settings: Value) -> Self {
         self.upstreams.insert(name.to_owned(), settings);
         self.rest.entry("default_upstream").or_insert_with(|| name.into());
         self

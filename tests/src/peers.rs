@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-pub use dovecot::Dovecot;
+pub use dovecot::{Dovecot, DovecotAuth};
 pub use exim::Exim;
 pub use haproxy::HaProxy;
 pub use postfix::Postfix;

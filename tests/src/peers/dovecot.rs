@@ -108,3 +108,51 @@ impl Dovecot {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
+
+/// Dovecot as what checks logins for Postfix.
+#[derive(Debug)]
+pub struct DovecotAuth {
+    _process: Process,
+    folder: TempDir,
+}
+
+impl DovecotAuth {
+    /// One that knows this user; none if it is not installed.
+    #[must_use]
+    #[track_caller]
+    pub fn start(user: &str, password: &str) -> Option<Self> {
+        let [dovecot] = need(["dovecot"])?;
+        need_root()?;
+        let folder = tempfile::Builder::new().prefix("dovecot").tempdir().expect("a folder");
+        let dir = folder.path().display();
+        fs::write(folder.path().join("users"), format!("{user}:{{PLAIN}}{password}\n"))
+            .expect("a new folder takes a file");
+        run(Command::new("chmod").arg("755").arg(folder.path()));
+        let config = format!(
+            "protocols =\nbase_dir = {dir}/run\nstate_dir = {dir}/state\nlog_path = {dir}/log\n\
+             ssl = no\nauth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256\n\
+             passdb {{\n driver = passwd-file\n args = {dir}/users\n}}\n\
+             userdb {{\n driver = static\n args = uid=mail gid=mail home={dir}\n}}\n\
+             service auth {{\n unix_listener {dir}/login {{\n  mode = 0666\n }}\n}}\n"
+        );
+        let file = folder.path().join("dovecot.conf");
+        fs::write(&file, config).expect("a new folder takes a file");
+        let process = Process::start(
+            Command::new(dovecot)
+                .arg("-F")
+                .arg("-c")
+                .arg(&file)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
+        let made = Self { _process: process, folder };
+        crate::wait_for("Dovecot's socket", || made.socket().exists().then_some(()));
+        Some(made)
+    }
+
+    /// Where Postfix asks it.
+    #[must_use]
+    pub fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("login")
+    }
+}

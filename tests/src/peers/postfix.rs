@@ -25,14 +25,14 @@ impl Postfix {
     #[must_use]
     #[track_caller]
     pub fn receiver() -> Option<Self> {
-        Self::start(
-            "virtual_mailbox_domains = example.com\n\
-             virtual_mailbox_base = /\n\
-             virtual_mailbox_maps = static:{dir}/mail/inbox\n\
-             virtual_minimum_uid = 1\n\
-             virtual_uid_maps = static:{uid}\n\
-             virtual_gid_maps = static:{gid}\n",
-        )
+        Self::receiver_with("")
+    }
+
+    /// The same, with more lines of its `main.cf`.
+    #[must_use]
+    #[track_caller]
+    pub fn receiver_with(lines: &str) -> Option<Self> {
+        Self::start(&(RECEIVER.to_owned() + lines))
     }
 
     /// One that sends everything on; none if it is not installed.
@@ -168,3 +168,11 @@ fn configure(dir: &Path, address: SocketAddr, extra: &str) {
     let master = format!("{address} inet n - n - - smtpd\n{}\n", services.join("\n"));
     fs::write(dir.join("etc/master.cf"), master).expect("a new folder takes a file");
 }
+
+/// What keeps messages needs.
+const RECEIVER: &str = "virtual_mailbox_domains = example.com\n\
+    virtual_mailbox_base = /\n\
+    virtual_mailbox_maps = static:{dir}/mail/inbox\n\
+    virtual_minimum_uid = 1\n\
+    virtual_uid_maps = static:{uid}\n\
+    virtual_gid_maps = static:{gid}\n";
