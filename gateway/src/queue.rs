@@ -25,7 +25,7 @@ mod tests;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -223,9 +223,13 @@ impl Office {
     async fn run(self: Arc<Self>) {
         let mut watcher = self.shutdown.watcher();
         let mut adrift = self.spool.adrift();
+        let mut told: Option<Instant> = None;
         loop {
             self.dispatch();
-            self.tell();
+            if told.is_none_or(|told| told.elapsed() >= LONGEST_PAUSE) {
+                self.tell();
+                told = Some(Instant::now());
+            }
             let now = Timestamp::now().as_millisecond();
             let wake = self.agenda(|agenda| agenda.wake()).unwrap_or(Moment::MAX);
             let pause = u64::try_from(wake.saturating_sub(now)).unwrap_or(0);

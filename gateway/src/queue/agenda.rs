@@ -177,9 +177,15 @@ impl Agenda {
         lanes.chain(self.alarms.first().map(|(alarm, _)| *alarm)).min()
     }
 
-    /// A turn has ended, and the upstream was reached or not. Whoever did not reach it and is left is tried
+    /// A turn has ended, and the upstream was reached or not, or nobody tried. Whoever did not reach it and is left is tried
     /// when somebody does, or at his own time.
-    pub(super) fn ended(&mut self, turn: &Turn, next: Option<Moment>, reached: bool, now: Moment) {
+    pub(super) fn ended(
+        &mut self,
+        turn: &Turn,
+        next: Option<Moment>,
+        reached: Option<bool>,
+        now: Moment,
+    ) {
         let concurrency = self.concurrency;
         let number = self.lane(&turn.upstream);
         let was_open = self.lanes[number].is_open();
@@ -188,7 +194,7 @@ impl Agenda {
             message.places.retain(|(at, place)| *at != number || *place != Place::InFlight);
             if let Some(due) = next {
                 self.place(&turn.id, number, Place::Scheduled(due));
-                if !reached {
+                if reached == Some(false) {
                     self.lanes[number].lately.push(turn.id.clone());
                 }
             }
@@ -450,8 +456,9 @@ impl Lane {
         }
     }
 
-    fn ended(&mut self, reached: bool, concurrency: usize, now: Moment) {
+    fn ended(&mut self, reached: Option<bool>, concurrency: usize, now: Moment) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        let Some(reached) = reached else { return };
         if reached {
             let again = if self.is_open() { self.allowed * 2 } else { 2 };
             self.allowed = again.min(concurrency);

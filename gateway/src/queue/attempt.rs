@@ -47,13 +47,13 @@ impl Office {
             Ok((opened, outbound)) => self.deliver(&turn, worker, &opened, &outbound).await,
             Err(why @ (SpoolError::Torn { .. } | SpoolError::Unknown(_))) => {
                 self.forget(&turn.id, &why);
-                self.ended(&turn, None, true);
+                self.ended(&turn, None, None);
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 error!(message = %turn.id, %error, cause, "a message cannot be read, tried again later");
                 let next = Timestamp::now().as_millisecond() + settlement::TROUBLE_PAUSE;
-                self.ended(&turn, Some(next), true);
+                self.ended(&turn, Some(next), None);
             }
         }
         self.stir();
@@ -71,7 +71,7 @@ impl Office {
                 self.route_anew(&mut entry);
                 offer(&entry, &turn.upstream)
             }
-            None => return self.ended(turn, None, true),
+            None => return self.ended(turn, None, None),
         };
         let replies = match offer.recipients.is_empty() {
             true => Some(Vec::new()),
@@ -120,7 +120,7 @@ impl Office {
                 (*said, *next) = (Some(gone), later);
             }
         }
-        self.ended(turn, Some(later.as_millisecond()), true);
+        self.ended(turn, Some(later.as_millisecond()), None);
         self.see_to_all(entry);
     }
 
@@ -164,20 +164,20 @@ impl Office {
         entry: &mut Entry,
         offer: &Offer,
         replies: &[Reply],
-    ) -> (Option<Moment>, bool, bool) {
+    ) -> (Option<Moment>, Option<bool>, bool) {
         let conditions = self.conditions.load_full();
         let (now, upstream) = (Timestamp::now(), &*turn.upstream);
         let expiry = conditions.schedule.milestones(entry.accepted, &entry.parameters).expiry;
         let some = replies.iter().any(Reply::is_positive);
         let metrics = self.metrics.queue_upstream(upstream);
-        let (mut told, mut reached, mut changed) = (Vec::new(), replies.is_empty(), false);
+        let (mut told, mut reached, mut changed) = (Vec::new(), None, false);
         for (recipient, reply) in offer.recipients.iter().zip(replies) {
             let fate = match Fate::of(reply, upstream) {
                 // Nobody came before it, so that it is no less crowded the next time.
                 Fate::Crowded if !some => Fate::Deferred,
                 fate => fate,
             };
-            reached |= fate != Fate::Unreached;
+            reached = Some(reached == Some(true) || fate != Fate::Unreached);
             let Some(addressee) = entry.recipients.get_mut(recipient.index as usize) else {
                 continue;
             };
@@ -197,7 +197,7 @@ impl Office {
         (waiting.map(Timestamp::as_millisecond), reached, changed)
     }
 
-    fn ended(&self, turn: &Turn, next: Option<Moment>, reached: bool) {
+    fn ended(&self, turn: &Turn, next: Option<Moment>, reached: Option<bool>) {
         let now = Timestamp::now().as_millisecond();
         self.agenda(|agenda| agenda.ended(turn, next, reached, now));
     }

@@ -21,7 +21,7 @@ fn new(agenda: &mut Agenda, upstream: &str, now: Moment) -> (Arc<Id>, Option<Tur
 fn close(agenda: &mut Agenda, upstream: &str, now: Moment) {
     for _ in 0..UNREACHED {
         let (_, turn) = new(agenda, upstream, now);
-        agenda.ended(&turn.expect("room"), Some(now + 60_000), false, now);
+        agenda.ended(&turn.expect("room"), Some(now + 60_000), Some(false), now);
     }
     assert!(agenda.summary().iter().any(|it| &*it.upstream == upstream && !it.reachable));
 }
@@ -32,7 +32,7 @@ fn what_is_new_goes_at_once_as_far_as_there_is_room() {
     let turns: Vec<_> = (0..3).map(|_| new(&mut agenda, "store", 0).1).collect();
     assert!(turns[0].is_some() && turns[1].is_some() && turns[2].is_none());
     assert_eq!(agenda.next(0), None);
-    agenda.ended(turns[0].as_ref().expect("begun"), None, true, 0);
+    agenda.ended(turns[0].as_ref().expect("begun"), None, Some(true), 0);
     assert!(agenda.next(0).is_some());
     assert_eq!(agenda.next(0), None);
 }
@@ -72,7 +72,7 @@ fn an_upstream_that_is_not_there_is_looked_for_once_a_second_by_one_after_the_ot
         let turn = agenda.next(now).expect("one");
         assert_eq!(agenda.next(now), None, "one only");
         seen.insert(turn.id.clone());
-        agenda.ended(&turn, Some(60_000), false, now);
+        agenda.ended(&turn, Some(60_000), Some(false), now);
     }
     assert_eq!(seen.len(), 4, "a message that is the trouble itself is in nobody's way");
 }
@@ -90,7 +90,7 @@ fn what_waited_for_an_upstream_goes_when_it_is_back_and_not_all_at_once() {
     while !flying.is_empty() {
         rounds.push(flying.len());
         for turn in flying.drain(..) {
-            agenda.ended(&turn, None, true, now);
+            agenda.ended(&turn, None, Some(true), now);
         }
         flying.extend(std::iter::from_fn(|| agenda.next(now)));
     }
@@ -109,7 +109,7 @@ fn what_was_there_before_the_process_goes_once_one_has_arrived() {
     agenda.recover(held, 0);
     let first = agenda.next(0).expect("one goes ahead");
     assert_eq!((&first.id, agenda.next(0)), (&ids[0], None));
-    agenda.ended(&first, None, true, 5);
+    agenda.ended(&first, None, Some(true), 5);
     assert_eq!(std::iter::from_fn(|| agenda.next(5)).count(), 2, "not what is held for a time");
     assert!(agenda.next(8999).is_none());
 }
@@ -118,7 +118,7 @@ fn what_was_there_before_the_process_goes_once_one_has_arrived() {
 fn a_connection_that_is_lost_by_chance_closes_nothing() {
     let mut agenda = Agenda::new(20);
     let (lost, turn) = new(&mut agenda, "store", 0);
-    agenda.ended(&turn.expect("room"), Some(60_000), false, 0);
+    agenda.ended(&turn.expect("room"), Some(60_000), Some(false), 0);
     assert!(new(&mut agenda, "store", 0).1.is_some());
     assert_eq!(agenda.next(60_000).map(|turn| turn.id), Some(lost));
 }
@@ -140,7 +140,7 @@ fn what_is_held_while_it_is_tried_is_not_tried_again() {
     let mut agenda = Agenda::new(20);
     let (id, turn) = new(&mut agenda, "store", 0);
     agenda.hold(&id, true);
-    agenda.ended(&turn.expect("room"), Some(10), true, 0);
+    agenda.ended(&turn.expect("room"), Some(10), Some(true), 0);
     assert_eq!(agenda.next(10), None);
     agenda.hold(&id, false);
     assert!(agenda.next(10).is_some());
@@ -157,11 +157,21 @@ fn what_is_hastened_goes_now_even_to_an_upstream_that_is_not_there() {
 }
 
 #[test]
+fn a_turn_without_an_attempt_says_nothing_of_the_upstream() {
+    let mut agenda = Agenda::new(20);
+    close(&mut agenda, "store", 0);
+    let turn = agenda.next(PAUSE).expect("one");
+    agenda.ended(&turn, None, None, PAUSE);
+    assert!(!agenda.summary()[0].reachable);
+    assert!(agenda.next(PAUSE).is_some());
+}
+
+#[test]
 fn a_message_that_is_removed_is_gone() {
     let mut agenda = Agenda::new(1);
     let (id, turn) = new(&mut agenda, "store", 0);
     agenda.remove(&id);
-    agenda.ended(&turn.expect("room"), Some(0), true, 0);
+    agenda.ended(&turn.expect("room"), Some(0), Some(true), 0);
     assert_eq!((agenda.next(100), agenda.wake(), agenda.knows(&id)), (None, None, false));
     assert!(new(&mut agenda, "store", 0).1.is_some(), "its place is free");
 }
@@ -184,7 +194,7 @@ proptest! {
                 3 | 4 if !flying.is_empty() => {
                     let turn = flying.remove(at % flying.len());
                     let done = flag && step == 3;
-                    agenda.ended(&turn, (!done).then_some(now + 700), flag, now);
+                    agenda.ended(&turn, (!done).then_some(now + 700), Some(flag), now);
                     if done {
                         agenda.remove(&turn.id);
                         left.remove(&turn.id);
@@ -201,7 +211,7 @@ proptest! {
         // All upstreams are there again: it empties, with nothing to wait for but what it says.
         for _ in 0..2000 {
             for turn in flying.drain(..) {
-                agenda.ended(&turn, None, true, now);
+                agenda.ended(&turn, None, Some(true), now);
                 agenda.remove(&turn.id);
                 left.remove(&turn.id);
             }
