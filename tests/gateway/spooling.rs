@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_tests::gateway::{Running, program};
@@ -12,8 +13,7 @@ use portcullis_tests::sink::Manners;
 use portcullis_tests::{Gateway, Sink, free_address, wait_up_to};
 use serde_json::{Value, json};
 
-const MESSAGE: &[u8] = b"From: ann@example.org\r\nMessage-ID: <1@example.org>\r\n\
-                         Subject: hello\r\n\r\ntext\r\n";
+const MESSAGE: &str = "From: ann@example.org\r\nSubject: hello\r\n\r\ntext\r\n";
 
 /// A gateway that keeps mail for an upstream in this folder.
 fn spooling(folder: &Path, upstream: SocketAddr, more: Value) -> Gateway {
@@ -36,10 +36,14 @@ fn refusing(recipient: &str, reply: &str) -> Manners {
     Manners { answers, ..Manners::default() }
 }
 
+/// A message that is like no other: the same one again would be known.
 #[track_caller]
 fn send(gateway: &Running, sender: &str, recipients: &[&str]) {
-    let reply = gateway.client().deliver(sender, recipients, MESSAGE).expect("a connection");
-    reply.expect_code(250);
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let message = format!("Message-ID: <{count}@example.org>\r\n{MESSAGE}");
+    let sent = gateway.client().deliver(sender, recipients, message.as_bytes());
+    sent.expect("a connection").expect_code(250);
 }
 
 #[track_caller]
@@ -102,7 +106,7 @@ fn mail_is_accepted_while_the_upstream_is_away_and_goes_once_when_it_is_back() {
     assert_eq!(letters.len(), 5);
     for letter in letters {
         assert_eq!(letter.recipients, ["bob@example.com", "eve@example.com"]);
-        assert_eq!(letter.without_received(), MESSAGE);
+        assert!(letter.text().ends_with(MESSAGE), "{}", letter.text());
     }
 }
 
@@ -117,7 +121,7 @@ fn a_sender_gets_a_report_that_other_programs_read() {
     let report = letters.iter().find(|letter| letter.sender.is_empty()).expect("a report");
     assert_eq!(report.recipients, ["ann@example.org"]);
     let Some(read) = read_report(&report.octets) else { return };
-    assert_eq!(read["to"], "<ann@example.org>");
+    assert_eq!(read["to"], "ann@example.org");
     assert_eq!(read["auto"], "auto-replied");
     assert_eq!(read["mta"], "dns; gateway.example");
     assert_eq!(read["type"], "message/delivery-status");

@@ -208,7 +208,7 @@ async fn what_waits_for_an_upstream_goes_when_it_is_back_and_once() {
     }
     scene.until("it is missed", || scene.queue.warnings().len() == 1).await;
     let post = Post::open_at(address).await;
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     scene.empty().await;
     assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
     assert_eq!(post.letters().len(), 20);
