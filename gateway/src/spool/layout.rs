@@ -33,7 +33,8 @@ impl Layout {
             let path = path.to_owned();
             move |source| SpoolError::Directory { path, source }
         };
-        let new = !root.exists();
+        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made: Vec<_> = root.ancestors().take_while(missing).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(unusable(root))?;
         let lock = lock(root)?;
         let layout = Self::of(root);
@@ -42,7 +43,7 @@ impl Layout {
             disk.make_directory(&path).map_err(unusable(&path))?;
         }
         disk.sync_directory(root).map_err(unusable(root))?;
-        if let (true, Some(parent)) = (new, root.parent()) {
+        for parent in made.into_iter().filter_map(Path::parent) {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             disk.sync_directory(parent).map_err(unusable(parent))?;
         }

@@ -33,7 +33,7 @@ pub(super) async fn execute(
         confirm(&order)?;
     }
     let obeyed = obey(&found, &order).await?;
-    println!("{} messages {}", obeyed.done, past(action));
+    println!("{} {}", messages(obeyed.done), past(action));
     for id in &obeyed.unknown {
         eprintln!("error: no message {id} waits");
     }
@@ -42,6 +42,10 @@ pub(super) async fn execute(
     }
     let all = obeyed.unknown.is_empty() && obeyed.failed.is_empty();
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn messages(count: u64) -> String {
+    format!("{count} message{}", if count == 1 { "" } else { "s" })
 }
 
 fn past(action: Action) -> &'static str {
@@ -69,7 +73,7 @@ fn chosen(found: &Found, takes: impl Fn(&Entry) -> bool) -> Result<Vec<Id>, Fail
 fn confirm(order: &Order) -> Result<(), Failed> {
     let what = match order.all {
         true => "all messages".to_owned(),
-        false => format!("{} messages", order.ids.len()),
+        false => messages(order.ids.len() as u64),
     };
     if !io::stdin().is_terminal() {
         return Err(Failed::Asked(format!("{what} would be dropped; --yes says that it is meant")));

@@ -41,9 +41,10 @@ pub(super) fn list(found: &Found, filter: &Filter, format: Format) -> Result<Exi
         eprintln!("note: in {} lie files that are no messages: {}", aside.display(), torn.len());
     }
     if format == Format::Text {
-        let what = if filter.is_empty() { "wait" } else { "of this kind wait" };
+        let (what, waits) = if count == 1 { ("message", "waits") } else { ("messages", "wait") };
+        let kind = if filter.is_empty() { "" } else { " of this kind" };
         // Who reads no further has read enough.
-        let _ = print(format!("{count} messages {what}\n").as_bytes());
+        let _ = print(format!("{count} {what}{kind} {waits}\n").as_bytes());
     }
     Ok(if unreadable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
