@@ -47,7 +47,8 @@ impl Delivery {
         match &mut self.way {
             Way::Discard => Ok(()),
             Way::Hop(transaction) => transaction.offer(sender, parameters, recipient).await,
-            Way::Maildir(transaction) => transaction.offer(parameters, recipient).await,
+            // What waits for the disk weighs on no idle connection.
+            Way::Maildir(transaction) => Box::pin(transaction.offer(parameters, recipient)).await,
         }
     }
 
@@ -68,7 +69,7 @@ impl Delivery {
                 transaction.deliver(sender, parameters, recipients, message).await
             }
             Way::Maildir(transaction) => {
-                transaction.deliver(sender, parameters, recipients, message).await
+                Box::pin(transaction.deliver(sender, parameters, recipients, message)).await
             }
         }
     }
