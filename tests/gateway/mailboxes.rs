@@ -162,7 +162,7 @@ struct Disk(PathBuf);
 
 impl Disk {
     fn mount(at: &Path) -> Option<Self> {
-        let Some([mount]) = need(["mount"]) else { return None };
+        let [mount] = need(["mount"])?;
         fs::create_dir(at).expect("a folder");
         let done =
             run(Command::new(mount).args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(at));

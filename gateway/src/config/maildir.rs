@@ -76,7 +76,7 @@ fn read_path(reader: &Reader<'_>, given: Text<'_>) -> Option<(PathBuf, Vec<Part>
     }
     // What is the same for all is the operator's; the last part may be made in any case.
     let first = parts.iter().position(|part| part.placeholder.is_some());
-    let below = first.unwrap_or(parts.len().saturating_sub(1));
+    let below = first.unwrap_or_else(|| parts.len().saturating_sub(1));
     let parts = parts.split_off(below);
     let has = |one| parts.iter().any(|part| part.placeholder == Some(one));
     if parts.is_empty() || parts.iter().any(|part| part.is_step()) {

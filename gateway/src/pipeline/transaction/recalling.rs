@@ -109,7 +109,7 @@ impl Transaction {
             Some(each) => self.slots.iter().map(|slot| slot.index).zip(each).collect(),
         };
         // Who was added by a plugin is added again if anybody is sent the message again.
-        let others = each.and_then(|each| fold::worst(each)).unwrap_or_else(|| whole.clone());
+        let others = each.and_then(fold::worst).unwrap_or_else(|| whole.clone());
         let told = |fate: &Fate| told.get(&fate.index).map_or(&others, |reply| *reply);
         let taken = taken.filter(|fate| !told(fate).is_permanent());
         let (again, taken): (Vec<_>, Vec<_>) = taken.partition(|fate| told(fate).is_transient());
