@@ -288,6 +288,7 @@ fn a_server_that_does_not_want_to_talk() {
         ("S: 220 a\\r\\n250 b\n= failed: unsolicited reply 220", "more than a banner"),
         ("S: HTTP/1.1 400\n= failed: not a reply", "another protocol"),
         (&format!("{hello}S: 451 later\n= failed: EHLO was answered with 451 later"), "EHLO 4xx"),
+        (&format!("{hello}S: 550 no\n= failed: EHLO was answered with 550 no"), "EHLO 550"),
         (&format!("{hello}{helo}S: 550 no\n= failed: EHLO was answered with 550 no"), "HELO 5xx"),
     ] {
         play(SMTP, StartTls::Never, script);
