@@ -28,7 +28,7 @@ pub enum Upstream {
     /// Nowhere: what goes there is taken and forgotten.
     Discard,
     /// The next hop, over SMTP or LMTP.
-    Hop(Hop),
+    Hop(Box<Hop>),
     /// Mailboxes on this machine.
     Maildir(Maildir),
 }
@@ -110,7 +110,9 @@ impl Upstream {
         }
         match kind {
             Kind::Discard => Some(Self::Discard),
-            Kind::Hop(protocol) => Hop::read(reader, &section, protocol).map(Self::Hop),
+            Kind::Hop(protocol) => {
+                Hop::read(reader, &section, protocol).map(Box::new).map(Self::Hop)
+            }
             Kind::Maildir => Maildir::read(reader, &section).map(Self::Maildir),
         }
     }
