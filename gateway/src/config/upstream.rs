@@ -22,7 +22,6 @@ pub use member::Member;
 pub use tls::{TlsIdentity, UpstreamTls, UpstreamTlsMode};
 
 /// One place where mail goes.
-#[expect(clippy::large_enum_variant, reason = "there are a few of them, made once")]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Upstream {
     /// Nowhere: what goes there is taken and forgotten.
