@@ -49,7 +49,7 @@ pub(super) async fn send(
     let mut block = Vec::with_capacity(room + room / 64 + 64);
     block.append(&mut connection.session.take_output());
     let stuffer = (framing == Framing::Dots).then(Stuffer::new);
-    let mut sender = Sender { connection, limit, stuffer, block };
+    let mut sender = Sender { connection, limit, stuffer, block, has_sent: false };
     let header = message.message.header.as_bytes();
     if !sender.add(&message.prefix).await? || !sender.add(header).await? {
         return Ok(false);
@@ -99,6 +99,7 @@ struct Sender<'a> {
     /// For content that ends with a dot.
     stuffer: Option<Stuffer>,
     block: Vec<u8>,
+    has_sent: bool,
 }
 
 impl Sender<'_> {
@@ -111,6 +112,7 @@ impl Sender<'_> {
                     return Ok(false);
                 }
                 self.block.clear();
+                self.has_sent = true;
             }
             match &mut self.stuffer {
                 Some(stuffer) => stuffer.encode(chunk, &mut self.block),
@@ -123,6 +125,11 @@ impl Sender<'_> {
     async fn finish(mut self, progress: &mut Progress) -> Result<bool, Failure> {
         if let Some(stuffer) = self.stuffer {
             stuffer.finish(&mut self.block);
+        }
+        if self.has_sent {
+            // As long as all of it goes into the socket nobody looks at what the upstream says
+            // meanwhile, and what it has said by now is no answer to the end.
+            tokio::task::yield_now().await;
         }
         *progress = Progress::End;
         self.connection.send_content(&self.block, self.limit).await
