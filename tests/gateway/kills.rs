@@ -4,20 +4,24 @@
 //! `PORTCULLIS_KILLS=300` kills more often than a usual run does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use portcullis_tests::gateway::Running;
 use portcullis_tests::sink::Manners;
 use portcullis_tests::{Client, Gateway, Seed, Sink, wait_for};
+use serde_json::json;
 
 #[test]
 fn whatever_was_acknowledged_before_a_kill_is_at_the_upstream() {
     let sink = Sink::with(Manners { delay: DELAY, ..Manners::default() });
-    let sent = kill_under_load(Gateway::before(&sink));
+    let (sent, _gateway) = kill_under_load(Gateway::before(&sink));
     let copies = copies(&sink);
     sent.has_all(&copies);
     let twice = duplicates(&copies);
@@ -26,6 +30,47 @@ fn whatever_was_acknowledged_before_a_kill_is_at_the_upstream() {
         assert!(*copies <= allowed, "{number} arrived {copies} times, {allowed} could be");
     }
     sent.tell("relay", &copies, twice);
+}
+
+#[test]
+fn whatever_was_acknowledged_before_a_kill_is_in_the_spool_or_at_the_upstream() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let spool = folder.path().join("spool");
+    let sink = Sink::with(Manners { delay: DELAY, ..Manners::default() });
+    let (sent, gateway) = kill_under_load(
+        Gateway::new()
+            .listener("mx", json!({ "delivery": "spool" }))
+            .upstream("store", "smtp", &sink.address().to_string())
+            .set(
+                "spool",
+                json!({
+                    "directory": spool,
+                    "free": "1MiB",
+                    "concurrency": CONCURRENCY,
+                    "retry": { "first": "1s", "longest": "1s" },
+                }),
+            ),
+    );
+    wait_for("an empty spool", || is_empty(&spool.join("messages")).then_some(()));
+    let copies = copies(&sink);
+    sent.has_all(&copies);
+    let twice = duplicates(&copies);
+    // Accepted, and the client not told; or taken by the upstream, and the gateway not told.
+    let allowed = sent.unanswered.values().sum::<usize>() + sent.kills * CONCURRENCY;
+    assert!(twice <= allowed, "{twice} came twice, {allowed} could");
+    assert!(is_empty(&spool.join("torn")), "something was torn");
+    sent.tell("spool", &copies, twice);
+    drop(gateway);
+}
+
+/// Whether there is no file in a folder, however deep.
+fn is_empty(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().all(|entry| {
+        // What was there a moment ago may have been delivered since.
+        let path = entry.path();
+        !path.exists() || path.is_dir() && is_empty(&path)
+    })
 }
 
 /// What the clients know in the end.
@@ -75,7 +120,7 @@ fn duplicates(copies: &BTreeMap<usize, usize>) -> usize {
 }
 
 /// Kills a gateway again and again while clients send. At the end it runs.
-fn kill_under_load(gateway: Gateway) -> Sent {
+fn kill_under_load(gateway: Gateway) -> (Sent, Running) {
     let mut gateway = gateway.start();
     let address = gateway.address("mx");
     let kills =
@@ -104,8 +149,7 @@ fn kill_under_load(gateway: Gateway) -> Sent {
         load.ended.store(true, Ordering::SeqCst);
     });
     let sent = load.sent.into_inner().unwrap_or_else(PoisonError::into_inner);
-    drop(gateway);
-    Sent { kills, ..sent }
+    (Sent { kills, ..sent }, gateway)
 }
 
 /// Clients that go on whatever happens, as senders do: what was not acknowledged is sent again.
@@ -165,6 +209,9 @@ const KILLS: usize = 15;
 
 /// Clients at once.
 const SENDERS: usize = 8;
+
+/// Messages that the spool delivers at once.
+const CONCURRENCY: usize = 4;
 
 /// How long the sink thinks about a message, so that there is always something in flight.
 const DELAY: Duration = Duration::from_millis(5);
