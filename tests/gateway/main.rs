@@ -8,6 +8,7 @@ mod carving;
 mod chunking;
 mod conversation;
 mod corpus;
+mod durability;
 mod endings;
 mod failing_over;
 mod fixtures;
