@@ -10,11 +10,13 @@ mod play;
 mod report;
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use portcullis_tests::faulty::Stage;
 use portcullis_tests::gateway::Running;
-use portcullis_tests::{Certificate, Faulty, Gateway};
+use portcullis_tests::{Certificate, Faulty, Gateway, Sink};
 use serde_json::{Value, json};
 
 use cell::{Cell, Place, Security};
@@ -31,8 +33,10 @@ fn whatever_fails_at_a_next_hop_the_client_hears_the_truth() {
             (place, hop)
         })
         .collect();
-    let gateway = before(&hops, &certificate);
-    let seen = play_all(&gateway, &hops);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let reports = Sink::smtp();
+    let gateway = before(&hops, &certificate, folder.path(), &reports);
+    let seen = play_all(&gateway, &hops, &reports);
     report::write(&seen);
     let wrong: Vec<_> = seen.iter().filter_map(|(cell, seen)| seen.complaint(cell)).collect();
     assert!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), seen.len(), wrong.join("\n"));
@@ -40,8 +44,15 @@ fn whatever_fails_at_a_next_hop_the_client_hears_the_truth() {
 }
 
 /// A gateway that has each of these next hops as an upstream, and sends it the domain of its name.
-fn before(hops: &[(Place, Faulty)], certificate: &Certificate) -> Running {
+fn before(
+    hops: &[(Place, Faulty)],
+    certificate: &Certificate,
+    folder: &Path,
+    reports: &Sink,
+) -> Running {
     let mut upstreams = serde_json::Map::new();
+    let address = reports.address().to_string();
+    upstreams.insert("reports".to_owned(), json!({ "protocol": "smtp", "address": address }));
     let mut routes = Vec::new();
     for (place, hop) in hops {
         let name = place.name();
@@ -51,11 +62,23 @@ fn before(hops: &[(Place, Faulty)], certificate: &Certificate) -> Running {
     Gateway::new()
         .listener("mx", json!({}))
         .listener("lmtp", json!({ "protocol": "lmtp" }))
+        .listener("mx-spool", json!({ "delivery": "spool" }))
+        .listener("lmtp-spool", json!({ "protocol": "lmtp", "delivery": "spool" }))
+        .set("spool", spool(folder))
         .set("upstreams", upstreams.into())
         .set("routes", routes.into())
         .set("limits", json!({ "connections_per_address": 900, "connections_per_network": 900 }))
         .set("log", json!({ "format": "json", "level": "error" }))
         .start()
+}
+
+fn spool(folder: &Path) -> Value {
+    json!({
+        "directory": folder.join("spool"),
+        "free": "1MiB",
+        "retry": { "first": "1s", "longest": "1s" },
+        "reports": "reports",
+    })
 }
 
 fn settings(place: &Place, hop: &Faulty, certificate: &Certificate) -> Value {
@@ -68,7 +91,7 @@ fn settings(place: &Place, hop: &Faulty, certificate: &Certificate) -> Value {
     };
     // By name, so that the certificate fits.
     let address = format!("localhost:{}", hop.address().port());
-    json!({
+    let mut settings = json!({
         "protocol": if place.lmtp { "lmtp" } else { "smtp" },
         "address": address,
         "tls": tls,
@@ -76,10 +99,17 @@ fn settings(place: &Place, hop: &Faulty, certificate: &Certificate) -> Value {
         "timeouts": { "connect": PATIENCE, "command": PATIENCE, "final": PATIENCE },
         // Each cell finds out for itself.
         "health": { "failures": "never" },
-    })
+    });
+    match place.stage {
+        Stage::Auth => settings["auth"] = json!({ "user": "gateway", "password": "s3cret" }),
+        Stage::Xclient => settings["client"] = "xclient".into(),
+        Stage::Xforward => settings["client"] = "xforward".into(),
+        _ => {}
+    }
+    settings
 }
 
-fn play_all(gateway: &Running, hops: &[(Place, Faulty)]) -> Vec<(Cell, Seen)> {
+fn play_all(gateway: &Running, hops: &[(Place, Faulty)], reports: &Sink) -> Vec<(Cell, Seen)> {
     let places = Mutex::new(VecDeque::from_iter(hops));
     let seen = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -88,9 +118,12 @@ fn play_all(gateway: &Running, hops: &[(Place, Faulty)]) -> Vec<(Cell, Seen)> {
                 loop {
                     let next = places.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((place, hop)) = next else { return };
-                    for client in cell::CLIENTS {
-                        let cell = Cell { place: *place, client };
-                        let result = play::play(gateway, hop, &cell);
+                    for (client, delivery) in cell::WAYS {
+                        let cell = Cell { place: *place, client, delivery };
+                        if cell.expected().is_none() {
+                            continue;
+                        }
+                        let result = play::play(gateway, hop, reports, &cell);
                         seen.lock().unwrap_or_else(PoisonError::into_inner).push((cell, result));
                     }
                 }
@@ -114,4 +147,4 @@ fn settles(gateway: &Running) {
 const PATIENCE: &str = "3s";
 
 /// Places that are tried at once: most of the time they wait.
-const PLAYERS: usize = 32;
+const PLAYERS: usize = 64;

@@ -104,16 +104,22 @@ impl Faulty {
         }
     }
 
+    /// Whether it has failed as often as it was told to.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.shared.state().strikes == 0
+    }
+
     /// From now on it is well.
     pub fn mend(&self) {
         let mut state = self.shared.state();
-        state.strikes = 0;
+        let was_failing = std::mem::take(&mut state.strikes) > 0;
         state.mended += 1;
         state.held.clear();
         drop(state);
         self.shared.changed.notify_all();
         let Character { stage, fault, .. } = self.shared.character;
-        if stage == Stage::Connect && fault != Fault::Resets {
+        if was_failing && stage == Stage::Connect && fault != Fault::Resets {
             self.listen();
         }
     }

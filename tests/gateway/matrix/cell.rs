@@ -2,11 +2,14 @@
 
 use portcullis_tests::faulty::{Character, Fault, Stage};
 
+use super::expected::Fate;
+
 /// One case: a client in front of a next hop that fails at one place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cell {
     pub(super) place: Place,
     pub(super) client: Client,
+    pub(super) delivery: Delivery,
 }
 
 /// Who sends.
@@ -16,8 +19,22 @@ pub(super) enum Client {
     Lmtp,
 }
 
-/// Both of them.
-pub(super) const CLIENTS: [Client; 2] = [Client::Smtp, Client::Lmtp];
+/// When the next hop is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Delivery {
+    /// While the client waits.
+    Relay,
+    /// After the client was told that the message is accepted.
+    Spool,
+}
+
+/// All ways for mail to come.
+pub(super) const WAYS: [(Client, Delivery); 4] = [
+    (Client::Smtp, Delivery::Relay),
+    (Client::Lmtp, Delivery::Relay),
+    (Client::Smtp, Delivery::Spool),
+    (Client::Lmtp, Delivery::Spool),
+];
 
 /// Where and how one next hop fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +73,7 @@ impl Place {
             for fault in Fault::ALL {
                 for lmtp in [false, true] {
                     let place = Self { lmtp, security, situation, stage, fault };
-                    if place.expected(Client::Smtp).is_some() {
+                    if place.expected(Client::Smtp, Delivery::Relay).is_some() {
                         places.push(place);
                     }
                 }
@@ -68,7 +85,14 @@ impl Place {
 
     pub(super) fn character(&self) -> Character {
         let Self { lmtp, stage, fault, .. } = *self;
-        Character { lmtp, stage, fault, extensions: Vec::new() }
+        let offered = match stage {
+            Stage::Auth => Some("AUTH PLAIN"),
+            Stage::Xclient => Some("XCLIENT NAME ADDR PORT PROTO HELO LOGIN"),
+            Stage::Xforward => Some("XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"),
+            _ => None,
+        };
+        let extensions = offered.into_iter().map(str::to_owned).collect();
+        Character { lmtp, stage, fault, extensions }
     }
 
     /// Of the row in the table.
@@ -99,16 +123,31 @@ impl Place {
 }
 
 impl Cell {
+    /// What has to come of it, if there is such a case.
+    pub(super) fn expected(&self) -> Option<Fate> {
+        self.place.expected(self.client, self.delivery)
+    }
+
+    /// Where its client connects.
+    pub(super) fn listener(&self) -> &'static str {
+        match (self.client, self.delivery) {
+            (Client::Smtp, Delivery::Relay) => "mx",
+            (Client::Lmtp, Delivery::Relay) => "lmtp",
+            (Client::Smtp, Delivery::Spool) => "mx-spool",
+            (Client::Lmtp, Delivery::Spool) => "lmtp-spool",
+        }
+    }
+
     /// As in the table.
     pub(super) fn order(&self) -> impl Ord + use<> {
         let Place { lmtp, security, situation, stage, fault } = self.place;
         let row = ROWS.iter().position(|row| *row == (security, situation, stage));
         let fault = Fault::ALL.iter().position(|known| *known == fault);
-        (row, fault, lmtp, self.client == Client::Lmtp)
+        (row, fault, lmtp, self.client == Client::Lmtp, self.delivery == Delivery::Spool)
     }
 }
 
-const ROWS: [(Security, Situation, Stage); 22] = [
+const ROWS: [(Security, Situation, Stage); 25] = [
     (Security::None, Situation::Always, Stage::Connect),
     (Security::None, Situation::Always, Stage::Banner),
     (Security::None, Situation::Always, Stage::Hello),
@@ -116,6 +155,9 @@ const ROWS: [(Security, Situation, Stage); 22] = [
     (Security::Verified, Situation::Always, Stage::Handshake),
     (Security::Opportunistic, Situation::Always, Stage::StartTls),
     (Security::Opportunistic, Situation::Always, Stage::Handshake),
+    (Security::None, Situation::Always, Stage::Auth),
+    (Security::None, Situation::Always, Stage::Xclient),
+    (Security::None, Situation::Always, Stage::Xforward),
     (Security::None, Situation::Always, Stage::Mail),
     (Security::None, Situation::Always, Stage::Rcpt),
     (Security::None, Situation::Always, Stage::Data),

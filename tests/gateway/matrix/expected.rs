@@ -1,27 +1,29 @@
 //! What has to come of each cell.
 //!
 //! `24:10` means that the client heard 2xx for its first recipient and 4xx for the second, and that
-//! the next hop has the message once for the first and not for the second. `-` means that there is
-//! no such case.
+//! the next hop has the message once for the first and not for the second; `r` that its sender got a
+//! report instead. `-` means that there is no such case.
 
 use portcullis_tests::faulty::{Fault, Stage};
 
-use super::cell::{Client, Place};
+use super::cell::{Client, Delivery, Place};
 
 /// What the client hears of its two recipients, and how often the next hop has the message for each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Fate {
-    pub(super) heard: [u16; 2],
-    pub(super) copies: [usize; 2],
+    pub(super) heard: [u32; 2],
+    pub(super) copies: [u32; 2],
 }
 
 impl Place {
     /// What has to come of it, if there is such a case.
-    pub(super) fn expected(&self, client: Client) -> Option<Fate> {
-        let grids: &[&str] = match (self.lmtp, client) {
-            (false, _) => &[RELAY],
-            (true, Client::Smtp) => &[LMTP_FOR_SMTP, LMTP, RELAY],
-            (true, Client::Lmtp) => &[LMTP_FOR_LMTP, LMTP, RELAY],
+    pub(super) fn expected(&self, client: Client, delivery: Delivery) -> Option<Fate> {
+        let grids: &[&str] = match (delivery, self.lmtp, client) {
+            (Delivery::Relay, false, _) => &[RELAY],
+            (Delivery::Relay, true, Client::Smtp) => &[LMTP_FOR_SMTP, RELAY],
+            (Delivery::Relay, true, Client::Lmtp) => &[LMTP_FOR_LMTP, RELAY],
+            (Delivery::Spool, false, _) => &[SPOOL],
+            (Delivery::Spool, true, _) => &[SPOOL_TO_LMTP, SPOOL],
         };
         let row = self.row();
         let line = grids.iter().find_map(|grid| grid.lines().find_map(|line| of(line, &row)))?;
@@ -39,12 +41,15 @@ fn of<'a>(line: &'a str, row: &str) -> Option<&'a str> {
 
 impl Fate {
     fn parse(text: &str) -> Self {
-        let digits: Vec<u16> =
-            text.chars().filter_map(|c| c.to_digit(10)).map(|digit| digit as u16).collect();
+        let digit = |c: char| if c == 'r' { Some(REPORTED) } else { c.to_digit(10) };
+        let digits: Vec<_> = text.chars().filter_map(digit).collect();
         let [a, b, c, d] = digits[..] else { panic!("four digits, not {text}") };
-        Self { heard: [a, b], copies: [c.into(), d.into()] }
+        Self { heard: [a, b], copies: [c, d] }
     }
 }
+
+/// In place of copies: none has come, and the sender was told.
+pub(super) const REPORTED: u32 = 9;
 
 /// Whether a message may be there though the client was told that it is not: the final dot was sent,
 /// and nothing usable came back.
@@ -57,11 +62,14 @@ const RELAY: &str = "
                                | refused silent slow  split closes resets 4xx   5xx   421   garbage long  endless early
 connect                        | 44:00   44:00  -     -     -      44:00  -     -     -     -       -     -       -
 banner                         | -       44:00  22:11 22:11 44:00  44:00  44:00 44:00 44:00 44:00   44:00 44:00   -
-EHLO                           | -       44:00  22:11 22:11 44:00  44:00  44:00 22:11 44:00 44:00   44:00 44:00   44:00
+EHLO                           | -       44:00  22:11 22:11 44:00  44:00  44:00 44:00 44:00 44:00   44:00 44:00   44:00
 STARTTLS                       | -       44:00  22:11 22:11 44:00  44:00  44:00 44:00 44:00 44:00   44:00 44:00   44:00
 handshake                      | -       44:00  -     -     44:00  44:00  -     -     -     44:00   -     -       44:00
 STARTTLS, opportunistic        | -       44:00  22:11 22:11 44:00  44:00  22:11 22:11 44:00 44:00   44:00 44:00   44:00
 handshake, opportunistic       | -       44:00  -     -     22:11  22:11  -     -     -     22:11   -     -       44:00
+AUTH                           | -       44:00  22:11 22:11 44:00  44:00  44:00 44:00 44:00 44:00   44:00 44:00   44:00
+XCLIENT                        | -       44:00  22:11 22:11 44:00  44:00  44:00 44:00 44:00 44:00   44:00 44:00   44:00
+XFORWARD                       | -       44:00  22:11 22:11 44:00  44:00  22:11 22:11 44:00 44:00   44:00 44:00   44:00
 MAIL                           | -       44:00  22:11 22:11 44:00  44:00  44:00 55:00 44:00 44:00   44:00 44:00   44:00
 RCPT                           | -       24:10  22:11 22:11 24:10  24:10  24:10 25:10 24:10 24:10   24:10 24:10   44:00
 DATA                           | -       44:00  22:11 22:11 44:00  44:00  44:00 55:00 44:00 44:00   44:00 44:00   44:00
@@ -75,11 +83,6 @@ RCPT, kept connection          | -       24:10  22:11 22:11 22:11  22:11  24:10 
 DATA, kept connection          | -       44:00  22:11 22:11 22:11  22:11  44:00 55:00 22:11 44:00   44:00 44:00   44:00
 text, kept connection          | -       -      -     -     44:00  44:00  -     -     44:00 44:00   44:00 44:00   44:00
 final dot, kept connection     | -       44:11  22:11 22:11 44:11  44:11  44:00 55:00 44:00 44:11   44:11 44:11   44:00
-";
-
-/// LMTP upstream, whoever sends: there is no HELO to fall back to.
-const LMTP: &str = "
-EHLO                           | -       44:00  22:11 22:11 44:00  44:00  44:00 44:00 44:00 44:00   44:00 44:00   44:00
 ";
 
 /// LMTP upstream, and one reply for all: the worst.
@@ -96,4 +99,32 @@ final dot                      | -       44:11  22:11 22:11 44:11  44:11  42:01 
 second reply to the dot        | -       24:11  22:11 22:11 24:11  24:11  24:10 25:10 24:10 24:11   24:11 24:11   -
 final dot, kept connection     | -       44:11  22:11 22:11 44:11  44:11  42:01 52:01 44:01 44:11   44:11 44:11   44:00
 second reply to the dot, kept connection | - 24:11 22:11 22:11 24:11 24:11 24:10 25:10 24:10 24:11  24:11 24:11   -
+";
+
+/// From the spool, where the fault strikes once: it is tried again, and nobody hears of it but of what is
+/// refused for good. Two copies where nobody can know whether the first had arrived.
+const SPOOL: &str = "
+                               | refused silent slow  split closes resets 4xx   5xx   421   garbage long  endless early
+connect                        | 22:11   22:11  -     -     -      22:11  -     -     -     -       -     -       -
+banner                         | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   -
+EHLO                           | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   22:11
+STARTTLS                       | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   22:11
+handshake                      | -       22:11  -     -     22:11  22:11  -     -     -     22:11   -     -       22:11
+STARTTLS, opportunistic        | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   22:11
+handshake, opportunistic       | -       22:11  -     -     22:11  22:11  -     -     -     22:11   -     -       22:11
+AUTH                           | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   22:11
+XCLIENT                        | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   22:11
+XFORWARD                       | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   22:11
+MAIL                           | -       22:11  22:11 22:11 22:11  22:11  22:11 22:rr 22:11 22:11   22:11 22:11   22:11
+RCPT                           | -       22:11  22:11 22:11 22:11  22:11  22:11 22:1r 22:11 22:11   22:11 22:11   22:11
+DATA                           | -       22:11  22:11 22:11 22:11  22:11  22:11 22:rr 22:11 22:11   22:11 22:11   22:11
+text                           | -       22:11  22:11 -     22:11  22:11  22:11 22:rr 22:11 22:11   22:11 22:11   22:11
+final dot                      | -       22:22  22:11 22:11 22:22  22:22  22:11 22:rr 22:11 22:22   22:22 22:22   22:11
+QUIT                           | -       22:11  22:11 22:11 22:11  22:11  22:11 22:11 22:11 22:11   22:11 22:11   22:11
+";
+
+/// Where each recipient has its own answer.
+const SPOOL_TO_LMTP: &str = "
+final dot                      | -       22:22  22:11 22:11 22:22  22:22  22:11 22:r1 22:12 22:22   22:22 22:22   22:11
+second reply to the dot        | -       22:12  22:11 22:11 22:12  22:12  22:11 22:1r 22:11 22:12   22:12 22:12   -
 ";

@@ -6,13 +6,17 @@ use std::fs;
 
 use portcullis_tests::repository;
 
-use super::cell::{Cell, Client};
-use super::expected::Fate;
+use super::cell::{Cell, Client, Delivery};
+use super::expected::{Fate, REPORTED};
 use super::play::Seen;
 
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ([a, b], [c, d]) = (self.heard, self.copies);
+        let [a, b] = self.heard;
+        let [c, d] = self.copies.map(|copies| match copies {
+            REPORTED => "r".to_owned(),
+            copies => copies.to_string(),
+        });
         write!(f, "{a}{b}:{c}{d}")
     }
 }
@@ -31,7 +35,8 @@ pub(super) fn write(seen: &[(Cell, Seen)]) {
     let mut text = String::from(
         "# The fault matrix\n\n\
          What a client heard of its two recipients (2xx, 4xx, 5xx), and how often the next hop got the message\n\
-         for each: `24:10` is a yes and the message once for the first, a 4xx and no message for the second.\n\n",
+         for each: `24:10` is a yes and the message once for the first, a 4xx and no message for the second;\n\
+         `r` is a report to the sender. From the spool each fault strikes once.\n\n",
     );
     let _ = writeln!(text, "| stage | fault | {} |", COLUMNS.join(" | "));
     let _ = writeln!(text, "| --- | --- |{}", " --- |".repeat(COLUMNS.len()));
@@ -48,13 +53,19 @@ pub(super) fn write(seen: &[(Cell, Seen)]) {
 }
 
 fn column(cell: &Cell) -> &'static str {
-    match (cell.client, cell.place.lmtp) {
-        (Client::Smtp, false) => COLUMNS[0],
-        (Client::Smtp, true) => COLUMNS[1],
-        (Client::Lmtp, false) => COLUMNS[2],
-        (Client::Lmtp, true) => COLUMNS[3],
-    }
+    let from = usize::from(cell.client == Client::Lmtp);
+    let to = usize::from(cell.place.lmtp);
+    COLUMNS[4 * usize::from(cell.delivery == Delivery::Spool) + 2 * from + to]
 }
 
 /// From, to.
-const COLUMNS: [&str; 4] = ["SMTP to SMTP", "SMTP to LMTP", "LMTP to SMTP", "LMTP to LMTP"];
+const COLUMNS: [&str; 8] = [
+    "SMTP to SMTP",
+    "SMTP to LMTP",
+    "LMTP to SMTP",
+    "LMTP to LMTP",
+    "SMTP by spool to SMTP",
+    "SMTP by spool to LMTP",
+    "LMTP by spool to SMTP",
+    "LMTP by spool to LMTP",
+];

@@ -15,6 +15,12 @@ pub enum Stage {
     StartTls,
     /// In place of the handshake.
     Handshake,
+    /// The answer to AUTH, which is one line.
+    Auth,
+    /// The answer to XCLIENT.
+    Xclient,
+    /// The answer to XFORWARD.
+    Xforward,
     /// The answer to MAIL.
     Mail,
     /// The answer to RCPT for a recipient whose name begins with `second`.
@@ -42,7 +48,9 @@ impl Stage {
                 return None;
             }
             Self::Hello => Self::Banner,
-            Self::StartTls | Self::Mail => Self::Hello,
+            Self::StartTls | Self::Auth | Self::Xclient | Self::Xforward | Self::Mail => {
+                Self::Hello
+            }
             Self::Handshake => Self::StartTls,
             Self::Data | Self::Rset => Self::Rcpt,
             Self::Dot => Self::Data,
@@ -53,11 +61,17 @@ impl Stage {
     /// What a well-behaved server says here.
     pub(super) fn good_reply(self) -> &'static str {
         match self {
-            Self::Connect | Self::Banner => "220 up.example ready",
+            Self::Connect | Self::Banner | Self::Xclient => "220 up.example ready",
             Self::StartTls => "220 2.0.0 go ahead",
+            Self::Auth => "235 2.7.0 welcome",
             Self::Data => "354 go on",
             Self::Quit => "221 2.0.0 bye",
-            Self::Hello | Self::Handshake | Self::Mail | Self::Rcpt | Self::Rset => "250 2.0.0 ok",
+            Self::Hello
+            | Self::Handshake
+            | Self::Xforward
+            | Self::Mail
+            | Self::Rcpt
+            | Self::Rset => "250 2.0.0 ok",
             Self::Text | Self::Dot | Self::SecondDot => "250 2.0.0 kept",
         }
     }
@@ -71,6 +85,9 @@ impl fmt::Display for Stage {
             Self::Hello => "EHLO",
             Self::StartTls => "STARTTLS",
             Self::Handshake => "handshake",
+            Self::Auth => "AUTH",
+            Self::Xclient => "XCLIENT",
+            Self::Xforward => "XFORWARD",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
             Self::Data => "DATA",

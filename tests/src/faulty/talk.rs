@@ -76,6 +76,9 @@ impl Talk {
                     self.say(Stage::Hello, &text)?;
                 }
                 "STARTTLS" => self.start_tls()?,
+                "AUTH" => drop(self.answer(Stage::Auth)?),
+                "XCLIENT" => drop(self.answer(Stage::Xclient)?),
+                "XFORWARD" => drop(self.answer(Stage::Xforward)?),
                 "MAIL" => {
                     self.letter = Some(Letter::begun(&line));
                     self.answer(Stage::Mail)?;
