@@ -71,7 +71,7 @@ fn exim_hears_with_prdr_whose_mailbox_is_full() {
     let said = exim.send("a@example.org", &USERS, "Subject: via Exim\n\nx\n");
     let heard = format!("{}{}", said.stderr, exim.log());
     has(&dovecot, 1, 0);
-    assert!(heard.contains("=> b@example.com") && heard.contains("=> d@example.com"), "{heard}");
+    assert!(heard.contains("=> b@example.com") && heard.contains("-> d@example.com"), "{heard}");
     assert!(heard.contains("** full@example.com") && heard.contains("5.2.2"), "{heard}");
 }
 

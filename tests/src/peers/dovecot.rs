@@ -1,8 +1,9 @@
 //! Dovecot's LMTP server, with a Maildir for each user.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -48,13 +49,17 @@ impl Dovecot {
     pub fn set_users(&self, users: &[&str], full: Option<&str>) {
         let quota = |user: &str| match full == Some(user) {
             true => "userdb_quota_rule=*:bytes=10",
-            false => "",
+            // Without one, that of before would stand in the mailbox.
+            false => "userdb_quota_rule=*:bytes=100M",
         };
         let line = |user: &&str| format!("{user}:::::::{}\n", quota(user));
         let list: String = users.iter().map(line).collect();
-        // Put there whole: Dovecot reads it whenever it has changed.
+        // Put there whole. Dovecot reads it whenever its time has changed, in seconds.
         let new = self.folder.path().join("users.new");
         fs::write(&new, list).expect("the folder takes a file");
+        let ahead = Duration::from_secs(if full.is_some() { 2 } else { 4 });
+        let file = File::options().write(true).open(&new).expect("it is there");
+        file.set_modified(SystemTime::now() + ahead).expect("a file has a time");
         fs::rename(new, self.folder.path().join("users")).expect("the folder takes a file");
     }
 
