@@ -246,7 +246,7 @@ impl Office {
                 () = sleep(pause) => {}
                 entry = found => match entry {
                     Some(entry) => {
-                        warn!(id = entry.provenance.id, message = %entry.id, "found in the spool");
+                        warn!(id = entry.provenance.id, queued = %entry.id, "found in the spool");
                         self.recover(&entry);
                     }
                     None => adrift = None,
@@ -292,7 +292,7 @@ impl Office {
 
     /// Forgets a message that is not there any more.
     fn forget(&self, id: &crate::spool::Id, why: &dyn std::fmt::Display) {
-        info!(message = %id, %why, "no longer in the queue");
+        info!(queued = %id, %why, "no longer in the queue");
         self.agenda(|agenda| agenda.remove(id));
     }
 }

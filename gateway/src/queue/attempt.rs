@@ -51,7 +51,7 @@ impl Office {
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                error!(message = %turn.id, %error, cause, "a message cannot be read, tried again later");
+                error!(queued = %turn.id, %error, cause, "a message cannot be read, tried again later");
                 let next = Timestamp::now().as_millisecond() + settlement::TROUBLE_PAUSE;
                 self.ended(&turn, Some(next), None);
             }
@@ -111,7 +111,7 @@ impl Office {
     fn wait_for_upstream(&self, turn: &Turn, entry: &mut Entry) {
         let later = self.conditions.load().schedule.pause(u32::MAX, chance());
         let later = after(Timestamp::now(), later);
-        error!(id = entry.provenance.id, message = %entry.id, upstream = %turn.upstream, "there is no such upstream any more, and no route: waits");
+        error!(id = entry.provenance.id, queued = %entry.id, upstream = %turn.upstream, "there is no such upstream any more, and no route: waits");
         for addressee in &mut entry.recipients {
             if let State::Waiting { said, next, .. } = &mut addressee.state
                 && *addressee.upstream == *turn.upstream
@@ -140,7 +140,7 @@ impl Office {
             if let Some(to) = to.filter(|to| conditions.knows(to)) {
                 let from = std::mem::replace(&mut addressee.upstream, to);
                 let to = &addressee.upstream;
-                info!(target: "delivery", id = entry.provenance.id, message = %entry.id, from, to, "routed anew");
+                info!(target: "delivery", id = entry.provenance.id, queued = %entry.id, from, to, "routed anew");
             }
         }
     }
@@ -262,7 +262,7 @@ fn log(entry: &Entry, turn: &Turn, attempt: u32, told: &[Told<'_>], next: Option
     info!(
         target: "delivery",
         id = entry.provenance.id,
-        message = %entry.id,
+        queued = %entry.id,
         upstream = %turn.upstream,
         attempt,
         recipients,

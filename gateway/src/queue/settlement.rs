@@ -53,7 +53,7 @@ impl Office {
         match self.report_failures(entry, outbound).await {
             Ok(reported) => changed |= reported,
             Err(error) => {
-                warn!(id = entry.provenance.id, message = %entry.id, %error, "reported later");
+                warn!(id = entry.provenance.id, queued = %entry.id, %error, "reported later");
                 self.trouble(&entry.id);
             }
         }
@@ -61,7 +61,7 @@ impl Office {
             match self.spool.remove(&entry.id).await {
                 Ok(()) => self.agenda(|agenda| agenda.remove(&entry.id)),
                 Err(error) => {
-                    error!(message = %entry.id, %error, "a message that is done stays, removed later");
+                    error!(queued = %entry.id, %error, "a message that is done stays, removed later");
                     changed = true;
                     self.trouble(&entry.id);
                 }
@@ -71,7 +71,7 @@ impl Office {
             return;
         }
         if let Err(error) = self.spool.update(entry).await {
-            error!(id = entry.provenance.id, message = %entry.id, %error, "what became of a message is not kept: should the gateway end now, it is tried again");
+            error!(id = entry.provenance.id, queued = %entry.id, %error, "what became of a message is not kept: should the gateway end now, it is tried again");
         }
     }
 
@@ -87,7 +87,7 @@ impl Office {
                 return self.forget(id, &why);
             }
             Err(error) => {
-                warn!(message = %id, %error, "a message cannot be read, tried again later");
+                warn!(queued = %id, %error, "a message cannot be read, tried again later");
                 return self.trouble(id);
             }
         };
@@ -97,11 +97,13 @@ impl Office {
             conditions.schedule.milestones(entry.accepted, &entry.parameters)
         };
         self.agenda(|agenda| agenda.alarm(id, milestones.expiry.as_millisecond()));
+        // The agenda counts milliseconds, and rings up to one too early.
+        let is_past = |moment: Timestamp| now.as_millisecond() >= moment.as_millisecond();
         let mut changed = false;
-        if now >= milestones.expiry {
+        if is_past(milestones.expiry) {
             self.agenda(|agenda| agenda.alarm(id, now.as_millisecond() + TROUBLE_PAUSE));
             changed = self.expire(&mut entry);
-        } else if milestones.notice.is_some_and(|notice| now >= notice) {
+        } else if milestones.notice.is_some_and(is_past) {
             self.report_delay(&entry, &outbound, milestones.expiry).await;
         }
         self.settle(&mut entry, &outbound, &[], changed).await;
@@ -113,7 +115,7 @@ impl Office {
             let State::Waiting { said: last, .. } = &addressee.state else { continue };
             let said = expired(last.as_deref());
             self.metrics.queue_upstream(&addressee.upstream).recipient(QueueResult::Expired);
-            info!(target: "delivery", id = entry.provenance.id, message = %entry.id, upstream = addressee.upstream, recipient = addressee.address.as_str(), said, "given up");
+            info!(target: "delivery", id = entry.provenance.id, queued = %entry.id, upstream = addressee.upstream, recipient = addressee.address.as_str(), said, "given up");
             addressee.state = State::Failed { said, reported: false };
             changed = true;
         }
@@ -154,7 +156,7 @@ impl Office {
             (ReversePath::Null, postmaster) => {
                 for told in told {
                     self.counts.unreported();
-                    warn!(id = entry.provenance.id, message = %entry.id, recipient = told.addressee.address.as_str(), said = told.said, "failed, and has no sender to be told");
+                    warn!(id = entry.provenance.id, queued = %entry.id, recipient = told.addressee.address.as_str(), said = told.said, "failed, and has no sender to be told");
                 }
                 if let Some(postmaster) = postmaster {
                     let told: Vec<_> = failed
@@ -204,7 +206,7 @@ impl Office {
         let told: Vec<_> = told.collect();
         let reported = self.report(sender, entry, outbound, ReportKind::Delivered, &told).await;
         if let Err(error) = reported {
-            error!(id = entry.provenance.id, message = %entry.id, %error, "delivered, and the sender cannot be told");
+            error!(id = entry.provenance.id, queued = %entry.id, %error, "delivered, and the sender cannot be told");
         }
     }
 
@@ -223,7 +225,7 @@ impl Office {
         let told: Vec<_> = told.collect();
         let reported = self.report(sender, entry, outbound, ReportKind::Delayed, &told).await;
         if let Err(error) = reported {
-            warn!(id = entry.provenance.id, message = %entry.id, %error, "delayed, and the sender cannot be told");
+            warn!(id = entry.provenance.id, queued = %entry.id, %error, "delayed, and the sender cannot be told");
         }
     }
 
@@ -273,7 +275,7 @@ impl Office {
         let stored = self.spool.store(entry.clone(), &message).await?;
         stored.claim();
         self.counts.reported(kind);
-        info!(target: "delivery", id = original.provenance.id, message = %original.id, report = %entry.id, kind = kind.label(), to = to.as_str(), upstream, "reported");
+        info!(target: "delivery", id = original.provenance.id, queued = %original.id, report = %entry.id, kind = kind.label(), to = to.as_str(), upstream, "reported");
         if upstream.is_none() {
             error!(report = %entry.id, to = to.as_str(), "no route takes the report to this sender: it is held in the spool");
             entry.held = true;
