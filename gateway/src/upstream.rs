@@ -116,6 +116,10 @@ impl Upstreams {
         Ok(Self { places })
     }
 
+    fn pools(&self) -> impl Iterator<Item = (&str, &Arc<Pool>)> {
+        self.places.iter().filter_map(|(name, place)| Some((&**name, place.pool()?)))
+    }
+
     fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
         self.places.get(name).and_then(Place::pool)
     }
@@ -136,6 +140,11 @@ impl Upstreams {
             };
             (name.clone(), place)
         };
+        for (name, pool) in earlier.into_iter().flat_map(Self::pools) {
+            if self.pool(name).is_none() {
+                pool.fleet.end();
+            }
+        }
         Self { places: self.places.iter().map(share).collect() }
     }
 

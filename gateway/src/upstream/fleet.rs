@@ -1,6 +1,6 @@
 //! All addresses of one upstream: where they are, and how each of them does.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -28,8 +28,8 @@ pub(super) struct Fleet {
     looking: tokio::sync::Mutex<()>,
     /// What was known of addresses before a reload.
     heritage: Vec<Arc<Address>>,
-    /// For each member of the configuration.
-    gauges: Vec<AddressUp>,
+    /// For each member of the configuration, from when mail goes there.
+    gauges: OnceLock<Vec<AddressUp>>,
     /// Whether mail can go anywhere, as was told last.
     up: Mutex<bool>,
     /// Those that somebody looks at until they are back.
@@ -44,9 +44,6 @@ impl Fleet {
         directory: Directory,
         earlier: Option<&Self>,
     ) -> Self {
-        let members = &target.upstream.members;
-        let labels = members.iter().map(|member| member.address.to_string()).collect();
-        let gauges = target.metrics.addresses(labels);
         let known = |earlier: &Self| {
             earlier.roster.load().seats.iter().map(|seat| seat.address.clone()).collect()
         };
@@ -59,14 +56,34 @@ impl Fleet {
             roster: ArcSwap::default(),
             looking: tokio::sync::Mutex::default(),
             heritage,
-            gauges,
+            gauges: OnceLock::new(),
             up: Mutex::new(true),
             watched: Mutex::default(),
         };
         fleet.roster = ArcSwap::from_pointee(fleet.beginning());
-        fleet.target.metrics.set_up(true);
-        fleet.tell();
         fleet
+    }
+
+    /// From now on mail goes there: its addresses are shown, and those that are down looked at.
+    pub(super) fn begin(self: &Arc<Self>) {
+        self.gauges.get_or_init(|| {
+            let label = |member: &Member| member.address.to_string();
+            let metrics = &self.target.metrics;
+            metrics.set_up(true);
+            metrics.addresses(self.target.upstream.members.iter().map(label).collect())
+        });
+        self.tell();
+        for seat in &self.roster.load().seats {
+            if !self.is_up(&seat.address) {
+                self.watch(&seat.address);
+            }
+        }
+    }
+
+    /// Mail goes there no more, and nowhere else under its name.
+    pub(super) fn end(&self) {
+        self.target.metrics.set_up(true);
+        self.target.metrics.addresses(Vec::new());
     }
 
     pub(super) fn directory(&self) -> &Directory {
@@ -232,15 +249,6 @@ impl Fleet {
         }
     }
 
-    /// Looks at all that are down.
-    pub(super) fn watch_all(self: &Arc<Self>) {
-        for seat in &self.roster.load().seats {
-            if !self.is_up(&seat.address) {
-                self.watch(&seat.address);
-            }
-        }
-    }
-
     /// What needs no looking up; expired already, if there are names.
     fn beginning(&self) -> Roster {
         let (mut seats, mut names, mut until) = (Vec::new(), 0, None);
@@ -300,7 +308,7 @@ impl Fleet {
             let none = own.clone().next().is_none();
             none || own.any(|seat| self.is_up(&seat.address))
         };
-        for (member, gauge) in self.gauges.iter().enumerate() {
+        for (member, gauge) in self.gauges.get().into_iter().flatten().enumerate() {
             gauge.set(up(Some(member)));
         }
         let up = up(None);

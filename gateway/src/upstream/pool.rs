@@ -109,7 +109,7 @@ impl Pool {
     pub(super) fn share(&self, among: usize) -> Self {
         let mut target = self.target.clone();
         target.upstream.idle_connections = target.upstream.idle_connections.div_ceil(among);
-        self.fleet.watch_all();
+        self.fleet.begin();
         let (name, fleet, permits) = (self.name.clone(), self.fleet.clone(), self.permits.clone());
         let cautions = self.cautions.clone();
         Self { name, target, fleet, cautions, permits, idle: Mutex::default() }
@@ -259,7 +259,6 @@ impl Pool {
     }
 
     fn turn_away(&self) -> Failure {
-        self.fleet.watch_all();
         self.target.metrics.turned_away(TurnedAway::Down);
         Failure::Down
     }

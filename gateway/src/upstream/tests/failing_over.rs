@@ -153,7 +153,9 @@ async fn a_stale_connection_leads_to_the_same_address_first_and_then_to_the_next
 
 #[tokio::test]
 async fn an_upstream_without_an_address_that_is_up_answers_at_once() {
-    let gateway = Gateway::new(&cluster(&[nobody(), nobody()]));
+    let cool_down = Duration::from_mins(1);
+    let health = UpstreamHealth { cool_down, longest_cool_down: cool_down, ..Default::default() };
+    let gateway = Gateway::new(&Hop { health, ..cluster(&[nobody(), nobody()]) });
     let down = "451 4.4.1 upstream up cannot be reached";
     for _ in 0..10 {
         assert_eq!(gateway.send(&["b@b.example"]).await, [down]);
@@ -253,7 +255,8 @@ async fn what_is_known_of_an_address_stays_through_a_reload() {
     let renewed = |hop: &Hop| {
         let directory = directory(&gateway.metrics, Zone::default());
         let metrics = gateway.metrics.upstream("up");
-        Pool::new("up", hop, directory, Some(&gateway.pool), metrics).expect("a configuration")
+        let pool = Pool::new("up", hop, directory, Some(&gateway.pool), metrics);
+        pool.expect("a configuration").share(1)
     };
     let states = |pool: &Pool| {
         let roster = pool.fleet.roster();
