@@ -13,7 +13,7 @@ const MESSAGE: &[u8] = b"Message-ID: <1@example.org>\r\nSubject: t\r\n\r\nto thr
 
 /// One in front of Dovecot; `example.net` and the sender's domain are a sink's.
 fn before(dovecot: &Dovecot, sink: &Sink, listener: Value) -> Gateway {
-    let folder = tempfile::tempdir().unwrap().keep();
+    let folder = tempfile::tempdir().expect("a folder can be made").keep();
     let spool = json!({
         "directory": folder,
         "free": "0B",
@@ -37,7 +37,8 @@ fn has(dovecot: &Dovecot, each: usize, full: usize) {
 }
 
 fn deliver(gateway: &Running) -> String {
-    gateway.client().deliver("a@example.org", &USERS, MESSAGE).unwrap().to_string()
+    let reply = gateway.client().deliver("a@example.org", &USERS, MESSAGE);
+    reply.expect("a reply").to_string()
 }
 
 #[test]
