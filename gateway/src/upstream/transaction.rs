@@ -414,7 +414,7 @@ impl Transaction {
         if let Some(address) = address {
             self.pool.fleet.failed(address, failure);
         }
-        let address = address.or(self.attempts.tried.last());
+        let address = address.or_else(|| self.attempts.tried.last());
         let reply = self.pool.report(failure, address.map(|it| &**it), &self.provenance.id);
         self.drop_connection();
         reply
