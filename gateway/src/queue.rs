@@ -23,7 +23,7 @@ mod settlement;
 mod tests;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,8 @@ struct Office {
     agenda: Mutex<Agenda>,
     /// Something is to be done before the agenda said so.
     wake: Notify,
+    /// When the agenda is looked at next, in milliseconds, if nothing is to be done before.
+    planned: AtomicI64,
     conditions: ArcSwap<Conditions>,
     workers: Vec<Worker>,
     /// The worker that gets the next turn.
@@ -105,6 +107,7 @@ impl Queue {
             spool,
             agenda: Mutex::new(Agenda::new(conditions.redelivery.concurrency)),
             wake: Notify::new(),
+            planned: AtomicI64::new(0),
             conditions: ArcSwap::from_pointee(conditions),
             workers: workers.into_iter().map(worker).collect(),
             next_worker: AtomicUsize::new(0),
@@ -234,6 +237,8 @@ impl Office {
             let wake = self.agenda(|agenda| agenda.wake()).unwrap_or(Moment::MAX);
             let pause = u64::try_from(wake.saturating_sub(now)).unwrap_or(0);
             let pause = Duration::from_millis(pause).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            let planned = now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(0));
+            self.planned.store(planned, Ordering::Relaxed);
             let found = async {
                 match &mut adrift {
                     Some(adrift) => adrift.recv().await,
@@ -282,10 +287,10 @@ impl Office {
         }
     }
 
-    /// Says that something may be done at once now.
+    /// Has the agenda looked at earlier, if there is something to do before.
     fn stir(&self) {
-        let now = Timestamp::now().as_millisecond();
-        if self.agenda(|agenda| agenda.wake()).is_some_and(|wake| wake <= now) {
+        let planned = self.planned.load(Ordering::Relaxed);
+        if self.agenda(|agenda| agenda.wake()).is_some_and(|wake| wake < planned) {
             self.wake.notify_one();
         }
     }

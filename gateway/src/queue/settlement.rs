@@ -78,9 +78,6 @@ impl Office {
     /// Something that comes to pass without an attempt: the time is over, or the sender is told.
     pub(super) async fn ring(self: &Arc<Self>, id: &Arc<Id>) {
         let now = Timestamp::now();
-        if self.agenda(|agenda| agenda.is_in_flight(id)) {
-            return self.agenda(|agenda| agenda.alarm(id, now.as_millisecond() + BUSY_PAUSE));
-        }
         let (opened, outbound) = match self.desk.open(&self.spool, id, None).await {
             Ok(opened) => opened,
             Err(why @ (SpoolError::Torn { .. } | SpoolError::Unknown(_))) => {
@@ -100,6 +97,9 @@ impl Office {
         // The agenda counts milliseconds, and rings up to one too early.
         let is_past = |moment: Timestamp| now.as_millisecond() >= moment.as_millisecond();
         let mut changed = false;
+        if is_past(milestones.expiry) && self.agenda(|agenda| agenda.is_in_flight(id)) {
+            return self.agenda(|agenda| agenda.alarm(id, now.as_millisecond() + BUSY_PAUSE));
+        }
         if is_past(milestones.expiry) {
             self.agenda(|agenda| agenda.alarm(id, now.as_millisecond() + TROUBLE_PAUSE));
             changed = self.expire(&mut entry);
