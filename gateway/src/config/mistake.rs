@@ -70,7 +70,8 @@ impl fmt::Display for Mistake {
             writeln!(f, "{:gutter$}--> {}", "", self.place)?;
         }
         if !self.place.excerpt.is_empty() {
-            let (excerpt, before) = crop(&self.place.excerpt, self.place.column);
+            let excerpt = discreet(&self.place.excerpt);
+            let (excerpt, before) = crop(&excerpt, self.place.column);
             let width = self.place.width.clamp(1, excerpt.chars().count().max(before + 1) - before);
             writeln!(f, "{:gutter$} |", "")?;
             writeln!(f, "{} | {excerpt}", self.place.line)?;
@@ -187,6 +188,44 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// A line with its secrets starred: what stands behind a key that speaks of one, misspelt or not, and
+/// passwords in URLs. Rather too much than too little; the columns stay.
+fn discreet(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once(':') {
+        shown.push_str(before);
+        shown.push(':');
+        rest = behind;
+        let hidden = if behind.starts_with("//") {
+            let word = behind.split([' ', '"', '\'']).next().unwrap_or(behind);
+            let user =
+                word.rfind('@').and_then(|at| word[..at].find(':').map(|from| (from + 1, at)));
+            let Some((from, to)) = user else { continue };
+            from..to
+        } else if is_secret(before) {
+            let from = behind.len() - behind.trim_start().len();
+            let plain = !behind[from..].starts_with(['"', '\'']);
+            let end = if plain && shown.contains('{') { behind.find([',', '}']) } else { None };
+            from..end.unwrap_or(behind.len())
+        } else {
+            continue;
+        };
+        shown.push_str(&behind[..hidden.start]);
+        shown.extend(behind[hidden.clone()].chars().map(|_| '*'));
+        rest = &behind[hidden.end..];
+    }
+    shown + rest
+}
+
+/// Whether what ends here is a key whose value is nobody's business.
+fn is_secret(before: &str) -> bool {
+    let end = before.trim_end_matches([' ', '"', '\'']);
+    let is_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let key = end.rsplit(|c| !is_key(c)).next().unwrap_or(end).to_ascii_lowercase();
+    !key.ends_with("file") && ["pas", "pw", "secret", "token"].iter().any(|part| key.contains(part))
+}
+
 /// The part of a line around a column that fits on a screen, without control characters (each
 /// becomes one space, so that the caret stays in place), and how many characters precede the
 /// column there.
@@ -242,6 +281,25 @@ mod tests {
         let mut mistakes = Mistakes::default();
         mistakes.at(&place(1, 3, 2, "\ta\u{1b}[2J"), "bad \u{1b}]0;x\u{7}", None);
         assert!(mistakes.to_string().chars().all(|c| !c.is_control() || c == '\n'));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for (line, shown) in [
+            ("      password: s3cret, with: {all}", "      password: *******************"),
+            ("auth: {user: me, password: s3cret}", "auth: {user: me, password: ******}"),
+            ("auth: {\"pasword\" : 's,3}', user: me}", "auth: {\"pasword\" : *****************"),
+            ("  api_token: ä", "  api_token: *"),
+            ("    password_file: a", "    password_file: a"),
+            ("url: \"redis://me:a:b@c@host/0\"", "url: \"redis://me:*****@host/0\""),
+            ("url: redis://host:6379/0", "url: redis://host:6379/0"),
+            ("address: [::1]:25", "address: [::1]:25"),
+        ] {
+            let mut mistakes = Mistakes::default();
+            mistakes.at(&place(1, 1, 1, line), "wrong", None);
+            let text = mistakes.to_string();
+            assert_eq!(text.lines().nth(3), Some(format!("1 | {shown}").as_str()));
+        }
     }
 
     #[test]
