@@ -23,7 +23,7 @@ use super::address::{Address, Endpoint, Open};
 use super::failure::Failure;
 use super::login;
 use super::stream::Stream;
-use super::tls::Tls;
+use super::tls::{self, Tls};
 
 /// One connection to an upstream, greeted and ready, or in a transaction.
 #[derive(Debug)]
@@ -183,7 +183,8 @@ impl Target {
         let (Some(tls), Stream::Tcp(stream)) = (&self.tls, stream) else { return Err(closed()) };
         let handshake = tls.connector.connect(tls.server_name(&address.host)?, stream);
         let stream = timeout(patience.banner, handshake).await;
-        let stream = stream.map_err(|_| Failure::Timeout)?.map_err(Failure::Tls)?;
+        let stream = stream.map_err(|_| Failure::Timeout)?;
+        let stream = stream.map_err(|error| Failure::Tls(tls::in_words(error)))?;
         Ok(Stream::Tls(Box::new(stream)))
     }
 }

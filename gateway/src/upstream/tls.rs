@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use portcullis_smtp::client::StartTls;
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, InvalidMessage, OtherError, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::TlsConnector;
@@ -17,7 +17,7 @@ use crate::config::{Hop, TlsIdentity, UpstreamAddress, UpstreamTls, UpstreamTlsM
 
 use super::UpstreamError;
 use super::failure::Failure;
-use verifier::ByKey;
+use verifier::{ByKey, NotPinned};
 
 /// How TLS is done with one upstream.
 #[derive(Clone)]
@@ -66,6 +66,33 @@ impl Tls {
     pub(super) fn is_optional(&self) -> bool {
         self.starttls == StartTls::IfOffered
     }
+}
+
+/// Why a handshake has failed, for an operator who does not know the library's words.
+pub(super) fn in_words(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let cause = match cause {
+        Some(rustls::Error::InvalidCertificate(cause)) => cause,
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            return io::Error::new(error.kind(), "what it says is not TLS");
+        }
+        _ => return error,
+    };
+    let words = match cause {
+        CertificateError::UnknownIssuer => {
+            "its certificate is from no authority that counts here (tls.authority)".to_owned()
+        }
+        CertificateError::Other(OtherError(cause)) if cause.is::<NotPinned>() => cause.to_string(),
+        // What "openssl req -x509" makes; webpki says it under this name only.
+        CertificateError::Other(OtherError(cause))
+            if format!("{cause:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "its certificate is that of an authority, signed by itself: pin its key (tls.pin)"
+                .to_owned()
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), words)
 }
 
 impl std::fmt::Debug for Tls {

@@ -7,7 +7,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::config::Digest;
@@ -50,9 +50,12 @@ impl ServerCertVerifier for ByKey {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if !self.pins.is_empty() && !self.pins.contains(&key(certificate)?) {
-            let error = CertificateError::ApplicationVerificationFailure;
-            return Err(rustls::Error::InvalidCertificate(error));
+        if !self.pins.is_empty() {
+            let key = key(certificate)?;
+            if !self.pins.contains(&key) {
+                let error = CertificateError::Other(OtherError(Arc::new(NotPinned(key))));
+                return Err(rustls::Error::InvalidCertificate(error));
+            }
         }
         match &self.authorities {
             Some(verifier) => {
@@ -86,6 +89,11 @@ impl ServerCertVerifier for ByKey {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+/// The upstream has another key than those that it may have.
+#[derive(Debug, thiserror::Error)]
+#[error("its key, {0}, is none of those that are pinned")]
+pub(super) struct NotPinned(Digest);
 
 /// The digest by which a certificate's key is pinned.
 fn key(certificate: &CertificateDer<'_>) -> Result<Digest, rustls::Error> {
