@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Redelivery;
 use super::mistake::Place;
 use super::section::Section;
-use super::{Config, StoreKind};
+use super::{Config, DeliveryMode, Listener, Mixed, Route, StoreKind};
 
 /// Where messages wait, and how many may.
 #[derive(Clone, Debug)]
@@ -74,6 +74,7 @@ impl Spool {
 /// A directory is for one thing.
 pub(super) fn check(config: &Config, section: &Section<'_>) {
     let Some(spool) = &config.spool else { return };
+    use_of_it(config, section, spool);
     let own = &spool.directory;
     let within = |other: &Path| own.starts_with(other) || other.starts_with(own);
     let refuse = |what: &str, help| {
@@ -90,5 +91,50 @@ pub(super) fn check(config: &Config, section: &Section<'_>) {
             let what = format!("the file of the store \"{name}\"");
             refuse(&what, "what the spool does not know it puts aside");
         }
+    }
+}
+
+/// Somebody has to fill it, and who sent what fails is to be told, whoever that is.
+fn use_of_it(config: &Config, section: &Section<'_>, spool: &Spool) {
+    let keeps = |one: &Listener| one.delivery == DeliveryMode::Spool || one.mixed == Mixed::Spool;
+    let is_used = config.listeners.iter().any(keeps);
+    let has_way = spool.redelivery.reports.is_some()
+        || config.default_upstream.is_some()
+        || config.routes.iter().any(Route::takes_all);
+    if !is_used {
+        let help = "a listener with \"delivery: spool\" or \"mixed: spool\" does";
+        section.reader.warn_at(&spool.place, "no listener uses the spool", Some(help));
+    } else if !has_way {
+        let text = "reports to senders that no route takes mail to have nowhere to go";
+        let help = "they are held in the spool: give it \"reports\", an upstream for them";
+        section.reader.warn_at(&spool.place, text, Some(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config;
+
+    #[test]
+    fn who_keeps_mail_has_to_be_able_to_report() {
+        let warnings = |delivery: &str, spool: &str| {
+            let text = format!(
+                "hostname: mx.example.org\n\
+                 listeners: [{{name: a, address: \"127.0.0.1:25\", delivery: {delivery}}}]\n\
+                 upstreams: {{up: {{address: \"127.0.0.1:26\"}}}}\n\
+                 routes: [{{domains: [a.example], upstream: up}}]\n\
+                 spool: {{directory: spool{spool}}}\n"
+            );
+            let config = config::parse(Path::new("a.yaml"), text).expect("it is legal");
+            let of_the_spool = |one: &&config::Mistake| one.place.line == 5;
+            let warnings = config.warnings.iter().filter(of_the_spool);
+            warnings.map(|one| one.text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(warnings("relay", ""), ["no listener uses the spool"]);
+        let nowhere = "reports to senders that no route takes mail to have nowhere to go";
+        assert_eq!(warnings("spool", ""), [nowhere]);
+        assert!(warnings("spool", ", reports: up").is_empty());
     }
 }
