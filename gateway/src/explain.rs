@@ -45,6 +45,8 @@ pub struct Explanation {
     pub client: Option<IpAddr>,
     /// Who has logged in.
     pub user: Option<String>,
+    /// Whether upstreams are asked while the client waits, or later: relay or spool.
+    pub delivery: &'static str,
     /// What becomes of each recipient.
     pub recipients: Vec<Way>,
     /// What becomes of recipients of several upstreams in one transaction.
@@ -103,6 +105,10 @@ impl Explanation {
             sender: inquiry.sender.to_string(),
             client: inquiry.client,
             user: inquiry.user.clone(),
+            delivery: match listener.delivery {
+                DeliveryMode::Relay => "relay",
+                DeliveryMode::Spool => "spool",
+            },
             together: Together::of(listener, &recipients),
             recipients,
             plugins: may_change(config, listener),
@@ -201,6 +207,9 @@ impl fmt::Display for Explanation {
             for recipient in &together.deferred {
                 writeln!(f, "  452 4.5.3 to <{recipient}>")?;
             }
+        }
+        if self.delivery == "spool" && self.together.is_none() {
+            writeln!(f, "\nwhen: taken as soon as it is on the disk, and delivered afterwards")?;
         }
         if !self.plugins.is_empty() {
             writeln!(f, "\nplugins that may decide otherwise:")?;

@@ -10,6 +10,8 @@ hostname: mx.example.org
 listeners:
   - {name: mx, address: \"127.0.0.1:25\", plugins: []}
   - {name: local, address: \"127.0.0.1:24\", protocol: lmtp, upstream: dovecot, quarantine: box}
+  - {name: later, address: \"127.0.0.1:26\", plugins: [], delivery: spool}
+spool: {directory: spool}
 upstreams:
   dovecot: {protocol: lmtp, address: \"unix:/run/dovecot/lmtp\"}
   next: {address: \"[2001:db8::1]:25\"}
@@ -49,7 +51,7 @@ fn each_recipient_is_told_its_way_and_who_says_so() {
     let text = answer.to_string();
     for line in [
         "at \"mx\" (smtp), from <>, client anywhere, nobody logged in\n",
-        "portcullis.yaml:13), by \"b.example\"\n",
+        "portcullis.yaml:15), by \"b.example\"\n",
         "  goes to \"dovecot\": lmtp at unix:/run/dovecot/lmtp\n",
         "map:2)\n",
         "  goes to \"box\": maildir /c.example/x\n",
@@ -87,7 +89,15 @@ fn a_listener_and_a_sender_change_the_way() {
 }
 
 #[test]
+fn what_is_delivered_afterwards_is_told() {
+    let text = explain(&inquiry("later", &["x@b.example"])).expect("a listener").to_string();
+    assert!(text.contains("\nwhen: taken as soon as it is on the disk"), "{text}");
+    let text = explain(&inquiry("mx", &["x@b.example"])).expect("a listener").to_string();
+    assert!(!text.contains("\nwhen:"), "{text}");
+}
+
+#[test]
 fn a_listener_that_is_not_there_is_named() {
     let error = explain(&inquiry("mxx", &[])).expect_err("no listener");
-    assert_eq!(error.to_string(), "there is no listener \"mxx\"; there is mx, local");
+    assert_eq!(error.to_string(), "there is no listener \"mxx\"; there is mx, local, later");
 }
