@@ -83,8 +83,9 @@ impl Maildir {
     /// What the client hears of a failure, and the operator.
     fn refusal(&self, failure: &Failure, recipient: &Mailbox, id: &str) -> Reply {
         if !matches!(failure, Failure::Missing) {
-            let upstream = &self.name;
-            warn!(id, upstream, recipient = recipient.as_str(), error = %failure, "not delivered");
+            let (upstream, recipient) = (&self.name, recipient.as_str());
+            let beneath = self.config.root.display();
+            warn!(id, upstream, recipient, %beneath, error = %failure, "not delivered");
         }
         let error = match failure {
             Failure::Content(_) => {

@@ -7,6 +7,7 @@ use portcullis_smtp::client::{Stage, Step};
 use portcullis_smtp::parameter::value_of;
 use portcullis_smtp::server::Protocol;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
+use tracing::warn;
 
 use crate::message::{Outbound, Provenance, Recipient};
 use crate::metrics::Retry;
@@ -107,6 +108,8 @@ impl Transaction {
             }
             if self.progress == Progress::End {
                 self.pool.target.metrics.ambiguous();
+                let (id, upstream) = (&self.provenance.id, &self.pool.name);
+                warn!(id, %upstream, "all of the message was sent: it may have been delivered");
             }
             let reply = self.give_up(&failure);
             fill(&mut fates, &reply);

@@ -126,7 +126,7 @@ fn full(entry: &Entry, now: Timestamp) -> String {
         ("octets", entry.octets.to_string()),
         ("held", if entry.held { "yes" } else { "no" }.to_owned()),
         ("from", format!("<{}>", entry.reverse_path)),
-        ("parameters", parameters.join(" ")),
+        ("parameters", or_none((!parameters.is_empty()).then(|| parameters.join(" ")))),
         ("listener", from.listener.clone()),
         ("client", or_none(from.address.map(|address| address.to_string()))),
         ("helo", or_none(from.helo.clone())),
@@ -160,6 +160,7 @@ fn addressee(Addressee { address, upstream, state, .. }: &Addressee, now: Timest
         }
         State::Dropped => "dropped".to_owned(),
     };
+    let upstream = if upstream.is_empty() { "(no route)" } else { upstream };
     format!("<{address}>  {upstream}  {what}")
 }
 
