@@ -103,8 +103,9 @@ fn destination(config: &Config, section: &Section<'_>, listener: &Listener) {
         let text = format!("what comes in at \"{name}\" has nowhere to go");
         section.reader.error_at(&listener.place, text, Some(help));
     } else {
-        let text = format!("recipients at \"{name}\" that nobody routes have nowhere to go");
-        section.reader.warn_at(&listener.place, text, Some(help));
+        let text = format!("recipients at \"{name}\" that no route takes get 550 5.7.1");
+        let help = format!("right where only your own domains are taken; else {help}");
+        section.reader.warn_at(&listener.place, text, Some(&help));
     }
 }
 
