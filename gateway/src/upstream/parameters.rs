@@ -122,8 +122,8 @@ impl Promises<'_> {
         let permitted = self.extensions.permit(&parameter.keyword);
         let value = parameter.value.as_deref().unwrap_or_default();
         let carried = match parameter.keyword.as_str() {
-            // RFC 4954 section 5: the gateway does not authenticate here, so that nobody would
-            // believe its word for somebody else's identity.
+            // RFC 4954 section 5: if the gateway has logged in here, it was as itself, so that nobody
+            // would believe its word for somebody else's identity.
             "AUTH" => Some("<>".to_owned()),
             // RFC 3030 section 3: convert it or refuse it. Converting would break signatures.
             "BODY" if value == "BINARYMIME" && !self.extensions.binary() => {
