@@ -1,8 +1,9 @@
 //! Which address gets the next transaction.
 //!
-//! The one with the fewest transactions for its weight: who is slow gets less. Where that is a tie,
-//! as it always is with few clients, they take turns by weight (smooth weighted round-robin, as
-//! nginx does), so that the weights are what is seen whatever the load.
+//! They take turns by weight (smooth weighted round-robin, as nginx does), so that the weights are what
+//! is seen, with few clients and with many. Fewest transactions first would send every second
+//! of two at once to the smaller one. But who has far more to do for its weight than the
+//! idlest is slow, and is passed over until it has caught up.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,10 +34,12 @@ pub(super) struct Seat {
     pub(super) member: usize,
 }
 
-/// Whose turn it is, among those that have nothing else to tell them apart.
+/// Whose turn it is.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     credits: Vec<i64>,
+    /// Transactions at each seat; none where it is not fit. Kept for its memory only.
+    busy: Vec<Option<u64>>,
 }
 
 impl Roster {
@@ -50,36 +53,48 @@ impl Roster {
         turns: &mut Turns,
         fit: impl Fn(&Arc<Address>) -> bool,
     ) -> Option<&Seat> {
-        let fit = |seat: &&Seat| fit(&seat.address);
-        let tier = self.seats.iter().filter(fit).map(|seat| seat.tier).min()?;
-        let direct = |name| {
+        // Looked at once: other threads change it all the time.
+        turns.busy.clear();
+        turns.busy.extend(
             self.seats
                 .iter()
-                .filter(fit)
-                .any(|seat| seat.name == name && seat.tier == tier && !seat.detour)
+                .map(|seat| fit(&seat.address).then(|| u64::from(seat.address.busy()))),
+        );
+        let fit = self.seats.iter().zip(&turns.busy).filter(|(_, busy)| busy.is_some());
+        let tier = fit.map(|(seat, _)| seat.tier).min()?;
+        let direct = |own: &Seat, busy: &[Option<u64>]| {
+            self.seats.iter().zip(busy).any(|(seat, busy)| {
+                busy.is_some() && seat.name == own.name && seat.tier == tier && !seat.detour
+            })
         };
-        let stands =
-            |seat: &Seat| seat.tier == tier && fit(&seat) && (!seat.detour || !direct(seat.name));
-        let load = |seat: &Seat| (u64::from(seat.address.busy()), u64::from(seat.weight.max(1)));
-        let least = self.seats.iter().filter(|seat| stands(seat)).map(load);
-        let least =
-            least.min_by(|(a, a_weight), (b, b_weight)| (a * b_weight).cmp(&(b * a_weight)))?;
-        let tied = |seat: &Seat| {
-            let (busy, weight) = load(seat);
-            stands(seat) && busy * least.1 == least.0 * weight
-        };
-        turns.next(&self.seats, tied)
+        // A detour never stands in for another one, so that they can go one by one.
+        for index in 0..self.seats.len() {
+            let seat = &self.seats[index];
+            let stands = seat.tier == tier && (!seat.detour || !direct(seat, &turns.busy));
+            turns.busy[index] = turns.busy[index].filter(|_| stands);
+        }
+        turns.next(&self.seats)
     }
 }
 
 impl Turns {
-    /// Each gets its weight in credit, and who has the most pays for all.
-    fn next<'a>(&mut self, seats: &'a [Seat], tied: impl Fn(&Seat) -> bool) -> Option<&'a Seat> {
+    /// Each that is not slow gets its weight in credit, and who has the most pays for all.
+    fn next<'a>(&mut self, seats: &'a [Seat]) -> Option<&'a Seat> {
         if self.credits.len() != seats.len() {
             self.credits = vec![0; seats.len()];
         }
+        let weight = |seat: &Seat| u64::from(seat.weight.max(1));
+        let loads =
+            seats.iter().zip(&self.busy).filter_map(|(seat, busy)| Some((weight(seat), (*busy)?)));
+        let (least_weight, least) =
+            loads.min_by(|(a, a_busy), (b, b_busy)| (a_busy * b).cmp(&(b_busy * a)))?;
+        let slow =
+            |seat: &Seat, busy: u64| busy * least_weight > 2 * (least + SLACK) * weight(seat);
         let (mut total, mut next) = (0, None);
-        for (index, seat) in seats.iter().enumerate().filter(|(_, seat)| tied(seat)) {
+        for (index, seat) in seats.iter().enumerate() {
+            if self.busy[index].is_none_or(|busy| slow(seat, busy)) {
+                continue;
+            }
             self.credits[index] += i64::from(seat.weight);
             total += i64::from(seat.weight);
             if next.is_none_or(|best: usize| self.credits[best] < self.credits[index]) {
@@ -91,6 +106,9 @@ impl Turns {
         seats.get(next)
     }
 }
+
+/// Transactions more than twice those of the idlest that say nothing yet.
+const SLACK: u64 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -137,10 +155,28 @@ mod tests {
     }
 
     #[test]
+    fn somebody_is_next_whatever_others_do_meanwhile() {
+        let seats = [seat(0, 0, 1), seat(1, 0, 1)];
+        let roster = Roster { seats: seats.to_vec(), until: None };
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    seats.iter().for_each(|seat| drop(Busy::new(seat.address.clone())));
+                }
+            });
+            let mut turns = Turns::default();
+            let all = (0..100_000).all(|_| roster.next(&mut turns, |_| true).is_some());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(all);
+        });
+    }
+
+    #[test]
     fn who_has_much_to_do_gets_less() {
         let seats = [seat(0, 0, 1), seat(1, 0, 1)];
         let _busy: Vec<_> = (0..10).map(|_| Busy::new(seats[0].address.clone())).collect();
-        assert_eq!(play(&seats, 10, 100), [0, 10]);
+        assert_eq!(play(&seats, 10, 0), [0, 10]);
     }
 
     #[test]
