@@ -1,6 +1,7 @@
 //! The queue with a spool on a disk and an upstream on a socket.
 
 mod post;
+mod trouble;
 
 use std::path::Path;
 

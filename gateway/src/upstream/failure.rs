@@ -119,6 +119,14 @@ pub fn is_unreachable(reply: &Reply, upstream: &str) -> bool {
     let rest = text.and_then(|text| text.strip_prefix("upstream ")?.strip_prefix(upstream));
     reply.code() == 451 && rest.is_some_and(|rest| rest.starts_with(' '))
 }
+
+/// The same of an upstream that may have the message: it was there, so that the message is not sent
+/// again as soon as it is back.
+pub(super) fn unanswered(reply: &Reply) -> Reply {
+    let text = format!("no answer to the message: {}", reply.text());
+    Reply::new(reply.code(), reply.status(), &text).unwrap_or_else(|_| reply.clone())
+}
+
 /// What the client hears of a login that has failed: that is not its fault, and not the mail's.
 const NO_LOGIN: ((u8, u16, u16), &str) = ((4, 7, 0), "does not accept the gateway's login");
 

@@ -13,7 +13,7 @@ use crate::message::{Outbound, Provenance, Recipient};
 use crate::metrics::Retry;
 
 use super::content::{self, Framing, Progress};
-use super::failure::{Failure, passed_on};
+use super::failure::{Failure, passed_on, unanswered};
 use super::parameters::{estimated_size, is_international, with_size};
 use super::pool::{Attempts, Lease, Pool};
 
@@ -420,7 +420,10 @@ impl Transaction {
         let address = address.or_else(|| self.attempts.tried.last());
         let reply = self.pool.report(failure, address.map(|it| &**it), &self.provenance.id);
         self.drop_connection();
-        reply
+        match self.progress {
+            Progress::End => unanswered(&reply),
+            Progress::Envelope | Progress::Content => reply,
+        }
     }
 
     fn drop_connection(&mut self) {

@@ -148,6 +148,6 @@ async fn a_connection_lost_after_the_dot_is_never_a_yes() {
     house.rcpt("x@b.example").await;
     house.data().await;
     let heard = house.message("A: b\r\n\r\nlose me\r\n").await;
-    assert_eq!(heard, ["451 4.4.2 upstream one lost the connection"]);
+    assert_eq!(heard, ["451 4.4.2 no answer to the message: upstream one lost the connection"]);
     house.outcomes(&[("deferred", 1)]);
 }

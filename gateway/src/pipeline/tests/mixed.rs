@@ -143,7 +143,7 @@ async fn what_nobody_knows_is_not_said_to_be_delivered() {
     let lost = "Message-ID: <1@a.example>\r\n\r\nlose me\r\n";
     for _ in 0..2 {
         let heard = house.send_text(&["a@b.example"], lost).await;
-        assert_eq!(heard, "451 4.4.2 upstream one lost the connection");
+        assert_eq!(heard, "451 4.4.2 no answer to the message: upstream one lost the connection");
         house.client.lost("the client left").await;
     }
     assert_eq!(house.avoided(), 0);

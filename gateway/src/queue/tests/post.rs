@@ -19,6 +19,7 @@ struct State {
     letters: Vec<Letter>,
     refusals: HashMap<String, String>,
     refused: usize,
+    vanishes: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -61,6 +62,11 @@ impl Post {
         self.state.lock().expect("nobody panics").letters.clone()
     }
 
+    /// From now on it takes messages and hangs up without a word.
+    pub(super) fn vanish(&self) {
+        self.state.lock().expect("nobody panics").vanishes = true;
+    }
+
     /// How often somebody was refused.
     pub(super) fn refused(&self) -> usize {
         self.state.lock().expect("nobody panics").refused
@@ -101,7 +107,9 @@ impl Post {
                         letter.text.push_str(line.strip_prefix('.').unwrap_or(&line));
                         letter.text.push_str("\r\n");
                     }
-                    self.state.lock().expect("nobody panics").letters.push(letter.clone());
+                    if self.take(letter.clone()) {
+                        return None;
+                    }
                     "250 2.0.0 taken".to_owned()
                 }
                 "QUIT" => return say(&mut stream, "221 2.0.0 bye").await,
@@ -109,6 +117,13 @@ impl Post {
             };
             say(&mut stream, &reply).await?;
         }
+    }
+
+    /// Whether that is the last of it.
+    fn take(&self, letter: Letter) -> bool {
+        let mut state = self.state.lock().expect("nobody panics");
+        state.letters.push(letter);
+        state.vanishes
     }
 
     fn recipient(&self, path: &str, letter: &mut Letter) -> String {

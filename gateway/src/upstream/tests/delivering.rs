@@ -33,7 +33,10 @@ async fn lmtp_answers_that_never_come_are_a_4xx_for_those_without_one() {
     .await;
     let gateway = Gateway::new(&lmtp(script.address));
     let heard = gateway.send(&["b@b.example", "c@b.example"]).await;
-    assert_eq!(heard, ["250 2.0.0 kept", "451 4.4.2 upstream up lost the connection"]);
+    assert_eq!(
+        heard,
+        ["250 2.0.0 kept", "451 4.4.2 no answer to the message: upstream up lost the connection"]
+    );
     assert!(gateway.metric("portcullis_upstream_ambiguous_total{upstream=\"up\"} 1"));
 }
 
@@ -43,7 +46,10 @@ async fn a_refusal_after_the_message_goes_to_all() {
         ("S: 554 5.7.1 looks like spam", "554 5.7.1 looks like spam"),
         ("S: 452 full", "452 4.0.0 full"),
         ("S: 421 4.3.2 bye", "451 4.3.2 bye"),
-        ("S: 354 what", "451 4.5.0 upstream up does not speak the protocol"),
+        (
+            "S: 354 what",
+            "451 4.5.0 no answer to the message: upstream up does not speak the protocol",
+        ),
     ] {
         let (gateway, up) =
             Gateway::with(&[&script(&[GREETING, ENVELOPE, DATA, lines, "gone"])]).await;
@@ -86,7 +92,7 @@ async fn a_refusal_of_data_goes_to_all_and_the_connection_stays() {
 async fn a_connection_lost_after_the_final_dot_is_ambiguous_and_nothing_is_sent_again() {
     let (gateway, up) = Gateway::with(&[&script(&[GREETING, ENVELOPE, DATA])]).await;
     let heard = gateway.send(&["b@b.example"]).await;
-    assert_eq!(heard, ["451 4.4.2 upstream up lost the connection"]);
+    assert_eq!(heard, ["451 4.4.2 no answer to the message: upstream up lost the connection"]);
     assert!(gateway.metric("portcullis_upstream_ambiguous_total{upstream=\"up\"} 1"));
     assert!(gateway.metric("portcullis_upstream_connections{upstream=\"up\"} 0"));
     assert_eq!(up.contents().await.len(), 1);
@@ -97,7 +103,7 @@ async fn an_upstream_that_never_answers_the_final_dot_is_given_up() {
     let script = Script::start(vec![script(&[GREETING, ENVELOPE, DATA, "silence"])]).await;
     let gateway = Gateway::new(&impatient(script.address));
     let heard = gateway.send(&["b@b.example"]).await;
-    assert_eq!(heard, ["451 4.4.2 upstream up did not answer in time"]);
+    assert_eq!(heard, ["451 4.4.2 no answer to the message: upstream up did not answer in time"]);
     assert!(gateway.metric("portcullis_upstream_ambiguous_total{upstream=\"up\"} 1"));
 }
 

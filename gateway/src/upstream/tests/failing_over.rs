@@ -116,7 +116,7 @@ async fn nothing_goes_elsewhere_once_the_end_of_the_content_may_have_left() {
     let (bad, good) = (play(&[&script(&[GREETING, ENVELOPE, DATA])]).await, play(&[""]).await);
     let gateway = Gateway::new(&cluster(&[bad.address, good.address]));
     let heard = gateway.send(&["b@b.example"]).await;
-    assert_eq!(heard, ["451 4.4.2 upstream up lost the connection"]);
+    assert_eq!(heard, ["451 4.4.2 no answer to the message: upstream up lost the connection"]);
     assert!(gateway.metric("portcullis_upstream_ambiguous_total{upstream=\"up\"} 1"));
     assert!(gateway.metric("portcullis_upstream_connects_total{result=\"ok\",upstream=\"up\"} 1"));
 }

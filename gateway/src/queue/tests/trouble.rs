@@ -1,0 +1,27 @@
+//! When the disk, an upstream or the gateway itself fails in the wrong moment.
+
+use super::*;
+
+/// A scene whose messages are not tried again by their own schedule.
+fn patient(post: &Post) -> Scene {
+    let folder = tempfile::tempdir().expect("a folder");
+    Scene::with(folder, &store_at(post.address), |config| {
+        let redelivery = &mut config.spool.as_mut().expect("a spool").redelivery;
+        redelivery.first = Duration::from_secs(600);
+        redelivery.longest = Duration::from_secs(600);
+    })
+}
+
+#[tokio::test]
+async fn what_an_upstream_may_have_is_not_sent_again_before_its_time() {
+    let post = Post::open().await;
+    post.vanish();
+    let scene = patient(&post);
+    for _ in 0..3 {
+        scene.accept(entry("ann@example.org", &["bob@example.com"])).await;
+    }
+    let store = || scene.queue.summary().upstreams.swap_remove(0);
+    scene.until("all were tried", || (store().waiting, store().in_flight) == (3, 0)).await;
+    assert!(store().reachable, "it was there: nobody looks whether it is back");
+    assert_eq!(post.letters().len(), 3);
+}
