@@ -73,6 +73,11 @@ impl Fleet {
             metrics.addresses(self.target.upstream.members.iter().map(label).collect())
         });
         self.tell();
+        self.watch_all();
+    }
+
+    /// Looks at all that are down.
+    fn watch_all(self: &Arc<Self>) {
         for seat in &self.roster.load().seats {
             if !self.is_up(&seat.address) {
                 self.watch(&seat.address);
@@ -116,7 +121,7 @@ impl Fleet {
     }
 
     /// Looks names up anew, if it is time.
-    pub(super) async fn look_up(&self) -> Result<(), Failure> {
+    pub(super) async fn look_up(self: &Arc<Self>) -> Result<(), Failure> {
         let deadline = Instant::now() + self.target.upstream.connect_timeout;
         let looking = tokio::time::timeout_at(deadline.into(), self.looking.lock()).await;
         let _looking = looking.map_err(|_| Failure::Timeout)?;
@@ -153,6 +158,8 @@ impl Fleet {
         }
         self.roster.store(Arc::new(Roster { seats, until }));
         self.tell();
+        // One that was known to be down, and was not asked for meanwhile, is looked at by nobody.
+        self.watch_all();
         Ok(())
     }
 

@@ -296,3 +296,44 @@ async fn mail_exchangers_are_used_in_their_order() {
     assert!(gateway.metric(tried));
     assert_eq!(up.contents().await, [HELLO]);
 }
+
+#[tokio::test]
+async fn an_address_that_was_down_before_a_reload_is_looked_at_after_it() {
+    use crate::resolver::{Answer, Kind, Record};
+    let (back, other) = (nobody(), nobody());
+    let probe = Some(Duration::from_millis(20));
+    let named = UpstreamAddress::Mx { domain: "back.example".to_owned(), port: back.port() };
+    let members = vec![Member::only(named), member(other)];
+    let health = UpstreamHealth { probe, ..UpstreamHealth::default() };
+    let hop = Hop { members, health, ..upstream(back) };
+    let metrics = Arc::new(Metrics::new(&Names::default()));
+    let pool = |earlier: Option<&Pool>| {
+        let mut zone = Zone::default();
+        for (name, kind, text) in
+            [("back.example", Kind::Mx, "10 host.example"), ("host.example", Kind::A, "127.0.0.1")]
+        {
+            let record = Record::parse(kind, text).expect("a record");
+            assert!(zone.put(name, kind, Answer::Records(vec![record])));
+        }
+        let directory = directory(&metrics, zone);
+        Pool::new("up", &hop, directory, earlier, metrics.upstream("up")).expect("a good one")
+    };
+    let before = pool(None);
+    before.fleet.look_up().await.expect("a name");
+    let address = before.fleet.roster().seats[0].address.clone();
+    for _ in 0..3 {
+        address.health.failed(before.fleet.policy(), Instant::now(), 0);
+    }
+    assert!(!address.health.is_up());
+    let after = pool(Some(&before));
+    drop(before);
+    let up = Script::again(back, vec![script(&[GREETING, "C: NOOP\nS: 250 ok\ngone"])]).await;
+    after.fleet.look_up().await.expect("a name");
+    let is_back = async {
+        while !address.health.is_up() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_back).await.expect("it is looked at");
+    up.contents().await;
+}
