@@ -53,6 +53,10 @@ fn safe(parts: &[&str]) -> String {
             }
         }
     }
+    if name.is_empty() {
+        // `""` is an address, and "" no folder. No octet is `%` alone.
+        name.push('%');
+    }
     if name.len() <= LONGEST {
         return name;
     }
@@ -95,6 +99,7 @@ mod tests {
             ("Alice+News@Example.ORG", "example.org/alice"),
             ("\"alice\"@example.org", "example.org/alice"),
             ("+news@example.org", "example.org/+news"),
+            ("\"\"@example.org", "example.org/%"),
             ("Postmaster", "gw.example/postmaster"),
             ("..@example.org", "example.org/%2E."),
             (".a@example.org", "example.org/%2Ea"),
