@@ -96,6 +96,10 @@ impl Standing {
         let share =
             |earlier: &Arc<Upstreams>| Arc::new(parts.upstreams.share(among, Some(earlier)));
         let upstreams: Vec<_> = self.upstreams.iter().map(share).collect();
+        // First: what is accepted for an upstream that is new finds it there.
+        if let Some(spooling) = self.spooling.first() {
+            spooling.queue.replace(parts.conditions(), &upstreams);
+        }
         let secured = std::mem::take(&mut parts.secured);
         let mut renewals = Vec::new();
         for (listener, secured) in parts.config.listeners.iter().zip(secured) {
@@ -110,9 +114,6 @@ impl Standing {
             }
         }
         certificates::forget(&self.parts.config, Some(&parts.config), &parts.foundation.metrics);
-        if let Some(spooling) = self.spooling.first() {
-            spooling.queue.replace(parts.conditions(), &upstreams);
-        }
         self.parts.forget_maps(&parts.config);
         parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded();
