@@ -213,12 +213,13 @@ impl Office {
     fn spawn(self: &Arc<Self>, turn: Turn, worker: usize, given: Option<(Entry, Outbound)>) {
         // The end of the process waits for it.
         let task = self.shutdown.track();
+        let running = Running { office: self.clone(), turn: turn.clone() };
         let attempt = self.clone().attempt(turn, worker, given);
         let Some(Worker { runtime, .. }) = self.workers.get(worker) else { return };
         // Boxed without its type: an attempt may end in a report, which is attempted.
         let attempt: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             attempt.await;
-            drop(task);
+            drop((running, task));
         });
         runtime.spawn(attempt);
     }
@@ -299,6 +300,27 @@ impl Office {
     fn forget(&self, id: &crate::spool::Id, why: &dyn std::fmt::Display) {
         info!(queued = %id, %why, "no longer in the queue");
         self.agenda(|agenda| agenda.remove(id));
+    }
+}
+
+/// An attempt, whose message is tried again should a defect have ended it.
+struct Running {
+    office: Arc<Office>,
+    turn: Turn,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let now = Timestamp::now().as_millisecond();
+        let next = Some(now + settlement::TROUBLE_PAUSE);
+        self.office.agenda(|agenda| {
+            if agenda.is_out(&self.turn) {
+                agenda.ended(&self.turn, next, None, now);
+            }
+        });
     }
 }
 

@@ -244,6 +244,13 @@ impl Agenda {
         message.is_some_and(|message| message.places.iter().any(|(_, p)| *p == Place::InFlight))
     }
 
+    /// Whether this turn has not ended.
+    pub(super) fn is_out(&self, turn: &Turn) -> bool {
+        let number = self.numbers.get(&*turn.upstream);
+        let message = self.messages.get(&turn.id).zip(number);
+        message.is_some_and(|(message, number)| message.at(*number) == Some(Place::InFlight))
+    }
+
     /// All ids, those of the oldest first.
     pub(super) fn ids(&self) -> Vec<Arc<Id>> {
         let mut ids: Vec<_> = self.messages.keys().cloned().collect();

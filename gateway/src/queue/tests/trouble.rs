@@ -25,3 +25,21 @@ async fn what_an_upstream_may_have_is_not_sent_again_before_its_time() {
     assert!(store().reachable, "it was there: nobody looks whether it is back");
     assert_eq!(post.letters().len(), 3);
 }
+
+#[tokio::test]
+async fn a_defect_costs_no_message_its_turn() {
+    let post = Post::open().await;
+    let scene = patient(&post);
+    let office = scene.queue.office.clone();
+    let waiting = office.waiting(&entry("ann@example.org", &["bob@example.com"]), Timestamp::now());
+    let now = Timestamp::now().as_millisecond();
+    let mut turns = office.agenda(|agenda| agenda.admit(waiting, now));
+    let running = Running { office: office.clone(), turn: turns.remove(0) };
+    let ended = tokio::spawn(async move {
+        let _running = running;
+        panic!("a defect");
+    });
+    assert!(ended.await.is_err());
+    let store = scene.queue.summary().upstreams.swap_remove(0);
+    assert_eq!((store.waiting, store.in_flight), (1, 0));
+}
