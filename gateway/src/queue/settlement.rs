@@ -94,6 +94,9 @@ impl Office {
             conditions.schedule.milestones(entry.accepted, &entry.parameters)
         };
         self.agenda(|agenda| agenda.alarm(id, milestones.expiry.as_millisecond()));
+        if entry.held {
+            return;
+        }
         // The agenda counts milliseconds, and rings up to one too early.
         let is_past = |moment: Timestamp| now.as_millisecond() >= moment.as_millisecond();
         let mut changed = false;

@@ -27,6 +27,20 @@ async fn what_an_upstream_may_have_is_not_sent_again_before_its_time() {
 }
 
 #[tokio::test]
+async fn what_is_held_does_not_expire() {
+    let post = Post::open().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let scene = Scene::with(folder, &store_at(post.address), |config| {
+        config.spool.as_mut().expect("a spool").redelivery.lifetime = Duration::ZERO;
+    });
+    let held = Entry { held: true, ..entry("ann@example.org", &["bob@example.com"]) };
+    let id = scene.accept(held).await;
+    // As if it had been about to expire when it was held.
+    scene.queue.office.ring(&Arc::new(id.clone())).await;
+    assert!(matches!(scene.state(&id).await, State::Waiting { .. }));
+}
+
+#[tokio::test]
 async fn a_defect_costs_no_message_its_turn() {
     let post = Post::open().await;
     let scene = patient(&post);
