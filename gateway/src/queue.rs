@@ -22,6 +22,7 @@ mod settlement;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,10 +38,10 @@ use tracing::{info, warn};
 use crate::message::Outbound;
 use crate::metrics::{Metrics, QueueMetrics};
 use crate::shutdown::Shutdown;
-use crate::spool::{Entry, Spool, State, Stored};
+use crate::spool::{Entry, Id, Spool, State, Stored};
 use crate::upstream::Upstreams;
 use agenda::{Agenda, Moment, Turn, Waiting};
-use desk::Desk;
+use desk::{Desk, Opened};
 
 pub use command::{Summary, UpstreamSummary};
 pub use conditions::Conditions;
@@ -76,6 +77,8 @@ struct Office {
     /// The worker that gets the next turn.
     next_worker: AtomicUsize,
     desk: Arc<Desk>,
+    /// States that the disk did not take: as long as they are not on it, what is there is not true.
+    unkept: Mutex<HashMap<Id, Opened>>,
     metrics: Arc<Metrics>,
     counts: QueueMetrics,
     shutdown: Shutdown,
@@ -112,6 +115,7 @@ impl Queue {
             workers: workers.into_iter().map(worker).collect(),
             next_worker: AtomicUsize::new(0),
             desk: Arc::default(),
+            unkept: Mutex::default(),
             metrics,
             counts,
             shutdown,
@@ -156,6 +160,11 @@ impl Office {
     fn agenda<T>(&self, work: impl FnOnce(&mut Agenda) -> T) -> T {
         // Each step leaves an agenda that can be worked with.
         work(&mut self.agenda.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn unkept<T>(&self, work: impl FnOnce(&mut HashMap<Id, Opened>) -> T) -> T {
+        // A map that a panic left behind is still a map.
+        work(&mut self.unkept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the agenda is to know of a message.
@@ -297,8 +306,9 @@ impl Office {
     }
 
     /// Forgets a message that is not there any more.
-    fn forget(&self, id: &crate::spool::Id, why: &dyn std::fmt::Display) {
+    fn forget(&self, id: &Id, why: &dyn std::fmt::Display) {
         info!(queued = %id, %why, "no longer in the queue");
+        self.unkept(|unkept| unkept.remove(id));
         self.agenda(|agenda| agenda.remove(id));
     }
 }

@@ -44,6 +44,12 @@ impl Desk {
         Ok((opened, outbound))
     }
 
+    /// The state of a message that somebody works on, for as long as this is kept.
+    pub(super) fn keep(self: &Arc<Self>, id: &Id) -> Option<Opened> {
+        let sheet = self.sheets(|sheets| sheets.get(id).cloned())?;
+        Some(Opened { desk: self.clone(), id: id.clone(), sheet: Some(sheet) })
+    }
+
     fn sheets<T>(&self, work: impl FnOnce(&mut HashMap<Id, Sheet>) -> T) -> T {
         // A map that a panic left behind is still a map.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))

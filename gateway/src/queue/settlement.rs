@@ -49,6 +49,7 @@ impl Office {
         delivered: &[Success],
         mut changed: bool,
     ) {
+        changed |= self.unkept(|unkept| unkept.contains_key(&entry.id));
         self.report_success(entry, outbound, delivered).await;
         match self.report_failures(entry, outbound).await {
             Ok(reported) => changed |= reported,
@@ -59,7 +60,10 @@ impl Office {
         }
         if entry.is_done() {
             match self.spool.remove(&entry.id).await {
-                Ok(()) => self.agenda(|agenda| agenda.remove(&entry.id)),
+                Ok(()) => {
+                    self.agenda(|agenda| agenda.remove(&entry.id));
+                    self.unkept(|unkept| unkept.remove(&entry.id));
+                }
                 Err(error) => {
                     error!(queued = %entry.id, %error, "a message that is done stays, removed later");
                     changed = true;
@@ -70,8 +74,15 @@ impl Office {
         if !changed || entry.is_done() && !self.agenda(|agenda| agenda.knows(&entry.id)) {
             return;
         }
-        if let Err(error) = self.spool.update(entry).await {
-            error!(id = entry.provenance.id, queued = %entry.id, %error, "what became of a message is not kept: should the gateway end now, it is tried again");
+        match self.spool.update(entry).await {
+            Ok(()) => drop(self.unkept(|unkept| unkept.remove(&entry.id))),
+            Err(error) => {
+                error!(id = entry.provenance.id, queued = %entry.id, %error, "what became of a message is not kept: should the gateway end now, it is tried again");
+                if let Some(state) = self.desk.keep(&entry.id) {
+                    self.unkept(|unkept| unkept.insert(entry.id.clone(), state));
+                    self.trouble(&entry.id);
+                }
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! When the disk, an upstream or the gateway itself fails in the wrong moment.
 
+use std::fs;
+
 use super::*;
 
 /// A scene whose messages are not tried again by their own schedule.
@@ -24,6 +26,28 @@ async fn what_an_upstream_may_have_is_not_sent_again_before_its_time() {
     scene.until("all were tried", || (store().waiting, store().in_flight) == (3, 0)).await;
     assert!(store().reachable, "it was there: nobody looks whether it is back");
     assert_eq!(post.letters().len(), 3);
+}
+
+#[tokio::test]
+async fn what_the_disk_does_not_keep_is_known_until_it_does() {
+    let post = Post::open().await;
+    post.refuse("<bob@example.com>", "450 4.2.0 later");
+    let scene = patient(&post);
+    let id = scene.accept(entry("ann@example.org", &["bob@example.com"])).await;
+    scene.until("it was tried", || scene.queue.summary().upstreams[0].waiting == 1).await;
+    let incoming = scene.folder.path().join("spool/incoming");
+    fs::rename(&incoming, scene.folder.path().join("away")).expect("renamed");
+    post.refuse("<bob@example.com>", "550 5.1.1 no such user");
+    scene.queue.obey(Order { action: Action::Retry, ids: vec![id.clone()], all: false }).await;
+    let office = scene.queue.office.clone();
+    scene.until("it is not kept", || office.unkept(|unkept| !unkept.is_empty())).await;
+    fs::rename(scene.folder.path().join("away"), &incoming).expect("renamed");
+    office.ring(&Arc::new(id)).await;
+    scene.empty().await;
+    let letters = post.letters();
+    assert_eq!(letters.len(), 1, "the report");
+    assert!(letters[0].text.contains("Status: 5.1.1\r\n"), "{}", letters[0].text);
+    assert!(office.unkept(|unkept| unkept.is_empty()));
 }
 
 #[tokio::test]
