@@ -12,7 +12,6 @@ scratch=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$scratch"' EXIT
 sed "s|@PLUGINS@|$root/target/plugins|; s|@LISTEN@|$listen|; s|@UPSTREAM@|$sink|" \
     "$here/portcullis.yaml.in" >"$scratch/portcullis.yaml"
-echo 'admin: { address: none }' >>"$scratch/portcullis.yaml"
 cc -O2 -pthread -o "$scratch/fastsink" "$here/fastsink.c"
 "$scratch/fastsink" "${sink%:*}" "${sink#*:}" &
 "$portcullis" run --config "$scratch/portcullis.yaml" 2>"$scratch/log" &
