@@ -5,7 +5,7 @@
 //!                                                    '--> report, a message of its own
 //! ```
 //!
-//! A message is tried at once, with its content still in memory; after that by a [`schedule`] of its own,
+//! A message is tried at once, with its content still in memory; after that by a schedule of its own,
 //! unless its upstream cannot be reached: then all that waits for that goes when it is back. What was
 //! delivered is removed from the spool, and only what did not go plainly well is written down before.
 //! So a crash may deliver a message twice, and lose none.

@@ -111,7 +111,7 @@ impl Failure {
     }
 }
 
-/// Whether a reply of [`Failure::reply`] says that this upstream was not there to be asked, as far as can
+/// Whether a reply of `Failure::reply` says that this upstream was not there to be asked, as far as can
 /// be told from outside.
 #[must_use]
 pub fn is_unreachable(reply: &Reply, upstream: &str) -> bool {
