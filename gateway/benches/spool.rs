@@ -96,6 +96,7 @@ fn entry() -> Entry {
         parameters: Vec::new(),
         octets: 0,
         held: false,
+        pinned: false,
         recipients: vec![Addressee {
             address: mailbox("recipient@example.com"),
             parameters: Vec::new(),

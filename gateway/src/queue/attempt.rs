@@ -126,6 +126,9 @@ impl Office {
 
     /// Those whose upstream is not in this configuration go where a new message of theirs would go.
     pub(super) fn route_anew(&self, entry: &mut Entry) {
+        if entry.pinned {
+            return;
+        }
         let conditions = self.conditions.load_full();
         let report = entry.is_report();
         for addressee in &mut entry.recipients {

@@ -284,6 +284,7 @@ impl Office {
             parameters,
             octets: 0,
             held: false,
+            pinned: false,
             recipients: vec![addressee],
         };
         let stored = self.spool.store(entry.clone(), &message).await?;

@@ -142,6 +142,7 @@ fn entry(sender: &str, recipients: &[&str]) -> Entry {
         parameters: Vec::new(),
         octets: 0,
         held: false,
+        pinned: false,
         recipients: recipients.iter().map(addressee).collect(),
     }
 }
@@ -352,6 +353,31 @@ async fn what_waits_for_an_upstream_that_is_configured_no_more_is_routed_anew() 
     scene.queue.replace(conditions, &[Arc::new(upstreams)]);
     scene.empty().await;
     assert_eq!((old.letters().len(), new.letters().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_a_plugin_sent_its_way_is_not_handed_out_by_routes() {
+    let (old, new) = (Post::open().await, Post::open().await);
+    old.refuse("<bob@example.com>", "450 4.2.0 later");
+    let both = format!("{}, new: {{address: \"{}\"}}", store_at(old.address), new.address);
+    let scene = Scene::with(tempfile::tempdir().expect("a folder"), &both, |_| {});
+    let quarantined = Entry { pinned: true, ..entry("ann@example.org", &["bob@example.com"]) };
+    let id = quarantined.id.clone();
+    scene.accept(quarantined).await;
+    scene.until("it was tried", || old.refused() > 0).await;
+    let mut config = config(scene.folder.path(), &both);
+    config.upstreams.remove("store");
+    config.default_upstream = Some("new".to_owned());
+    let upstreams = upstreams(&config, &scene.metrics);
+    let conditions =
+        Conditions::new(&config, Arc::new(CurrentRoutes::from_pointee(Routes::new(&config))));
+    scene.queue.replace(conditions, &[Arc::new(upstreams)]);
+    scene.queue.obey(Order { action: Action::Retry, ids: Vec::new(), all: true }).await;
+    scene.accept(entry("ann@example.org", &["carol@example.com"])).await;
+    scene.until("the other one came", || !new.letters().is_empty()).await;
+    let (waiting, _) = scene.spool.read(&id).await.expect("it is still there");
+    assert!(!waiting.is_done());
+    assert_eq!(new.letters().len(), 1, "the other one alone");
 }
 
 #[tokio::test]

@@ -34,6 +34,10 @@ pub struct Entry {
     /// Whether the operator holds it back.
     #[serde(default)]
     pub held: bool,
+    /// Whether a plugin said where it goes, which no route may decide otherwise: into quarantine, or a
+    /// way of its own.
+    #[serde(default)]
+    pub pinned: bool,
     /// Who it is for, with how far it came for each.
     pub recipients: Vec<Addressee>,
 }
@@ -234,6 +238,7 @@ pub(super) mod tests {
             parameters: vec![parameter("SMTPUTF8", None), parameter("ENVID", Some("a+b=c d"))],
             octets: 0,
             held: false,
+            pinned: false,
             recipients: recipients.iter().map(addressee).collect(),
         }
     }

@@ -223,6 +223,7 @@ mod tests {
             parameters: Vec::new(),
             octets: 4300,
             held: true,
+            pinned: false,
             recipients: vec![
                 addressee("a@example.com", State::new(now)),
                 addressee("b@example.com", State::Waiting { attempts: 2, next: ago(-120), said }),

@@ -126,6 +126,14 @@ impl Transaction {
         failed.collect()
     }
 
+    /// Whether a plugin has said where it goes. Should that be gone one day, it is not for the routes to
+    /// hand out what was put into quarantine.
+    fn is_pinned(&self, recipients: &[Addressee], envelope: &Envelope) -> bool {
+        let quarantine = self.house.quarantine.as_ref();
+        recipients.iter().any(|one| Some(&one.upstream) == quarantine)
+            || envelope.recipients.iter().any(|one| one.route.is_some())
+    }
+
     /// On the disk when this returns a name, whatever happens to the machine.
     async fn store(
         &mut self,
@@ -145,6 +153,7 @@ impl Transaction {
             parameters: envelope.parameters.clone(),
             octets: 0,
             held: false,
+            pinned: self.is_pinned(&recipients, envelope),
             recipients,
         };
         match spool.store(entry, outbound.get()).await {

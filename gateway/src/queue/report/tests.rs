@@ -39,6 +39,7 @@ fn entry(given: &[(&str, &str)], recipients: Vec<Addressee>) -> Entry {
         parameters: parameters(given),
         octets: 0,
         held: false,
+        pinned: false,
         recipients,
     }
 }
