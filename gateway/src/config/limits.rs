@@ -42,7 +42,7 @@ impl Default for Limits {
             connection_rate: 10_000,
             connection_rate_per_address: 5000,
             exempt: Vec::new(),
-            content_memory_octets: 32 << 20,
+            content_memory_octets: 28 << 20,
             content_disk_octets: 4 << 30,
             content_wait: Duration::from_secs(10),
             message_memory_octets: 8 << 20,

@@ -438,7 +438,7 @@ pub enum ContentError {
 }
 
 /// How much of a message is written to its file at once.
-const BLOCK_OCTETS: u64 = 256 << 10;
+const BLOCK_OCTETS: u64 = 128 << 10;
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,

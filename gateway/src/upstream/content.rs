@@ -188,4 +188,4 @@ fn read_exactly(content: &Content, from: u64, octets: usize) -> io::Result<Vec<u
 const BLOCK_OCTETS: usize = 64 * 1024;
 
 /// To read less at once would cost more in waking threads than in reading.
-const READ_OCTETS: usize = 256 * 1024;
+const READ_OCTETS: usize = 64 * 1024;
