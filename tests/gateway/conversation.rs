@@ -127,7 +127,7 @@ fn smtp_before_lmtp_is_told_the_worst_answer() {
         .client()
         .deliver("a@example.org", &["b@example.com", "c@example.com"], b"Subject: t\r\n\r\nx\r\n")
         .unwrap();
-    assert_eq!(reply.to_string(), "452 4.2.2 full");
+    assert_eq!(reply.to_string(), "452 4.2.2 full 4.2.2 1 of 2 recipients took it");
 }
 
 #[test]

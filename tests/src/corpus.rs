@@ -83,13 +83,13 @@ pub fn synthetic() -> Vec<Sample> {
 }
 
 /// What comes out of the gateway for a message that went in: the last line is ended, and a CR that
-/// stands alone has become a space.
+/// stands alone, or a NUL, has become a space.
 #[must_use]
 pub fn expected(sample: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(sample.len() + 2);
     for (index, &octet) in sample.iter().enumerate() {
         let alone = octet == b'\r' && sample.get(index + 1) != Some(&b'\n');
-        out.push(if alone { b' ' } else { octet });
+        out.push(if alone || octet == 0 { b' ' } else { octet });
     }
     if !out.ends_with(b"\r\n") {
         out.extend_from_slice(b"\r\n");

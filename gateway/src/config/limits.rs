@@ -73,6 +73,8 @@ impl Limits {
         let per_address =
             connections("connections_per_address", default.connections_per_address as u64);
         let rate = |key, default: u32| section.count(key, 1..=1_000_000, default.into()) as u32;
+        let content_memory_octets =
+            section.size("content_memory", 1 << 20..=1 << 40, default.content_memory_octets);
         let limits = Self {
             connections: all,
             connections_per_address: per_address,
@@ -86,11 +88,7 @@ impl Limits {
                 default.connection_rate_per_address,
             ),
             exempt: section.networks("exempt"),
-            content_memory_octets: section.size(
-                "content_memory",
-                1 << 20..=1 << 40,
-                default.content_memory_octets,
-            ),
+            content_memory_octets,
             content_disk_octets: section.size(
                 "content_disk",
                 1 << 20..=1 << 50,
@@ -104,7 +102,7 @@ impl Limits {
             message_memory_octets: section.size(
                 "message_memory",
                 4 << 10..=1 << 30,
-                default.message_memory_octets,
+                default.message_memory_octets.min(content_memory_octets),
             ),
             plugin_copies: section.count("plugin_copies", 1..=100_000, default.plugin_copies.into())
                 as u32,
