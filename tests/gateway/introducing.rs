@@ -68,8 +68,9 @@ fn postfix_sees_the_client_behind_the_gateway() {
             }),
         )
         .start();
+    // One worker has it all to do: each keeps idle connections of its own.
+    let mut client = gateway.client();
     for (address, name) in [("192.0.2.7", "seven.example"), ("192.0.2.8", "eight.example")] {
-        let mut client = gateway.client();
         client.command(&format!("XCLIENT ADDR={address} NAME={name} PORT=4711")).expect_code(220);
         client.command("EHLO client.example").expect_code(250);
         client.deliver("a@example.org", &["b@example.com"], MESSAGE).unwrap().expect_code(250);
