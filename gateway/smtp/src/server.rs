@@ -24,6 +24,7 @@ mod settings;
 mod step;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod verdict;
 
 use std::mem;
@@ -33,10 +34,11 @@ use self::chunk::Chunk;
 use self::intake::{Intake, Refusal};
 use self::limit::Counts;
 use self::phase::{Envelope, Move, Phase, Standing};
+use self::transcript::Transcript;
 use self::verdict::Answer;
 use crate::command::{Command, CommandError, Dialect};
 use crate::lines::{LineError, Lines};
-use crate::sasl::{ChannelBindings, Mechanism};
+use crate::sasl::ChannelBindings;
 use crate::xclient::{Said, Xclient};
 use crate::{Mailbox, Parameter, Reply, extension};
 
@@ -47,6 +49,7 @@ pub use self::settings::{
     Auth, BareNewlines, FutureRelease, Limits, Pipelining, Protocol, Settings,
 };
 pub use self::step::{Awaiting, Event, Step};
+pub use self::transcript::Line;
 pub use self::verdict::{Question, Verdict};
 pub use crate::command::Verb;
 
@@ -71,15 +74,16 @@ pub struct Session {
     asked: Option<Question>,
     /// A transaction ended, and the driver was not told yet.
     aborted: bool,
-    /// The reply to a message that the session refused itself.
-    refused: Option<Box<Reply>>,
-    /// A client failed to prove that it is this user.
-    disproved: Option<Box<(Mechanism, String)>>,
+    /// What the driver is to be told of, and nobody answers: a message that the session refused itself, or a
+    /// client that failed to prove who it is. One of them at a time.
+    aside: Option<Box<Step>>,
     /// Nothing is read any more.
     closing: bool,
     content: Vec<u8>,
     output: Vec<u8>,
     events: Vec<Event>,
+    /// What was said, for those who follow the conversation, if somebody does.
+    transcript: Option<Box<Transcript>>,
 }
 
 impl Session {
@@ -98,12 +102,12 @@ impl Session {
             lines: Lines::default(),
             asked: None,
             aborted: false,
-            refused: None,
-            disproved: None,
+            aside: None,
             closing: false,
             content: Vec::new(),
             output: Vec::new(),
             events: Vec::new(),
+            transcript: None,
         }
     }
 
@@ -131,12 +135,8 @@ impl Session {
             if mem::take(&mut self.aborted) {
                 return Step::Aborted;
             }
-            if let Some(reply) = self.refused.take() {
-                return Step::Refused(*reply);
-            }
-            if let Some(disproved) = self.disproved.take() {
-                let (mechanism, user) = *disproved;
-                return Step::Disproved { mechanism, user };
+            if let Some(aside) = self.aside.take() {
+                return *aside;
             }
             if self.closing {
                 return Step::Close;
@@ -282,6 +282,11 @@ impl Session {
             Err(error) => Err(Mistake::Line(error)),
         };
         let too_long = line == Err(LineError::TooLong);
+        let shown = self.transcript.is_some().then(|| {
+            let auth = !self.settings.auth.mechanisms.is_empty();
+            transcript::heard(line, verb, auth)
+        });
+        self.transcribe_command(shown);
         self.events.push(Event::Command(verb));
         self.events.extend(too_long.then_some(Event::Limited(Limit::CommandLine)));
         Some(command)
@@ -525,7 +530,7 @@ impl Session {
         self.phase = Phase::Complete(envelope);
         if let Some(refusal) = refusal {
             self.events.extend(refusal.limit().map(Event::Limited));
-            self.refused = Some(Box::new(refusal.reply()));
+            self.aside = Some(Box::new(Step::Refused(refusal.reply())));
             self.conclude(Verdict::Reply(refusal.reply()));
         }
     }
@@ -544,7 +549,9 @@ impl Session {
 
     fn say(&mut self, reply: &Reply) {
         self.events.push(Event::Reply(reply.code()));
+        let start = self.output.len();
         reply.encode(&mut self.output);
+        self.transcribe_reply(start);
         if reply.code() == CLOSING {
             self.close();
         }

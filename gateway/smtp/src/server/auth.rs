@@ -216,6 +216,7 @@ impl Session {
             Some(Err(LineError::Chunk | LineError::Control)) => Err(replies::bad_base64()),
             Some(Err(LineError::TooLong)) => Err(replies::response_too_long()),
         };
+        self.transcribe_response();
         if let Some(Exchange { waits: Waits::Word(reply), .. }) = self.exchange() {
             let reply = reply.clone();
             self.refuse_client(&reply);
@@ -291,7 +292,7 @@ impl Session {
 
     fn disprove(&mut self, user: String) {
         let Some(Exchange { mechanism, .. }) = self.exchange() else { return };
-        self.disproved = Some(Box::new((*mechanism, user)));
+        self.aside = Some(Box::new(Step::Disproved { mechanism: *mechanism, user }));
         self.refuse_client(&replies::wrong_credentials());
     }
 
@@ -311,6 +312,7 @@ impl Session {
         self.output.extend_from_slice(b"334 ");
         self.output.extend_from_slice(crate::sasl::close(octets).as_bytes());
         self.output.extend_from_slice(b"\r\n");
+        self.transcribe_challenge();
     }
 
     fn wait_for(&mut self, waits: Waits) {

@@ -10,7 +10,7 @@ use super::intake::Intake;
 use super::phase::{Move, Phase};
 use super::settings::Protocol;
 use super::verdict::Answer;
-use super::{CLOSING, Event, Limit, Session, replies};
+use super::{CLOSING, Event, Limit, Session, Step, replies};
 use crate::Reply;
 use crate::command::{Command, CommandError};
 
@@ -162,7 +162,7 @@ impl Session {
             Some(refusal) => {
                 let reply = refusal.reply();
                 self.events.extend(refusal.limit().map(Event::Limited));
-                self.refused = Some(Box::new(reply.clone()));
+                self.aside = Some(Box::new(Step::Refused(reply.clone())));
                 self.forwarded = false;
                 let recipients = envelope.accepted();
                 self.say(&reply);

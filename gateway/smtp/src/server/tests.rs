@@ -1,4 +1,5 @@
 use super::*;
+use crate::sasl::Mechanism;
 
 #[test]
 fn an_idle_session_holds_no_buffers() {
@@ -20,6 +21,40 @@ fn an_idle_session_holds_no_buffers() {
 fn settings() -> Settings {
     let limits = Limits { command_octets: 2048, message_octets: 1000, ..Limits::default() };
     Settings { limits, ..Settings::new("mx.example") }
+}
+
+#[test]
+fn who_follows_a_conversation_sees_all_of_it_but_secrets() {
+    let auth = Auth { mechanisms: vec![Mechanism::Login], in_clear: true, ..Auth::default() };
+    let mut session = Session::new(Arc::new(Settings { auth, ..settings() }), Channel::default());
+    session.transcribe(true);
+    for octets in
+        [&b"EHLO a\r\nAUTH LOGIN\r\n"[..], b"Ym9i\r\n", b"aHVudGVyMg==\r\naHVudGVyMg==\r\n"]
+    {
+        session.receive(octets);
+        while let Step::Ask(_) = session.poll() {
+            session.decide(Verdict::Accept);
+        }
+    }
+    let lines = session.take_transcript();
+    let shown: Vec<_> = lines.iter().map(|line| format!("{line:?}")).collect();
+    let shown = shown.join("\n");
+    for there in [
+        "Said(\"220 mx.example",
+        "Heard(\"EHLO a\")",
+        "Heard(\"AUTH LOGIN\")",
+        "(challenge)",
+        "235 2.7.0",
+    ] {
+        assert!(shown.contains(there), "{shown}");
+    }
+    for secret in ["Ym9i", "aHVudGVyMg"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    session.transcribe(false);
+    session.receive(b"NOOP\r\n");
+    assert_eq!(session.poll(), Step::Read);
+    assert_eq!(session.take_transcript(), []);
 }
 
 #[test]
