@@ -1,233 +1,117 @@
-//! What an operator's machines ask over HTTP: metrics, and whether the gateway lives and is ready.
+//! What operators and their machines ask over HTTP: metrics, health, what goes on, and what is to be
+//! done.
+//!
+//! ```text
+//! server   connections, bounded; one request each
+//! guard    who may ask: this machine, and never a page of another site
+//! route    the table: path, method, role, bounds, handler
+//! ask      the request, as a handler sees it
+//! answer   text, JSON, anything whole, or a stream
+//! ```
+//!
+//! A new path is a row in [`routes`] and an `async fn(Arc<Offer>, Ask) -> Answer`. What lives above this
+//! floor brings its own [`Route`]s.
 
+mod answer;
+mod ask;
+mod client;
+mod guard;
+mod health;
 mod reload;
+mod route;
+mod server;
 mod spool;
 
-use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use std::future::Future;
+use std::sync::Arc;
 
 use crate::metrics::{self, Metrics};
 use crate::queue::Queue;
 
-pub use reload::{Refusal, ReloadRequest, Reloading, reloading, request_reload, request_spool};
-
-/// Connections at once: a few Prometheus servers, probes, and someone with a browser.
-const CONNECTIONS: usize = 32;
-
-/// For the request line and the header fields.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// For one connection as a whole, so that who reads slowly does not hold a place for ever.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// After an `accept` that failed, most likely for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Octets of a request line and its header fields.
-const HEADER_OCTETS: usize = 16 * 1024;
-
-/// Why the gateway is not ready; ready is who has no reason. Clones are the same readiness.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeSet<String>>>);
-
-impl Readiness {
-    /// Ready.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Not ready, for this reason, until it is cleared.
-    pub fn hold(&self, reason: &str) {
-        self.reasons_locked(|reasons| reasons.insert(reason.to_owned()));
-    }
-
-    /// This reason no longer stands.
-    pub fn clear(&self, reason: &str) {
-        self.reasons_locked(|reasons| reasons.remove(reason));
-    }
-
-    /// All reasons that stand.
-    #[must_use]
-    pub fn reasons(&self) -> Vec<String> {
-        self.reasons_locked(|reasons| reasons.iter().cloned().collect())
-    }
-
-    fn reasons_locked<T>(&self, change: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
-        // A set that a panic left behind is still a set.
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Answers until the future is dropped. It goes on through a shutdown, because those are the
-/// minutes in which `/readyz` has something to say.
-pub async fn serve(
-    listener: TcpListener,
-    metrics: Arc<Metrics>,
-    readiness: Readiness,
-    reloading: Option<Reloading>,
-    queue: Option<Arc<Queue>>,
-) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            unreachable!("nobody closes the semaphore");
-        };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(%error, "admin: cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        while connections.try_join_next().is_some() {}
-        let (metrics, readiness) = (Arc::clone(&metrics), readiness.clone());
-        let (reloading, queue) = (reloading.clone(), queue.clone());
-        connections.spawn(async move {
-            let _permit = permit;
-            let offer = Offer { metrics: &metrics, readiness: &readiness, queue: queue.as_deref() };
-            converse(stream, peer, &offer, reloading.as_ref()).await;
-        });
-    }
-}
+pub use answer::{Answer, Gone, Stream};
+pub use ask::Ask;
+pub use client::{request_reload, request_spool};
+pub use health::Readiness;
+pub use hyper::StatusCode as Status;
+pub use reload::{Refusal, ReloadRequest, Reloading, reloading};
+pub use route::{Role, Route};
+pub use server::serve;
 
 /// What is there to be asked for.
-struct Offer<'a> {
-    metrics: &'a Metrics,
-    readiness: &'a Readiness,
-    queue: Option<&'a Queue>,
+#[derive(Debug)]
+pub struct Offer {
+    /// What Prometheus asks for.
+    pub metrics: Arc<Metrics>,
+    /// Whether mail should come here.
+    pub readiness: Readiness,
+    /// What waits, if anything may.
+    pub queue: Option<Arc<Queue>>,
+    /// Where reloads are asked for, if there can be any.
+    pub reloading: Option<Reloading>,
 }
 
-/// One request, one response.
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
-    offer: &Offer<'_>,
-    reloading: Option<&Reloading>,
-) {
-    // Whoever waits for a reload waits for plugins to be compiled, or for many messages.
-    let waits = &AtomicBool::new(false);
-    let service = service_fn(|request: Request<Incoming>| async move {
-        let path = request.uri().path();
-        if ![reload::PATH, spool::PATH].contains(&path) {
-            return Ok::<_, Infallible>(respond(&request, offer));
-        }
-        waits.store(true, Ordering::Relaxed);
-        let response = match path == reload::PATH {
-            true => reload::respond(&request, peer, reloading).await,
-            false => spool::respond(request, peer, offer.queue).await,
-        };
-        waits.store(false, Ordering::Relaxed);
-        Ok(response)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEADER_OCTETS)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    loop {
-        match timeout(CONNECTION_TIMEOUT, connection.as_mut()).await {
-            Err(_) if waits.load(Ordering::Relaxed) => continue,
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "admin: the connection broke"),
-            Err(_) => debug!("admin: the connection took too long"),
-        }
-        return;
-    }
+/// What is answered, by everything that this floor and those below it have.
+#[must_use]
+pub fn routes(offer: &Arc<Offer>) -> Vec<Route> {
+    vec![
+        offer.get("/livez", health::live).for_everyone(),
+        offer.get("/readyz", health::ready).for_everyone(),
+        offer.get("/metrics", scrape).for_scrapers(),
+        offer.post("/api/reload", reload::reload).unhurried(),
+        offer.get("/api/spool", spool::summary),
+        offer.post("/api/spool", spool::obey).with_body(spool::ORDER_OCTETS).unhurried(),
+    ]
 }
 
-fn respond(request: &Request<Incoming>, offer: &Offer<'_>) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    if !["/livez", "/metrics", "/readyz"].contains(&path) {
-        return text(
-            StatusCode::NOT_FOUND,
-            "there are /metrics, /livez, /readyz and /api/spool; portcullis reload asks at /api/reload\n"
-                .to_owned(),
-        );
+impl Offer {
+    /// GET and HEAD, for readers.
+    fn get<F>(self: &Arc<Self>, path: &'static str, handler: fn(Arc<Self>, Ask) -> F) -> Route
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let offer = self.clone();
+        Route::get(path, move |ask| handler(offer.clone(), ask))
     }
-    if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".to_owned());
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
-    }
-    match path {
-        "/metrics" => {
-            let mut response = text(StatusCode::OK, offer.metrics.render());
-            let format = HeaderValue::from_static(metrics::CONTENT_TYPE);
-            response.headers_mut().insert(CONTENT_TYPE, format);
-            response
-        }
-        "/readyz" => ready(offer),
-        // That there is an answer is the answer.
-        _ => text(StatusCode::OK, "live\n".to_owned()),
+
+    /// POST, for writers.
+    fn post<F>(self: &Arc<Self>, path: &'static str, handler: fn(Arc<Self>, Ask) -> F) -> Route
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let offer = self.clone();
+        Route::post(path, move |ask| handler(offer.clone(), ask))
     }
 }
 
-/// A plugin that is not called for now is a warning: its `on_failure` says what its listeners do, and
-/// a node that is taken out helps nobody, least of all the other listeners, for the next one has the
-/// same plugins. So is an upstream that is down: the next node has the same upstreams. A spool that takes
-/// nothing is a reason: the next node has another disk.
-fn ready(offer: &Offer<'_>) -> Response<Full<Bytes>> {
-    let mut reasons = offer.readiness.reasons();
-    reasons.extend(offer.queue.and_then(Queue::trouble));
-    let (status, mut body) = if reasons.is_empty() {
-        (StatusCode::OK, "ready\n".to_owned())
-    } else {
-        let body = reasons.iter().map(|reason| format!("not ready: {reason}\n")).collect();
-        (StatusCode::SERVICE_UNAVAILABLE, body)
-    };
-    for plugin in offer.metrics.broken_plugins() {
-        body += &format!("warning: plugin {plugin} keeps failing and is not called for now\n");
-    }
-    for upstream in offer.metrics.upstreams_down() {
-        body += &format!("warning: upstream {upstream} is down: no address takes mail\n");
-    }
-    for warning in offer.queue.map(Queue::warnings).unwrap_or_default() {
-        body += &format!("warning: {warning}\n");
-    }
-    text(status, body)
-}
-
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+async fn scrape(offer: Arc<Offer>, _: Ask) -> Answer {
+    Answer::of(metrics::CONTENT_TYPE, offer.metrics.render())
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
+    use bytes::Bytes;
+    use hyper::Request;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
 
+    use super::server::{CONNECTIONS, HEADER_OCTETS};
     use super::*;
+
+    /// Of a gateway that has nothing.
+    pub(super) fn offer() -> Offer {
+        let listeners = (0..100).map(|number| format!("listener-{number}")).collect();
+        let names = metrics::Names { listeners, ..metrics::Names::default() };
+        let metrics = Arc::new(Metrics::new(&names));
+        Offer { metrics, readiness: Readiness::new(), queue: None, reloading: None }
+    }
+
+    pub(super) fn ask(uri: &str) -> Ask {
+        let head = Request::get(uri).body(()).unwrap().into_parts().0;
+        Ask { head, body: Bytes::new(), role: Some(Role::Reader) }
+    }
 
     struct Scene {
         address: SocketAddr,
@@ -240,12 +124,9 @@ mod tests {
         async fn new() -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let listeners = (0..100).map(|number| format!("listener-{number}")).collect();
-            let names = metrics::Names { listeners, ..metrics::Names::default() };
-            let metrics = Arc::new(Metrics::new(&names));
-            let readiness = Readiness::new();
-            let server =
-                tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), None, None));
+            let offer = Arc::new(offer());
+            let (metrics, readiness) = (offer.metrics.clone(), offer.readiness.clone());
+            let server = tokio::spawn(serve(listener, routes(&offer)));
             Self { address, metrics, readiness, server }
         }
 

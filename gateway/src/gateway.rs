@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
-use crate::admin::{self, Readiness};
+use crate::admin::{self, Offer, Readiness};
 use crate::config::{self, Config, Mistakes, Place};
 use crate::listener::{CurrentTerms, Listener, Passed, Permits};
 use crate::metrics::ConfigurationInUse;
@@ -307,7 +307,8 @@ impl Gateway {
             let metrics = standing.parts.foundation.metrics.clone();
             let queue = standing.spooling.first().map(|spooling| spooling.queue.clone());
             let readiness = readiness.clone();
-            serving.spawn(admin::serve(admin, metrics, readiness, reloading, queue));
+            let offer = Arc::new(Offer { metrics, readiness, queue, reloading });
+            serving.spawn(admin::serve(admin, admin::routes(&offer)));
         }
         readiness.clear(STARTING);
         supervisor::ready();

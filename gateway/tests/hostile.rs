@@ -66,7 +66,7 @@ shutdown: {{ deadline: 5s }}
 
     async fn metrics(&self) -> String {
         let mut stream = TcpStream::connect(self.addresses.admin.unwrap()).await.unwrap();
-        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();

@@ -272,12 +272,12 @@ fn pages_in_browsers_reload_nothing() {
         answer.split(' ').nth(1).unwrap().to_owned()
     };
     let here = format!("Host: {}\r\n", gateway.admin);
-    assert_eq!(ask("GET", &format!("{here}portcullis-reload: yes\r\n")), "405");
+    assert_eq!(ask("GET", &format!("{here}Portcullis-Request: 1\r\n")), "405");
     assert_eq!(ask("POST", &here), "403");
-    let rebound = "Host: evil.example\r\nportcullis-reload: yes\r\n";
+    let rebound = "Host: evil.example\r\nPortcullis-Request: 1\r\n";
     assert_eq!(ask("POST", rebound), "403");
-    let page = format!("{here}Origin: https://evil.example\r\nportcullis-reload: yes\r\n");
+    let page = format!("{here}Origin: https://evil.example\r\nPortcullis-Request: 1\r\n");
     assert_eq!(ask("POST", &page), "403");
-    assert_eq!(ask("POST", &format!("{here}portcullis-reload: yes\r\n")), "200");
+    assert_eq!(ask("POST", &format!("{here}Portcullis-Request: 1\r\n")), "200");
     gateway.wait_for_metric("portcullis_reloads_total", &[], 1.0);
 }
