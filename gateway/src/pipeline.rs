@@ -20,7 +20,6 @@ mod telling;
 mod transaction;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use portcullis_smtp::sasl::{Mechanism, Verifier};
 use portcullis_smtp::server::{Protocol, Question, Verdict};
@@ -30,10 +29,13 @@ use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 use crate::config::{DeliveryMode, Duplicates, Mixed};
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
-use crate::policy::{CLOSED, Case, Chain, Copies, Decision, Hook, Memory, Policy, Stage};
+use crate::policy::{
+    CLOSED, Calls, Case, Chain, Copies, Decision, Hook, Memory, Policy, SessionCalls, Stage,
+};
 use crate::queue::Spooling;
 use crate::routing::CurrentRoutes;
 use crate::upstream::Upstreams;
+use record::Doing;
 use transaction::{Transaction, Unheard};
 
 pub use login::Login;
@@ -89,6 +91,8 @@ pub struct Pipeline {
     site: Arc<Site>,
     session: Arc<SessionFacts>,
     memory: Memory,
+    /// What plugins said of it before MAIL, for the records of its transactions.
+    calls: SessionCalls,
     /// The memory as it was before the client said anything: STARTTLS takes the session back to it.
     greeting_memory: Memory,
     transaction: Option<Box<Transaction>>,
@@ -110,6 +114,7 @@ impl Pipeline {
             site,
             session,
             memory,
+            calls: SessionCalls::default(),
             greeting_memory,
             transaction: None,
             unheard: None,
@@ -124,6 +129,7 @@ impl Pipeline {
         let mut case = self.case(&house, None);
         let mut copies = Copies::default();
         let ruling = house.chain.ask(hook, &mut case, &mut self.memory, &mut copies).await;
+        self.calls.add(case.calls);
         if let Some(plugin) = &ruling.by
             && ruling.decision != Decision::Pass
         {
@@ -163,6 +169,7 @@ impl Pipeline {
         let via = via.map(|via| via.to_string());
         tracing::info!(target: "session", id, %client, via, "the peer speaks for a client");
         (self.memory, self.greeting_memory) = (Memory::default(), Memory::default());
+        self.calls = SessionCalls::default();
         Verdict::Accept
     }
 
@@ -194,30 +201,27 @@ impl Pipeline {
             Verdict::Disconnect(reply) | Verdict::Reply(reply) => {
                 transaction.end(outcome(reply), Some(reply));
             }
-            Verdict::Accept | Verdict::Each(_) => self.transaction = Some(transaction),
+            Verdict::Accept | Verdict::Each(_) => {
+                transaction.enter(Doing::Client);
+                self.transaction = Some(transaction);
+            }
         }
         verdict
     }
 
     fn case(&self, house: &House, envelope: Option<Arc<Envelope>>) -> Case {
-        Case {
-            session: self.session.clone(),
-            envelope,
-            recipient: None,
-            recipient_dropped: false,
-            next_index: 0,
-            message: None,
-            refused: Vec::new(),
-            edits: Vec::new(),
-            plugins_time: Duration::ZERO,
-            message_octets: house.message_octets,
-            findings: Arc::default(),
-        }
+        let calls = Calls::after(self.calls.clone());
+        Case { envelope, calls, ..Case::new(self.session.clone(), house.message_octets) }
     }
 
     async fn rcpt(&mut self, forward_path: Mailbox, parameters: Vec<Parameter>) -> Verdict {
         match &mut self.transaction {
-            Some(transaction) => transaction.rcpt(forward_path, parameters, &mut self.memory).await,
+            Some(transaction) => {
+                transaction.enter(Doing::Rcpt);
+                let verdict = transaction.rcpt(forward_path, parameters, &mut self.memory).await;
+                transaction.enter(Doing::Client);
+                verdict
+            }
             None => out_of_step(),
         }
     }
@@ -253,7 +257,13 @@ impl Policy for Pipeline {
                 Box::pin(self.rcpt(forward_path, parameters)).await
             }
             Question::Data => match &mut self.transaction {
-                Some(transaction) => Box::pin(transaction.data(&mut self.memory)).await,
+                Some(transaction) => {
+                    transaction.enter(Doing::Data);
+                    let verdict = Box::pin(transaction.data(&mut self.memory)).await;
+                    let accepted = verdict == Verdict::Accept;
+                    transaction.enter(if accepted { Doing::Content } else { Doing::Client });
+                    verdict
+                }
                 None => out_of_step(),
             },
             Question::Message => {

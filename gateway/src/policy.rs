@@ -23,7 +23,9 @@ use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts}
 
 pub use guard::Guard;
 
-pub use chain::{AuthRuling, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling};
+pub use chain::{
+    AuthRuling, Calls, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling, SessionCalls,
+};
 pub use findings::{Findings, Found, Search};
 pub use outcome::{Event, Stage};
 pub use scoring::Scoring;

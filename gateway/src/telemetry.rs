@@ -24,7 +24,11 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use line::Value;
 
 pub use kept::{Kept, KeptLine};
-pub use record::{Decision, EditRecord, RecipientRecord, ScoreRecord, TransactionRecord};
+pub use record::{
+    CallRecord, CertificateRecord, ClientRecord, Decision, DeliveryRecord, EditRecord, Errand,
+    ForwardedRecord, PeerRecord, RecipientRecord, RouteRecord, ScoreRecord, StagesRecord,
+    ThresholdsRecord, TlsRecord, TransactionRecord,
+};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -164,6 +168,13 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.push(field, Value::Text(format!("{value:?}")));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        match value.downcast_ref::<record::Carried>() {
+            Some(record::Carried(record)) => self.push(field, Value::Record(record.clone())),
+            None => self.push(field, Value::Text(value.to_string())),
+        }
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {

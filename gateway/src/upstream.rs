@@ -27,6 +27,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trail;
 mod transaction;
 
 use std::collections::HashMap;
@@ -46,6 +47,7 @@ use transaction::Transaction;
 pub use delivery::Delivery;
 pub use failure::is_unreachable;
 pub use maildir::mailbox_folder;
+pub use trail::Trail;
 
 /// All upstreams of one configuration, with their connections.
 #[derive(Debug)]

@@ -184,12 +184,12 @@ fn points_become_a_header_quarantine_451_or_550() {
         let record = gateway.log.wait_for("a record", |record| !record.field("outcome").is_empty());
         assert_eq!(record.field("outcome"), outcome);
         let decided = ["quarantined", "deferred", "rejected"].contains(&outcome);
-        assert_eq!(record.field("plugin"), if decided { "scores" } else { "" });
-        let symbols: Value = serde_json::from_str(&record.field("scores")).expect("JSON");
+        assert_eq!(record.at("/decided_by/plugin"), if decided { "scores" } else { "" });
+        let symbols = &record.json()["scores"];
         let points: f64 = points.parse().expect("a number");
         assert_eq!(
             symbols,
-            json!([
+            &json!([
                 { "plugin": "carver", "symbol": "RCPT", "points": 1.5 },
                 { "plugin": "carver", "symbol": "A", "points": points },
             ])

@@ -61,7 +61,7 @@ fn smtplib_and_swaks_send_over_a_unix_socket() {
     }
     let record =
         gateway.log.wait_for("a transaction", |record| record.field("target") == "transaction");
-    assert_eq!(record.field("client"), "unix");
+    assert_eq!(record.peer("/client"), "unix");
 }
 
 #[test]

@@ -76,6 +76,35 @@ impl Record {
         }
     }
 
+    /// What stands at a JSON pointer, as text; empty if there is nothing.
+    #[must_use]
+    pub fn at(&self, pointer: &str) -> String {
+        match self.0.pointer(pointer) {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }
+    }
+
+    /// The address and port of what stands at a JSON pointer, as `192.0.2.1:4711`; empty if nothing
+    /// does.
+    #[must_use]
+    pub fn peer(&self, pointer: &str) -> String {
+        let (address, port) =
+            (self.at(&format!("{pointer}/address")), self.at(&format!("{pointer}/port")));
+        match (address.contains(':'), port.is_empty()) {
+            (_, true) => address,
+            (true, false) => format!("[{address}]:{port}"),
+            (false, false) => format!("{address}:{port}"),
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
     /// Whether a text stands anywhere in it.
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {

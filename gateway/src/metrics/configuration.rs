@@ -1,5 +1,6 @@
 //! Which configuration runs, since when, and how many of them still do.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use prometheus::{IntCounter, IntGauge, Registry};
@@ -13,6 +14,7 @@ pub(super) struct ConfigurationMetrics {
     loaded: IntGauge,
     refused: IntCounter,
     taken: IntCounter,
+    generations: AtomicU64,
 }
 
 impl ConfigurationMetrics {
@@ -35,12 +37,14 @@ impl ConfigurationMetrics {
             ),
             refused: reloads.with_label_values(&["failed"]),
             taken: reloads.with_label_values(&["ok"]),
+            generations: AtomicU64::new(0),
         }
     }
 
     pub(super) fn used(&self) -> ConfigurationInUse {
         self.in_use.inc();
-        ConfigurationInUse(self.in_use.clone())
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+        ConfigurationInUse { in_use: self.in_use.clone(), generation }
     }
 
     pub(super) fn loaded(&self) {
@@ -55,10 +59,21 @@ impl ConfigurationMetrics {
 
 /// Held by whatever a configuration was made into; dropped, that is over.
 #[derive(Debug)]
-pub struct ConfigurationInUse(IntGauge);
+pub struct ConfigurationInUse {
+    in_use: IntGauge,
+    generation: u64,
+}
+
+impl ConfigurationInUse {
+    /// Which one it is: that of the start is 1, and each that could be served counts.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+}
 
 impl Drop for ConfigurationInUse {
     fn drop(&mut self) {
-        self.0.dec();
+        self.in_use.dec();
     }
 }

@@ -79,7 +79,9 @@ impl Pipeline {
         }
         let mut case = self.case(&house, None);
         let chain = &house.chain;
-        let ruling = match chain.authenticate(&mut case, &mut self.memory, credentials).await {
+        let said = chain.authenticate(&mut case, &mut self.memory, credentials).await;
+        self.calls.add(case.calls);
+        let ruling = match said {
             AuthRuling::Unknown => login.check(credentials).await,
             ruling => ruling,
         };

@@ -53,7 +53,7 @@ fn word(helo: &str) -> String {
 }
 
 /// The protocol word of RFC 3848. It is about the way to here: TLS that ended at a proxy is not it.
-fn with(session: &SessionFacts, protocol: Protocol) -> &'static str {
+pub(super) fn with(session: &SessionFacts, protocol: Protocol) -> &'static str {
     let tls = session.tls.as_ref().is_some_and(|tls| !tls.at_proxy);
     match (protocol, session.esmtp, tls, session.user.is_some()) {
         (Protocol::Lmtp, _, false, false) => "LMTP",

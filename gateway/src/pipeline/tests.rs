@@ -13,6 +13,7 @@ mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::Barrier;
 

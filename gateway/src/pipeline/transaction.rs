@@ -3,6 +3,7 @@
 mod answering;
 mod delivering;
 mod recalling;
+mod recording;
 mod relaying;
 mod spooling;
 mod telling;
@@ -15,7 +16,7 @@ use portcullis_smtp::server::{Protocol, Verdict};
 use portcullis_smtp::{Mailbox, Parameter, Reply, parameter};
 
 use super::receipts::Received;
-use super::record::Notes;
+use super::record::{Doing, Exchange, Notes};
 use super::{House, signed, verdict};
 use crate::config::Mixed;
 use crate::message::{
@@ -25,8 +26,11 @@ use crate::message::{
 use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::queue::Spooling;
-use crate::routing::{Asked, Routes};
+use crate::routing::Routes;
+use crate::telemetry::Errand;
 use crate::upstream::Delivery;
+
+use recording::Named;
 
 pub(super) use recalling::Unheard;
 
@@ -115,6 +119,11 @@ impl Transaction {
         self.case.envelope.as_ref().map_or(&self.case.session.id, |envelope| &envelope.id)
     }
 
+    /// Something else goes on in it now.
+    pub(super) fn enter(&mut self, doing: Doing) {
+        self.record.enter(doing);
+    }
+
     pub(super) fn envelope(&self) -> Option<&Envelope> {
         self.case.envelope.as_deref()
     }
@@ -147,8 +156,9 @@ impl Transaction {
         let index = self.case.next_index;
         self.case.next_index = index.saturating_add(1);
         let said = address.to_string();
+        let named = Named { address: &said, parameters: &parameters.clone() };
         if self.is_discarded() {
-            return self.discard(index, &said);
+            return self.discard(index, named);
         }
         self.case.recipient = Some(Recipient { index, address, parameters, route: None });
         self.case.recipient_dropped = false;
@@ -159,16 +169,16 @@ impl Transaction {
             (Decision::Pass | Decision::Quarantine(_), Some(recipient))
                 if !self.case.recipient_dropped =>
             {
-                self.offer(recipient, &said).await
+                self.offer(recipient, named).await
             }
             (Decision::Discard(_) | Decision::Pass | Decision::Quarantine(_), _) => {
-                self.discard(index, &said)
+                self.discard(index, named)
             }
             (decision, _) => {
                 let verdict = verdict(decision, self.id());
                 if let Verdict::Reply(reply) | Verdict::Disconnect(reply) = &verdict {
                     self.tell_rcpt(&said, by.as_deref(), Some(reply));
-                    self.refuse_recipient(&said, None, reply);
+                    self.refuse_recipient(named, None, by.as_deref(), reply);
                 }
                 self.end_if_disconnected(&verdict);
                 verdict
@@ -177,16 +187,22 @@ impl Transaction {
     }
 
     /// The client is told yes, and nobody gets anything.
-    fn discard(&mut self, index: u32, said: &str) -> Verdict {
-        self.tell_rcpt(said, None, None);
+    fn discard(&mut self, index: u32, named: Named<'_>) -> Verdict {
+        self.tell_rcpt(named.address, None, None);
         self.slots.push(Slot { index, discarded: true });
         self.refusal = None;
-        self.record.recipient(said, None, None);
+        self.note_at_rcpt(named, None, None, None);
         Verdict::Accept
     }
 
-    fn refuse_recipient(&mut self, said: &str, upstream: Option<&str>, reply: &Reply) {
-        self.record.recipient(said, upstream, Some(reply));
+    fn refuse_recipient(
+        &mut self,
+        named: Named<'_>,
+        upstream: Option<&str>,
+        plugin: Option<&str>,
+        reply: &Reply,
+    ) {
+        self.note_at_rcpt(named, upstream, plugin, Some(reply));
         if self.slots.is_empty() {
             self.refusal = Some(reply.clone());
         }
@@ -194,7 +210,8 @@ impl Transaction {
 
     /// Offers a recipient to its upstream: that one's refusal is the client's. What goes to the spool
     /// has a route, and nobody is asked.
-    async fn offer(&mut self, recipient: Recipient, said: &str) -> Verdict {
+    async fn offer(&mut self, recipient: Recipient, named: Named<'_>) -> Verdict {
+        let said = named.address;
         let offered = match self.upstream_of(&recipient) {
             Ok(upstream) if self.spools() => Ok(upstream),
             Ok(upstream) => match self.offer_to(&upstream, &recipient).await {
@@ -207,6 +224,7 @@ impl Transaction {
             Ok(upstream) => {
                 self.tell_rcpt(said, Some(&upstream), None);
                 self.slots.push(Slot { index: recipient.index, discarded: false });
+                self.record.named(recipient.index, said.to_owned());
                 self.refusal = None;
                 self.record.undecided();
                 if let Some(envelope) = &mut self.case.envelope {
@@ -219,7 +237,7 @@ impl Transaction {
                     self.record.undecided();
                 }
                 self.tell_rcpt(said, upstream.as_deref(), Some(&reply));
-                self.refuse_recipient(said, upstream.as_deref(), &reply);
+                self.refuse_recipient(named, upstream.as_deref(), None, &reply);
                 Verdict::Reply(reply)
             }
         }
@@ -241,9 +259,13 @@ impl Transaction {
                 self.deliveries.len() - 1
             }
         };
-        let (delivery, asked) = (&mut self.deliveries[at].1, Instant::now());
+        let (delivery, began) = (&mut self.deliveries[at].1, Instant::now());
+        let trail = delivery.trail().map(|trail| (trail.clone(), trail.waited()));
         let offered = delivery.offer(&envelope.reverse_path, &envelope.parameters, recipient).await;
-        self.record.upstream_time += asked.elapsed();
+        let took = began.elapsed();
+        self.record.upstream_time += took;
+        let exchange = Exchange { what: Errand::Rcpt, began, took, recipients: 1, trail };
+        self.record.exchange(&self.case, upstream, exchange);
         if offered.is_err() && !self.has_recipients() {
             // It holds no recipient, so that the next one may still go elsewhere.
             let (_, delivery) = self.deliveries.swap_remove(at);
@@ -266,18 +288,7 @@ impl Transaction {
     }
 
     fn upstream_of(&self, recipient: &Recipient) -> Result<String, Reply> {
-        let session = &self.case.session;
-        let found = self.case.envelope.as_ref().and_then(|envelope| {
-            self.routes.way(&Asked {
-                recipient,
-                sender: &envelope.reverse_path,
-                listener: &self.house.listener,
-                listener_upstream: self.house.upstream.as_deref(),
-                client: session.client.ip(),
-                user: session.user.as_deref(),
-            })
-        });
-        found.map(|way| way.upstream.to_owned()).ok_or_else(|| {
+        self.way_of(recipient).map(|way| way.upstream.to_owned()).ok_or_else(|| {
             signed(&Reply::fixed(550, (5, 7, 1), "no route to this recipient"), self.id())
         })
     }
@@ -330,6 +341,7 @@ impl Transaction {
 
     /// Takes content: the header section first, which is judged as soon as it is complete.
     pub(super) async fn content(&mut self, chunk: Vec<u8>, memory: &mut Memory) {
+        self.record.enter(Doing::Content);
         self.record.octets += chunk.len() as u64;
         if self.is_refused() || self.is_discarded() {
             return;
@@ -444,7 +456,9 @@ impl Transaction {
                 self.tell_message(reply);
             }
         }
-        self.record.emit(&self.case, outcome, reply);
+        self.note_waiting();
+        let record = self.record.record(&self.house, &mut self.case, outcome, reply);
+        Arc::new(record).emit();
     }
 
     /// The gateway itself refuses the message; what there is of it is of no use any more.

@@ -1,6 +1,7 @@
 //! The chain of plugins behind a listener: configured order, a refusal is final.
 
 mod authentication;
+mod calls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,9 +18,10 @@ use super::{
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
 use crate::metrics::PluginMetrics;
-use crate::telemetry::EditRecord;
+use crate::telemetry::{EditRecord, ThresholdsRecord};
 
 pub use authentication::AuthRuling;
+pub use calls::{Calls, SessionCalls};
 
 /// One plugin in a chain, with its numbers.
 #[derive(Clone, Debug)]
@@ -61,6 +63,10 @@ pub struct Case {
     pub refused: Vec<(u32, Reply)>,
     /// What plugins changed, for the transaction's record.
     pub edits: Vec<EditRecord>,
+    /// What plugins said, for the transaction's record.
+    pub calls: Calls,
+    /// When it began.
+    pub began: Instant,
     /// Time that plugins took.
     pub plugins_time: Duration,
     /// Upper bound for a body that a plugin writes, in octets.
@@ -150,6 +156,12 @@ impl Chain {
         Self { scoring, ..self }
     }
 
+    /// What follows from how many points, for records.
+    #[must_use]
+    pub fn thresholds(&self) -> Option<ThresholdsRecord> {
+        self.scoring.as_ref().map(Scoring::thresholds)
+    }
+
     /// Tells the plugins that want to know what has happened. Where there is none, it is not even
     /// written down.
     pub fn tell(&self, event: impl FnOnce() -> Event) {
@@ -182,7 +194,7 @@ impl Chain {
                 Ok(answer) => {
                     let opinion = answer.opinion.clone();
                     memory.take(link.plugin.name(), &answer);
-                    case.apply(link.plugin.name(), &answer.edits);
+                    case.apply((link.plugin.name(), hook), &answer.edits);
                     match opinion {
                         // `possible` keeps identities to the hook that establishes them.
                         Opinion::Authenticated(_) | Opinion::Next => continue,
@@ -239,7 +251,15 @@ impl Chain {
     ) -> Result<Answer, HookFailure> {
         let (link, hook) = (&self.links[n], call.hook);
         let credentials = call.credentials.clone();
-        let pass = link.plugin.guard().admit(hook, case, credentials.as_deref())?;
+        let started = Instant::now();
+        let pass = match link.plugin.guard().admit(hook, case, credentials.as_deref()) {
+            Ok(pass) => pass,
+            Err(failure) => {
+                let answer = Err(failure);
+                case.record_call((hook, link.plugin.name()), (started, Duration::ZERO), &answer);
+                return answer;
+            }
+        };
         let kept = hook.in_transaction() && !link.plugin.fresh_each_call();
         let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
         let started = Instant::now();
@@ -250,6 +270,7 @@ impl Chain {
         link.metrics.hook_called(hook.label(), result, took);
         pass.settle(answer.as_ref().map(drop), case, credentials.as_deref());
         case.plugins_time += took;
+        case.record_call((hook, link.plugin.name()), (started, took), &answer);
         // A copy that failed may hold anything; it is never asked again.
         if kept && answer.is_ok() {
             copies.0.insert(n, copy);
@@ -276,6 +297,26 @@ impl Chain {
 }
 
 impl Case {
+    /// A session, of which no transaction is known yet.
+    #[must_use]
+    pub fn new(session: Arc<SessionFacts>, message_octets: u64) -> Self {
+        Self {
+            session,
+            envelope: None,
+            recipient: None,
+            recipient_dropped: false,
+            next_index: 0,
+            message: None,
+            refused: Vec::new(),
+            edits: Vec::new(),
+            calls: Calls::default(),
+            began: Instant::now(),
+            plugins_time: Duration::ZERO,
+            message_octets,
+            findings: Arc::default(),
+        }
+    }
+
     fn hook_call(&self, hook: Hook, plugin: &str, memory: &Memory) -> HookCall {
         HookCall {
             hook,
@@ -293,7 +334,7 @@ impl Case {
     }
 
     /// Applies edits that are validated and granted, and writes down what changed.
-    pub(super) fn apply(&mut self, plugin: &str, edits: &[Edit]) {
+    pub(super) fn apply(&mut self, by: (&str, Hook), edits: &[Edit]) {
         if edits.is_empty() {
             return;
         }
@@ -301,7 +342,7 @@ impl Case {
         for edit in edits {
             // Scores have a place of their own in the record.
             if !matches!(edit, Edit::Score(_)) {
-                self.note(plugin, edit);
+                self.note((by.0, by.1.label()), edit);
             }
             match edit {
                 Edit::AddRecipient(recipient) => {
@@ -342,22 +383,21 @@ impl Case {
     }
 
     /// For the record. A client decides how often plugins are asked, so that there is an end to it.
-    fn note(&mut self, plugin: &str, edit: &Edit) {
+    fn note(&mut self, by: (&str, &'static str), edit: &Edit) {
         match self.edits.len() {
-            ..EDITS => self.edits.push(self.describe(plugin, edit)),
-            EDITS => self.edits.push(EditRecord::new(plugin, "more than is recorded", None, None)),
+            ..EDITS => self.edits.push(self.describe(by, edit)),
+            EDITS => self.edits.push(EditRecord::new(by, "more than is recorded", None, None)),
             _ => {}
         }
     }
 
-    fn describe(&self, plugin: &str, edit: &Edit) -> EditRecord {
-        let record = |what: &str, old: Option<&str>, new: Option<&str>| {
-            EditRecord::new(plugin, what, old, new)
-        };
+    fn describe(&self, by: (&str, &'static str), edit: &Edit) -> EditRecord {
+        let record =
+            |what: &str, old: Option<&str>, new: Option<&str>| EditRecord::new(by, what, old, new);
         match edit {
             Edit::AddRecipient(added) => record("recipient", None, Some(added.address.as_str())),
             Edit::DropRecipient(index) => record("recipient", Some(&self.address(*index)), None),
-            Edit::Header(edit) => self.describe_header(plugin, edit),
+            Edit::Header(edit) => self.describe_header(by, edit),
             Edit::RefuseRecipient(index, reply) => {
                 record("refusal", Some(&self.address(*index)), Some(&reply.to_string()))
             }
@@ -388,7 +428,7 @@ impl Case {
         }
     }
 
-    fn describe_header(&self, plugin: &str, edit: &HeaderEdit) -> EditRecord {
+    fn describe_header(&self, by: (&str, &'static str), edit: &HeaderEdit) -> EditRecord {
         let old = |name: &str, nth: u32| {
             let header = self.message.as_ref().map(|message| &message.header);
             let value = header.and_then(|header| header.value(name, nth as usize));
@@ -400,7 +440,7 @@ impl Case {
             HeaderEdit::Set { name, nth, value } => (name, old(name, *nth), Some(value)),
         };
         let new = new.map(|value| String::from_utf8_lossy(value));
-        EditRecord::new(plugin, format!("header {name}"), old.as_deref(), new.as_deref())
+        EditRecord::new(by, format!("header {name}"), old.as_deref(), new.as_deref())
     }
 
     /// A recipient's address, for the record.

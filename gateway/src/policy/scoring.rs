@@ -8,6 +8,7 @@ use super::{Case, Decision, Hook, Ruling};
 use crate::config::{SCORES, Scores};
 use crate::message::{Edit, HeaderEdit, Points};
 use crate::metrics::{ListenerMetrics, ScoreAction};
+use crate::telemetry::ThresholdsRecord;
 
 /// A listener's thresholds.
 #[derive(Debug)]
@@ -38,6 +39,22 @@ impl Scoring {
         let (reject, defer) =
             (Reply::fixed(550, (5, 7, 1), text), Reply::fixed(451, (4, 7, 1), text));
         Self { thresholds, header, reject, defer, metrics }
+    }
+
+    /// The thresholds, for records.
+    pub(super) fn thresholds(&self) -> ThresholdsRecord {
+        let mut told = ThresholdsRecord::default();
+        for (points, action) in &self.thresholds {
+            let threshold = match action {
+                ScoreAction::AddHeader => &mut told.add_header,
+                ScoreAction::Defer => &mut told.defer,
+                ScoreAction::Quarantine => &mut told.quarantine,
+                ScoreAction::Reject => &mut told.reject,
+                ScoreAction::Pass => continue,
+            };
+            *threshold = Some(points.get());
+        }
+        told
     }
 
     /// Judges a message that no plugin objects to, and marks what goes on.
@@ -80,7 +97,7 @@ impl Scoring {
             let value = self.value(case, sum).into_bytes();
             edits.push(Edit::Header(HeaderEdit::Add { at: Some(0), name: name(), value }));
         }
-        case.apply(SCORES, &edits);
+        case.apply((SCORES, Hook::Message), &edits);
     }
 
     /// The sum, and what it is made of, folded so that lines stay short (RFC 5322 section 2.1.1).

@@ -48,6 +48,7 @@ impl<S: Subscriber> Layer<S> for Keeper {
         event.record(&mut fields);
         let shown = |value| match value {
             Value::Other(text) | Value::Text(text) => text,
+            Value::Record(record) => record.json(),
         };
         let mut line = KeptLine {
             level: *event.metadata().level(),

@@ -1,13 +1,19 @@
 //! How one line of the log is written.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tracing::Level;
+
+use super::TransactionRecord;
 
 /// What a field holds.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     /// A number, a truth value or `null`, as JSON and people write it.
     Other(String),
+    /// What is told of a transaction: the only value that is an object.
+    Record(Arc<TransactionRecord>),
     /// Perhaps a peer's words.
     Text(String),
 }
@@ -23,6 +29,9 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     /// One JSON object.
     pub(super) fn json(&self) -> String {
+        if let Some(record) = self.record() {
+            return self.json_of(record);
+        }
         let level = self.level.as_str().to_ascii_lowercase();
         let mut line = format!("{{\"time\":\"{:.3}\",\"level\":\"{level}\"", self.time);
         push_json(&mut line, "target", self.target);
@@ -32,6 +41,7 @@ impl Line<'_> {
         for (name, value) in self.others() {
             match value {
                 Value::Text(text) => push_json(&mut line, name, text),
+                Value::Record(_) => {}
                 Value::Other(literal) => {
                     line.push_str(",\"");
                     line.push_str(name);
@@ -41,6 +51,26 @@ impl Line<'_> {
             }
         }
         line.push_str("}\n");
+        line
+    }
+
+    /// The record with all that it holds, which begins with its time.
+    fn json_of(&self, record: &TransactionRecord) -> String {
+        let json = record.json();
+        let (time, rest) = json.split_once(',').expect("a record has more than a time");
+        let level = self.level.as_str().to_ascii_lowercase();
+        let mut line = String::with_capacity(json.len() + 64);
+        line.push_str(time);
+        line.push_str(&format!(",\"level\":\"{level}\""));
+        push_json(&mut line, "target", self.target);
+        line.push(',');
+        // Beyond ASCII there is nothing outside of strings.
+        if rest.chars().any(is_hostile) {
+            rest.chars().for_each(|c| push_json_char(&mut line, c));
+        } else {
+            line.push_str(rest);
+        }
+        line.push('\n');
         line
     }
 
@@ -58,6 +88,12 @@ impl Line<'_> {
             line.push(' ');
             push_escaped(&mut line, message, false);
         }
+        if let Some(record) = self.record() {
+            line.push(' ');
+            record.push_for_people(&mut line);
+            line.push('\n');
+            return line;
+        }
         for (name, value) in self.others() {
             line.push(' ');
             line.push_str(dim);
@@ -66,12 +102,8 @@ impl Line<'_> {
             line.push_str(plain);
             match value {
                 Value::Other(literal) => line.push_str(literal),
-                Value::Text(text) if is_word(text) => line.push_str(text),
-                Value::Text(text) => {
-                    line.push('"');
-                    push_escaped(&mut line, text, true);
-                    line.push('"');
-                }
+                Value::Record(_) => {}
+                Value::Text(text) => push_word(&mut line, text),
             }
         }
         line.push('\n');
@@ -82,6 +114,13 @@ impl Line<'_> {
         self.fields.iter().find_map(|(name, value)| match value {
             Value::Text(text) if *name == "message" => Some(text.as_str()),
             _ => None,
+        })
+    }
+
+    fn record(&self) -> Option<&TransactionRecord> {
+        self.fields.iter().find_map(|(_, value)| match value {
+            Value::Record(record) => Some(&**record),
+            Value::Other(_) | Value::Text(_) => None,
         })
     }
 
@@ -114,15 +153,32 @@ fn push_json(line: &mut String, name: &str, text: &str) {
             '\n' => line.push_str("\\n"),
             '\r' => line.push_str("\\r"),
             '\t' => line.push_str("\\t"),
-            // All of them are in the basic plane, so four digits do.
-            c if is_hostile(c) => line.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => line.push(c),
+            c => push_json_char(line, c),
         }
     }
     line.push('"');
 }
 
-fn push_escaped(line: &mut String, text: &str, quoted: bool) {
+fn push_json_char(line: &mut String, c: char) {
+    match c {
+        // All of them are in the basic plane, so four digits do.
+        c if is_hostile(c) => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+        c => line.push(c),
+    }
+}
+
+/// As it is, or in quotes if it could be taken for more than one word.
+pub(super) fn push_word(line: &mut String, text: &str) {
+    if is_word(text) {
+        line.push_str(text);
+    } else {
+        line.push('"');
+        push_escaped(line, text, true);
+        line.push('"');
+    }
+}
+
+pub(super) fn push_escaped(line: &mut String, text: &str, quoted: bool) {
     for c in text.chars() {
         if is_hostile(c) || quoted && matches!(c, '"' | '\\') {
             line.extend(c.escape_default());

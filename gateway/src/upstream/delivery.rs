@@ -1,8 +1,11 @@
 //! One message on its way to one upstream, whatever that is.
 
+use std::sync::Arc;
+
 use portcullis_smtp::{Parameter, Reply, ReversePath};
 
 use super::maildir;
+use super::trail::Trail;
 use super::transaction::Transaction;
 use crate::message::{Outbound, Recipient};
 
@@ -30,6 +33,15 @@ impl Delivery {
 
     pub(super) fn to_maildir(transaction: maildir::Transaction) -> Self {
         Self { way: Way::Maildir(Box::new(transaction)) }
+    }
+
+    /// Where it gets to in a network, for records.
+    #[must_use]
+    pub fn trail(&self) -> Option<Arc<Trail>> {
+        match &self.way {
+            Way::Discard | Way::Maildir(_) => None,
+            Way::Hop(transaction) => Some(transaction.trail().clone()),
+        }
     }
 
     /// Offers a recipient to the upstream.

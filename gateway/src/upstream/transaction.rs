@@ -16,6 +16,7 @@ use super::content::{self, Framing, Progress};
 use super::failure::{Failure, passed_on, unanswered};
 use super::parameters::{estimated_size, is_international, with_size};
 use super::pool::{Attempts, Lease, Pool};
+use super::trail::Trail;
 
 /// One mail transaction at a next hop. Dropped, it closes its connection, and the upstream
 /// forgets the transaction.
@@ -34,6 +35,8 @@ pub(super) struct Transaction {
     losses: u8,
     progress: Progress,
     begun: Instant,
+    /// For records.
+    trail: Arc<Trail>,
 }
 
 /// A transaction that the upstream has open.
@@ -51,7 +54,13 @@ impl Transaction {
         let (lease, offered, refusal) = (None, None, None);
         let (progress, begun) = (Progress::Envelope, Instant::now());
         let attempts = Attempts::default();
-        Self { pool, provenance, lease, offered, refusal, attempts, losses: 0, progress, begun }
+        let (losses, trail) = (0, Arc::default());
+        Self { pool, provenance, lease, offered, refusal, attempts, losses, progress, begun, trail }
+    }
+
+    /// Where it gets to, and how long it waits for that.
+    pub(super) fn trail(&self) -> &Arc<Trail> {
+        &self.trail
     }
 
     /// Offers a recipient to the upstream.
@@ -376,7 +385,11 @@ impl Transaction {
             return Ok(self.lease.insert(lease));
         }
         // Kept before anything is said over it: a connection that has grown stale is found out by that.
-        let lease = self.lease.insert(self.pool.take(&mut self.attempts).await?);
+        let asked = Instant::now();
+        let taken = self.pool.take(&mut self.attempts).await;
+        self.trail.waiting(asked.elapsed());
+        let lease = self.lease.insert(taken?);
+        self.trail.reached(lease.connection.address());
         // On the heap: whoever waits for a command need not carry it.
         Box::pin(self.pool.introduce(&mut lease.connection, &self.provenance)).await?;
         Ok(lease)

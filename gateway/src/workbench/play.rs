@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use portcullis_smtp::Reply;
 use tracing::Dispatch;
@@ -210,19 +209,7 @@ impl<'a> Conversation<'a> {
     fn new(chain: &'a Chain, given: &Given) -> Self {
         let mut session = given.session.clone();
         (session.helo, session.user, session.mechanism) = (None, None, None);
-        let case = Case {
-            session: Arc::new(session),
-            envelope: None,
-            recipient: None,
-            recipient_dropped: false,
-            next_index: 0,
-            message: None,
-            refused: Vec::new(),
-            edits: Vec::new(),
-            plugins_time: Duration::ZERO,
-            message_octets: CONTENT,
-            findings: Arc::default(),
-        };
+        let case = Case::new(Arc::new(session), CONTENT);
         let (memory, copies) = (Memory::default(), Copies::default());
         Self { chain, case, memory, copies, lasting: Ended::Passed }
     }

@@ -172,19 +172,7 @@ async fn each_misbehaviour_at_auth_is_the_failure_that_it_is() {
 }
 
 fn case(session: Arc<SessionFacts>) -> Case {
-    Case {
-        session,
-        envelope: None,
-        recipient: None,
-        recipient_dropped: false,
-        next_index: 0,
-        message: None,
-        refused: Vec::new(),
-        edits: Vec::new(),
-        plugins_time: Duration::ZERO,
-        message_octets: 1_000,
-        findings: Arc::default(),
-    }
+    Case::new(session, 1_000)
 }
 
 #[tokio::test]

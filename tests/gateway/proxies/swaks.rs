@@ -47,7 +47,7 @@ fn swaks_speaks_the_proxy_protocol() {
         assert!(received.contains(&format!("from client.example ([{literal}])")), "{received}");
         assert_eq!(seen(&letter.text())["client-address"], from);
         let client = SocketAddr::new(from.parse().unwrap(), 56324);
-        assert_eq!(transaction(&gateway).field("client"), client.to_string());
+        assert_eq!(transaction(&gateway).peer("/client"), client.to_string());
         gateway.wait_for_metric(HEADERS, &[("listener", "mx"), ("result", "ok")], 1.0);
     }
 }
@@ -59,8 +59,8 @@ fn swaks_is_a_proxy_that_names_nobody() {
     let Some(said) = swaks(&gateway, &["--proxy=UNKNOWN"]) else { return };
     said.expect_success();
     let record = transaction(&gateway);
-    assert!(record.field("client").starts_with("127.0.0.1:"), "{record:?}");
-    assert_eq!(record.field("via"), "", "{record:?}");
+    assert!(record.peer("/client").starts_with("127.0.0.1:"), "{record:?}");
+    assert_eq!(record.peer("/client/via"), "", "{record:?}");
     assert_eq!(seen(&sink.only_letter().text())["client-address"], "127.0.0.1");
     gateway.wait_for_metric(HEADERS, &[("listener", "mx"), ("result", "ok")], 1.0);
 }
@@ -81,9 +81,9 @@ fn swaks_names_the_client() {
     let letter = sink.only_letter();
     assert!(letter.received().contains("([192.0.2.7])"), "{}", letter.received());
     let record = transaction(&gateway);
-    assert_eq!(record.field("client"), "192.0.2.7:56324");
-    assert_eq!(record.field("client_name"), "real.example");
-    assert!(record.field("via").starts_with("127.0.0.1:"), "{record:?}");
+    assert_eq!(record.peer("/client"), "192.0.2.7:56324");
+    assert_eq!(record.at("/client/name"), "real.example");
+    assert!(record.peer("/client/via").starts_with("127.0.0.1:"), "{record:?}");
     let seen = seen(&letter.text());
     assert_eq!(seen["client-address"], "192.0.2.7");
     assert_eq!(seen["client-port"], 56324);
@@ -99,7 +99,7 @@ fn swaks_does_not_know_the_client() {
     said.expect_success();
     let letter = sink.only_letter();
     assert!(letter.received().contains("from client.example (unknown)"), "{}", letter.received());
-    assert_eq!(transaction(&gateway).field("client"), "unknown");
+    assert_eq!(transaction(&gateway).peer("/client"), "unknown");
     let seen = seen(&letter.text());
     assert_eq!((&seen["client-address"], &seen["client-port"]), (&json!("unknown"), &json!(0)));
     assert_eq!(seen["client-name"], Value::Null);
@@ -154,7 +154,7 @@ fn swaks_is_not_believed_elsewhere() {
     let said = swaks(&gateway, &[&told[..], &["--xclient-no-verify"]].concat());
     said.expect("a moment ago it was there").expect_success();
     let record = transaction(&gateway);
-    assert!(record.field("client").starts_with("127.0.0.1:"), "{record:?}");
-    assert_eq!((record.field("client_name"), record.field("via")), Default::default());
+    assert!(record.peer("/client").starts_with("127.0.0.1:"), "{record:?}");
+    assert_eq!((record.at("/client/name"), record.peer("/client/via")), Default::default());
     assert_eq!(seen(&sink.only_letter().text())["client-address"], "127.0.0.1");
 }

@@ -6,7 +6,7 @@ use portcullis_smtp::Reply;
 use portcullis_smtp::server::Verdict;
 
 use super::super::{House, out_of_step, outcome, received, signed, verdict};
-use super::{Transaction, Unheard};
+use super::{Doing, Transaction, Unheard};
 use crate::message::{Content, Envelope, HeaderSection, Message, Outbound};
 use crate::metrics::Outcome;
 use crate::policy::{Case, Cleared, Decision, Memory, Ruling};
@@ -18,6 +18,7 @@ impl Transaction {
         memory: &mut Memory,
     ) -> (Verdict, Option<Box<Unheard>>) {
         self.complete = true;
+        self.record.enter(Doing::Message);
         if self.case.message.is_none() && !self.is_refused() && !self.is_discarded() {
             self.headers(memory).await;
         }
@@ -29,7 +30,10 @@ impl Transaction {
         }
         let mut copies = std::mem::take(&mut self.copies);
         let cleared = self.house.clone();
-        match cleared.chain.clear(self.case.clone(), memory, &mut copies).await {
+        // What was said so far moves with the case that is judged; a copy would be for nobody.
+        let calls = std::mem::take(&mut self.case.calls);
+        let case = Case { calls, ..self.case.clone() };
+        match cleared.chain.clear(case, memory, &mut copies).await {
             Ok((cleared, ruling)) => {
                 drop(copies);
                 self.case = cleared.get().clone();
@@ -97,6 +101,7 @@ impl Transaction {
         quarantine: bool,
     ) -> (Verdict, Option<Box<Unheard>>) {
         let Some(envelope) = self.case.envelope.clone() else { return (out_of_step(), None) };
+        self.record.enter(Doing::Delivery);
         let mut fates = self.refused();
         let groups = self.groups(&envelope, quarantine, &mut fates);
         self.record_refused(&envelope, &fates);

@@ -85,7 +85,7 @@ impl Transaction {
         self.house.metrics.duplicates_avoided(recipients as u64);
         let reply = Reply::fixed(250, (2, 0, 0), "delivered at an earlier attempt");
         for (upstream, recipient) in recalled {
-            self.record.recipient(recipient.address.as_str(), Some(&upstream), Some(&reply));
+            self.note(&recipient, Some(&upstream), Some(&reply));
             let (index, upstream, reply) = (recipient.index, Some(upstream), reply.clone());
             fates.push(Fate { index, upstream, reply });
         }

@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::super::signed;
-use super::{Fate, Transaction};
+use super::{Exchange, Fate, Transaction};
 use crate::config::Mixed;
 use crate::message::{Envelope, Outbound, Recipient};
 use crate::policy::Cleared;
+use crate::telemetry::Errand;
 use crate::upstream::Delivery;
 
 /// Recipients that go to one upstream.
@@ -21,6 +22,9 @@ pub(super) struct Group {
     pub(super) upstream: String,
     pub(super) recipients: Vec<Recipient>,
 }
+
+/// What an upstream said of its recipients, and how it was reached.
+type Delivered = (Vec<Reply>, Exchange);
 
 /// A message that may leave, for whoever delivers it.
 pub(super) type Outgoing = Arc<Cleared<Outbound>>;
@@ -38,7 +42,7 @@ impl Transaction {
         let fates: HashMap<_, _> = fates.iter().map(|fate| (fate.index, &fate.reply)).collect();
         for recipient in &envelope.recipients {
             if let Some(reply) = fates.get(&recipient.index) {
-                self.record.recipient(recipient.address.as_str(), None, Some(reply));
+                self.note(recipient, None, Some(reply));
             }
         }
     }
@@ -111,7 +115,12 @@ impl Transaction {
             }
             let delivery = self.delivery(&group.upstream);
             let said = match delivery {
-                Some(delivery) => deliver(delivery, envelope, &group.recipients, outbound).await,
+                Some(delivery) => {
+                    let recipients = &group.recipients;
+                    let (said, exchange) = deliver(delivery, envelope, recipients, outbound).await;
+                    self.record.exchange(&self.case, &group.upstream, exchange);
+                    said
+                }
                 None => vec![self.no_upstream(); group.recipients.len()],
             };
             self.settle(group, said, fates);
@@ -122,7 +131,7 @@ impl Transaction {
     pub(super) fn record_left(&mut self, groups: &[Group]) {
         for Group { upstream, recipients } in groups {
             for recipient in recipients {
-                self.record.recipient(recipient.address.as_str(), Some(upstream), None);
+                self.note(recipient, Some(upstream), None);
             }
         }
     }
@@ -139,9 +148,9 @@ impl Transaction {
         let mut running = JoinSet::new();
         for (at, group) in groups.iter().enumerate() {
             if running.len() >= AT_ONCE
-                && let Some(Ok((done, replies))) = running.join_next().await
+                && let Some(Ok((done, delivered))) = running.join_next().await
             {
-                said[done] = Some(replies);
+                said[done] = Some(self.delivered(&groups[done], delivered));
             }
             let Some(delivery) = self.delivery(&group.upstream) else {
                 said[at] = Some(vec![self.no_upstream(); group.recipients.len()]);
@@ -154,14 +163,19 @@ impl Transaction {
             running.spawn(delivered.in_current_span());
         }
         while let Some(ended) = running.join_next().await {
-            if let Ok((done, replies)) = ended {
-                said[done] = Some(replies);
+            if let Ok((done, delivered)) = ended {
+                said[done] = Some(self.delivered(&groups[done], delivered));
             }
         }
         // One that a defect ended has said nothing: its recipients are found to be without an answer.
         for (group, said) in groups.into_iter().zip(said) {
             self.settle(group, said.unwrap_or_default(), fates);
         }
+    }
+
+    fn delivered(&mut self, group: &Group, (said, exchange): Delivered) -> Vec<Reply> {
+        self.record.exchange(&self.case, &group.upstream, exchange);
+        said
     }
 
     /// The open transaction with an upstream, or a new one.
@@ -177,7 +191,7 @@ impl Transaction {
         for (recipient, reply) in group.recipients.into_iter().zip(said) {
             let address = recipient.address.as_str();
             self.tell_delivery(address, &group.upstream, &reply);
-            self.record.recipient(address, Some(&group.upstream), Some(&reply));
+            self.note(&recipient, Some(&group.upstream), Some(&reply));
             let upstream = Some(group.upstream.clone());
             fates.push(Fate { index: recipient.index, upstream, reply });
         }
@@ -189,9 +203,13 @@ async fn deliver(
     envelope: &Envelope,
     recipients: &[Recipient],
     outbound: &Outgoing,
-) -> Vec<Reply> {
+) -> Delivered {
     let (sender, parameters) = (&envelope.reverse_path, &envelope.parameters);
-    delivery.deliver(sender, parameters, recipients, outbound.get()).await
+    let (began, trail) = (Instant::now(), delivery.trail());
+    let trail = trail.map(|trail| (trail.clone(), trail.waited()));
+    let said = delivery.deliver(sender, parameters, recipients, outbound.get()).await;
+    let (took, recipients) = (began.elapsed(), recipients.len());
+    (said, Exchange { what: Errand::Message, began, took, recipients, trail })
 }
 
 /// Upstreams that one message is sent to at the same time. More would let one message take the

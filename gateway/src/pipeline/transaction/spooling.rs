@@ -57,8 +57,7 @@ impl Transaction {
         }
         for Group { upstream, recipients } in groups {
             for recipient in recipients {
-                let address = recipient.address.as_str();
-                self.record.recipient(address, Some(&upstream), Some(&reply));
+                self.note(&recipient, Some(&upstream), Some(&reply));
                 let (upstream, reply) = (Some(upstream.clone()), reply.clone());
                 fates.push(Fate { index: recipient.index, upstream, reply });
             }

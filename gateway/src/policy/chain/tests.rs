@@ -107,17 +107,9 @@ fn case() -> Case {
     };
     let header = HeaderSection::parse(b"Subject: old\r\n\r\n".to_vec());
     Case {
-        session: Arc::new(session),
         envelope: Some(Arc::new(envelope)),
-        recipient: None,
-        recipient_dropped: false,
-        next_index: 0,
         message: Some(Message::new(header.into(), Content::from_bytes(Vec::new()))),
-        refused: Vec::new(),
-        edits: Vec::new(),
-        plugins_time: Duration::ZERO,
-        message_octets: 1000,
-        findings: Arc::default(),
+        ..Case::new(Arc::new(session), 1000)
     }
 }
 

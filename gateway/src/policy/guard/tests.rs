@@ -28,20 +28,12 @@ fn case(client: &str, sender: &str, message: Option<(&str, &str)>) -> Case {
         scores: Scores::default(),
     };
     Case {
-        session: Arc::new(SessionFacts::new("s".into(), "mx", client)),
         envelope: Some(Arc::new(envelope)),
-        recipient: None,
-        recipient_dropped: false,
-        next_index: 0,
         message: message.map(|(header, body)| {
             let header = Arc::new(HeaderSection::parse(header.as_bytes().to_vec()));
             Message::new(header, Content::from_bytes(body.as_bytes().to_vec()))
         }),
-        refused: Vec::new(),
-        edits: Vec::new(),
-        plugins_time: Duration::ZERO,
-        message_octets: 1000,
-        findings: Arc::default(),
+        ..Case::new(Arc::new(SessionFacts::new("s".into(), "mx", client)), 1000)
     }
 }
 
