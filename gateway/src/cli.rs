@@ -3,6 +3,7 @@
 mod explain;
 mod lock;
 mod plugin;
+mod reference;
 mod reload;
 mod spool;
 mod user;
@@ -23,6 +24,7 @@ use crate::sink::Sink;
 use crate::telemetry::{self, Format};
 use explain::Explain;
 use plugin::Plugin;
+use reference::{Completions, Manual};
 use reload::Reload;
 use spool::Spool;
 use user::User;
@@ -80,6 +82,10 @@ enum Command {
     /// Who may log in: add, remove, list and check the users of a users file.
     #[command(subcommand)]
     User(User),
+    /// Completions for a shell, to standard output.
+    Completions(Completions),
+    /// Manual pages, from the same definitions as this help.
+    Man(Manual),
 }
 
 /// `smtp=127.0.0.1:2526`.
@@ -118,6 +124,8 @@ impl Arguments {
             Command::Reload(reload) => reload.execute().await,
             Command::Spool(spool) => spool.execute().await,
             Command::User(user) => user.execute(),
+            Command::Completions(completions) => completions.execute(),
+            Command::Man(manual) => manual.execute(),
             Command::Demo { once, plugins } => show(demo::Options { once, plugins }).await,
         }
     }
