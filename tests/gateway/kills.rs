@@ -75,16 +75,16 @@ fn is_empty(folder: &Path) -> bool {
 
 /// What the clients know in the end.
 #[derive(Debug, Default)]
-struct Sent {
+pub(crate) struct Sent {
     kills: usize,
-    acknowledged: BTreeSet<usize>,
+    pub(crate) acknowledged: BTreeSet<usize>,
     /// How often the connection was lost between the final dot and the answer to it.
-    unanswered: BTreeMap<usize, usize>,
+    pub(crate) unanswered: BTreeMap<usize, usize>,
 }
 
 impl Sent {
     #[track_caller]
-    fn has_all(&self, copies: &BTreeMap<usize, usize>) {
+    pub(crate) fn has_all(&self, copies: &BTreeMap<usize, usize>) {
         let lost: Vec<_> =
             self.acknowledged.iter().filter(|number| !copies.contains_key(number)).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
@@ -104,7 +104,7 @@ impl Sent {
 }
 
 /// How often each message has arrived.
-fn copies(sink: &Sink) -> BTreeMap<usize, usize> {
+pub(crate) fn copies(sink: &Sink) -> BTreeMap<usize, usize> {
     let mut copies = BTreeMap::new();
     for letter in sink.letters() {
         let text = letter.text();
@@ -154,14 +154,14 @@ fn kill_under_load(gateway: Gateway) -> (Sent, Running) {
 
 /// Clients that go on whatever happens, as senders do: what was not acknowledged is sent again.
 #[derive(Debug, Default)]
-struct Load {
-    sent: Mutex<Sent>,
-    answers: AtomicUsize,
-    ended: AtomicBool,
+pub(crate) struct Load {
+    pub(crate) sent: Mutex<Sent>,
+    pub(crate) answers: AtomicUsize,
+    pub(crate) ended: AtomicBool,
 }
 
 impl Load {
-    fn send(&self, address: SocketAddr, sender: usize) {
+    pub(crate) fn send(&self, address: SocketAddr, sender: usize) {
         let mut numbers = (sender..).step_by(SENDERS);
         let mut number = numbers.next().expect("there are enough numbers");
         while !self.ended.load(Ordering::SeqCst) {
@@ -208,7 +208,7 @@ impl Load {
 const KILLS: usize = 15;
 
 /// Clients at once.
-const SENDERS: usize = 8;
+pub(crate) const SENDERS: usize = 8;
 
 /// Messages that the spool delivers at once.
 const CONCURRENCY: usize = 4;

@@ -52,8 +52,7 @@ impl HaProxy {
 
     #[track_caller]
     fn start(place: &str, server: &str, certificate: Option<&Certificate>) -> Option<Self> {
-        let [haproxy] = need(["haproxy"])?;
-        let folder = tempfile::Builder::new().prefix("haproxy").tempdir().expect("a folder");
+        let folder = new_folder();
         let dir = folder.path().display();
         let address = crate::free_address();
         let mut tls = String::new();
@@ -70,6 +69,28 @@ impl HaProxy {
              frontend clients\n bind {address}{tls}\n default_backend gateway\n\
              backend gateway\n server gateway {place} {server}\n"
         );
+        Self::run(folder, address, &config)
+    }
+
+    /// One with a configuration from elsewhere, in which `bind` stands for a port that a test cannot
+    /// have.
+    ///
+    /// # Panics
+    /// If `bind` is not in there.
+    #[must_use]
+    #[track_caller]
+    pub fn documented(config: &str, bind: &str) -> Option<Self> {
+        let folder = new_folder();
+        let address = crate::free_address();
+        assert!(config.contains(bind), "{bind:?} is not in the configuration");
+        let stats = format!("global\n    stats socket {}/stats\n", folder.path().display());
+        let config = config.replace(bind, &format!("bind {address}\n"));
+        Self::run(folder, address, &config.replacen("global\n", &stats, 1))
+    }
+
+    #[track_caller]
+    fn run(folder: TempDir, address: SocketAddr, config: &str) -> Option<Self> {
+        let [haproxy] = need(["haproxy"])?;
         let file = folder.path().join("haproxy.cfg");
         fs::write(&file, config).expect("a new folder takes a file");
         let process = Process::start(
@@ -103,4 +124,9 @@ impl HaProxy {
         socket.read_to_string(&mut answer).ok()?;
         (!answer.is_empty()).then_some(answer)
     }
+}
+
+#[track_caller]
+fn new_folder() -> TempDir {
+    tempfile::Builder::new().prefix("haproxy").tempdir().expect("a folder")
 }
