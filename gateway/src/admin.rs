@@ -6,6 +6,7 @@
 //! guard    who may ask: this machine, and never a page of another site
 //! route    the table: path, method, role, bounds, handler
 //! ask      the request, as a handler sees it
+//! page     the live page for browsers, whole in the binary
 //! answer   text, JSON, anything whole, or a stream
 //! ```
 //!
@@ -17,6 +18,7 @@ mod ask;
 mod client;
 mod guard;
 mod health;
+mod page;
 mod reload;
 mod route;
 mod server;
@@ -53,14 +55,16 @@ pub struct Offer {
 /// What is answered, by everything that this floor and those below it have.
 #[must_use]
 pub fn routes(offer: &Arc<Offer>) -> Vec<Route> {
-    vec![
+    let mut routes = vec![
         offer.get("/livez", health::live).for_everyone(),
         offer.get("/readyz", health::ready).for_everyone(),
         offer.get("/metrics", scrape).for_scrapers(),
         offer.post("/api/reload", reload::reload).unhurried(),
         offer.get("/api/spool", spool::summary),
         offer.post("/api/spool", spool::obey).with_body(spool::ORDER_OCTETS).unhurried(),
-    ]
+    ];
+    routes.extend(page::routes());
+    routes
 }
 
 impl Offer {
@@ -203,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
         let scene = Scene::new().await;
-        assert!(scene.ask("GET /").await.starts_with("HTTP/1.1 404 "));
+        assert!(scene.ask("GET /nowhere").await.starts_with("HTTP/1.1 404 "));
         let response = scene.ask("POST /metrics").await;
         assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
         assert!(response.contains("allow: GET, HEAD\r\n"), "{response}");

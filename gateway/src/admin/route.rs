@@ -133,7 +133,9 @@ pub(super) fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Foun
         let allowed: Vec<_> = methods.iter().map(with_head).collect();
         return Found::Allowed(allowed.join(", "));
     }
-    let mut paths: Vec<_> = routes.iter().map(|route| route.path).collect();
+    // What the page is made of helps nobody who looks for something.
+    let told = |path: &&str| !path.starts_with("/page");
+    let mut paths: Vec<_> = routes.iter().map(|route| route.path).filter(told).collect();
     paths.sort_unstable();
     paths.dedup();
     Found::Paths(paths.join(" "))
