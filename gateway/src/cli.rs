@@ -1,5 +1,6 @@
 //! The command line.
 
+mod config;
 mod explain;
 mod lock;
 mod plugin;
@@ -15,13 +16,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing::{error, warn};
 
-use crate::config::{self, LogFormat};
+use crate::config::{self as configuration, LogFormat};
 use crate::demo;
 use crate::gateway::{self, Gateway, Reloads, StartError};
 use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format};
+use config::Configuration;
 use explain::Explain;
 use plugin::Plugin;
 use reference::{Completions, Manual};
@@ -58,6 +60,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// What a configuration may say, what it amounts to, and what a reload would change.
+    #[command(subcommand)]
+    Config(Configuration),
     /// Say what would become of a message, and who would say so: where each recipient goes. The exit code
     /// is 1 if one goes nowhere.
     Explain(Explain),
@@ -119,6 +124,7 @@ impl Arguments {
                 run(config, passed, sink, sink_refuse).await
             }
             Command::Check { config } => check(config).await,
+            Command::Config(configuration) => configuration.execute(),
             Command::Explain(explain) => explain.execute(),
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,
@@ -137,7 +143,7 @@ async fn run(
     sinks: Vec<SinkAddress>,
     refuse: Vec<String>,
 ) -> ExitCode {
-    let config = match config::load(&file) {
+    let config = match configuration::load(&file) {
         Ok(config) => config,
         Err(mistakes) => return unfit(&mistakes.into()),
     };

@@ -9,6 +9,7 @@ mod check;
 mod digest;
 mod dns;
 mod duplicates;
+mod effective;
 mod extensions;
 mod failure;
 mod grant;
@@ -26,9 +27,13 @@ mod origin;
 mod pattern;
 mod plugin;
 mod quantity;
+pub(crate) mod reading;
 mod redelivery;
+pub(crate) mod reference;
 mod route;
+mod schema;
 mod scores;
+mod secret;
 pub(crate) mod section;
 mod session;
 pub(crate) mod settings;
@@ -43,6 +48,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{ListenerAddress, UnixSocket};
@@ -51,6 +57,10 @@ pub use auth::Auth;
 pub use digest::Digest;
 pub use dns::Dns;
 pub use duplicates::Duplicates;
+pub use effective::{
+    Change, Effective, Entry as EffectiveEntry, From as EffectiveFrom, changes,
+    entries as effective_entries,
+};
 pub use failure::{Breaker, Poison};
 pub use grant::Grant;
 pub use host::cache_directory;
@@ -67,7 +77,9 @@ pub use pattern::{Pattern, fitting, key as pattern_key};
 pub use plugin::{Isolation, OnFailure, Pin, PinnedBy, Plugin};
 pub use redelivery::Redelivery;
 pub use route::{Route, RouteMap, Target};
+pub use schema::schema;
 pub use scores::{SCORES, Scores};
+pub use secret::Secrets;
 pub use session::{SessionLimits, SessionTimeouts};
 pub use spool::Spool;
 pub use store::{RedisUrl, Store, StoreKind};
@@ -116,6 +128,10 @@ pub struct Config {
     pub cache_directory: PathBuf,
     /// What is legal but dangerous.
     pub warnings: Mistakes,
+    /// What was brought from files and the environment, and is not to be told.
+    pub secrets: Secrets,
+    /// Every key with its value and where that comes from.
+    pub effective: Arc<Effective>,
 }
 
 /// Reads a configuration file, and its lock file if there is one. Relative paths in it are relative
@@ -173,22 +189,26 @@ pub fn parse(path: &Path, octets: impl Into<Vec<u8>>) -> Result<Config, Mistakes
     let source = Source::new(path, octets.into())?;
     let mut mistakes = Mistakes::default();
     let root = tree::parse(&source, &mut mistakes);
-    let root = match root {
+    let mut root = match root {
         Some(root) => root,
         None if mistakes.is_empty() => empty(),
         None => return Err(mistakes),
     };
     let reader = Reader::new(&source, mistakes);
+    root.settle("");
+    let secrets = secret::bring(&reader, &mut root);
     let config = Config::read(&reader, &root);
-    let Reader { mistakes, warnings, .. } = reader;
-    mistakes.into_inner().or_fail()?;
-    Ok(Config { warnings: warnings.into_inner(), ..config })
+    let Reader { mistakes, warnings, readings, .. } = reader;
+    secrets.hidden_in(&mistakes.into_inner()).or_fail()?;
+    let warnings = secrets.hidden_in(&warnings.into_inner());
+    let effective = Arc::new(Effective::of(path, &root, &readings.into_inner()));
+    Ok(Config { warnings, secrets, effective, ..config })
 }
 
 /// What a file without content says.
 fn empty() -> Node {
     let mark = Mark { line: 1, column: 1, ..Mark::default() };
-    Node { mark, value: Value::Mapping(Vec::new()) }
+    Node::new(mark, Value::Mapping(Vec::new()))
 }
 
 /// Every key that a configuration may have, by section. `[]` is any item of a list, `*` any name.
@@ -325,8 +345,10 @@ impl Config {
             ),
             cache_directory: section
                 .text("cache_directory")
-                .map_or_else(cache_directory, |text| reader.path(text.text)),
+                .map_or_else(|| host::cache(&section), |text| reader.path(text.text)),
             warnings: Mistakes::default(),
+            secrets: Secrets::default(),
+            effective: Arc::default(),
         };
         check::check(&config, &section, &upstreams);
         config
@@ -336,9 +358,7 @@ impl Config {
 fn listeners(section: &Section<'_>, known: &listener::Known<'_>) -> Vec<Listener> {
     const HELP: &str = "without a listener, no mail comes in: \
                         listeners: [{name: inbound, address: \"0.0.0.0:25\"}]";
-    if section.entry("listeners").is_none() {
-        section.missing("listeners", HELP);
-    }
+    section.demand("listeners", HELP);
     let nodes = section.list("listeners");
     if nodes.is_some_and(<[Node]>::is_empty) {
         section.reader.error(section.mark_of("listeners"), "there are no listeners", Some(HELP));
@@ -359,8 +379,8 @@ fn stores<'a>(section: &Section<'a>) -> Vec<Entry<'a>> {
 fn upstreams<'a>(section: &Section<'a>) -> Vec<Entry<'a>> {
     const HELP: &str = "without an upstream, mail has nowhere to go: \
                         upstreams: {store: {address: \"192.0.2.1:25\"}}";
+    section.demand("upstreams", HELP);
     if section.entry("upstreams").is_none() {
-        section.missing("upstreams", HELP);
         return Vec::new();
     }
     let upstreams = section.names("upstreams", &[]);

@@ -50,6 +50,9 @@ impl ListenerAddress {
         let mode = read_mode(section);
         let group = section.text("socket_group").and_then(|text| read_group(section, text));
         let unix = given.text.strip_prefix("unix:");
+        if unix.is_some() {
+            section.by_default("socket_mode", "0660");
+        }
         for key in ["socket_group", "socket_mode"] {
             if unix.is_none() && section.entry(key).is_some() {
                 let help =

@@ -21,6 +21,7 @@ impl Admin {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let reader = section.reader;
         let default = Some(SocketAddr::from(([127, 0, 0, 1], 9925)));
+        section.by_default("address", "127.0.0.1:9925");
         let Some(given) = section.text("address") else {
             return Self { address: default, place: reader.place(section.mark) };
         };

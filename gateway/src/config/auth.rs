@@ -52,11 +52,12 @@ impl Auth {
     pub(super) fn read(listener: &Section<'_>) -> Option<Self> {
         listener.entry("auth")?;
         let section = listener.section("auth", Self::KEYS);
-        let switch = |key| section.choice(key, SWITCH).unwrap_or_default();
+        let switch = |key| section.choice_or(key, SWITCH, false);
         let place = |key| section.reader.place(section.mark_of(key));
         let users = section.entry("users").and_then(|_| section.file("users", USERS_HELP));
         let count = |key, default| section.count(key, 1..=1_000_000, default) as u32;
         let time = |key, range, default| section.duration(key, range, default);
+        section.by_default("allow_insecure", "false");
         let auth = Self {
             mechanisms: mechanisms(&section),
             // What cannot be read is a mistake of its own, and not another about TLS.

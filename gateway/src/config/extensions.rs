@@ -7,6 +7,7 @@ use super::section::{Section, Text};
 
 /// Reads `extensions`; the default is what the gateway can keep whatever its upstreams offer.
 pub(super) fn read(section: &Section<'_>, protocol: Protocol) -> Offers {
+    section.by_default("extensions", "[chunking, limits]");
     let Some(words) = section.words("extensions") else { return DEFAULT.into_iter().collect() };
     let known = words.iter().filter_map(|word| {
         let extension = match ALWAYS.iter().find(|always| **always == word.text) {

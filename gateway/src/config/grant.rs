@@ -1,6 +1,7 @@
 //! What plugins may do.
 
 use super::Origin;
+use super::reading::Shape;
 use super::section::{Section, Text, distinct, kind};
 use super::spelling;
 use super::tree::{Node, Value};
@@ -37,6 +38,8 @@ pub(super) struct Grants {
 impl Grants {
     /// Reads the list: words, and sections of one key with a list of what is granted.
     pub(super) fn read(section: &Section<'_>, stores: &[&str]) -> Self {
+        section.shaped("grants", Shape::Any(schema));
+        section.by_default("grants", "[]");
         let mut grants = Self::default();
         let mut seen: Vec<Text<'_>> = Vec::new();
         for node in section.list("grants").unwrap_or_default() {
@@ -163,6 +166,33 @@ fn words<'a>(section: &Section<'_>, key: Text<'_>, node: &'a Node) -> Vec<Text<'
         }
     }
     found
+}
+
+fn schema() -> serde_json::Value {
+    let plain: Vec<_> = PLAIN.iter().map(|(word, _)| *word).collect();
+    let origin = serde_json::json!({
+        "type": "object",
+        "properties": {
+            "origin": {"type": "string"},
+            "private": {"type": "boolean"},
+        },
+        "required": ["origin"],
+        "additionalProperties": false,
+    });
+    serde_json::json!({
+        "type": "array",
+        "items": {"anyOf": [
+            {"enum": plain},
+            {
+                "type": "object",
+                "properties": {
+                    "kv": {"type": "array", "items": {"type": "string"}},
+                    "http": {"type": "array", "items": {"anyOf": [{"type": "string"}, origin]}},
+                },
+                "additionalProperties": false,
+            },
+        ]},
+    })
 }
 
 fn all() -> impl Iterator<Item = &'static str> + Clone {

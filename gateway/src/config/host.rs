@@ -18,7 +18,11 @@ pub(super) fn name(section: &Section<'_>) -> String {
             }
             text.to_owned()
         }
-        None => system_name(section),
+        None => {
+            let name = system_name(section);
+            section.by_system("hostname", &*name, "the name of this machine");
+            name
+        }
     }
 }
 
@@ -44,6 +48,14 @@ fn is_literal(text: &str) -> bool {
         Some(address) => address.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6()),
         None => bare.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()),
     })
+}
+
+/// Where this user's caches are, for a configuration that does not say it.
+pub(super) fn cache(section: &Section<'_>) -> PathBuf {
+    let directory = cache_directory();
+    let what = "CACHE_DIRECTORY, XDG_CACHE_HOME or HOME in the environment";
+    section.by_system("cache_directory", directory.to_string_lossy(), what);
+    directory
 }
 
 /// Where this user's caches are: what systemd says (`CacheDirectory=`), then XDG, then the

@@ -143,7 +143,7 @@ impl Listener {
         let name = names::name(&section);
         let given = section.entry("address");
         let address = ListenerAddress::read(&section);
-        let protocol = section.choice("protocol", PROTOCOLS).unwrap_or_default();
+        let protocol = section.choice_or("protocol", PROTOCOLS, Protocol::default());
         if let (Some(given), Protocol::Lmtp, Some(25)) =
             (given, protocol, address.as_ref().and_then(ListenerAddress::port))
         {
@@ -154,7 +154,7 @@ impl Listener {
             let text = section.text(key)?;
             Some(section.known_name("upstream", text, known.upstreams))
         };
-        let delivery = section.choice("delivery", DELIVERY).unwrap_or_default();
+        let delivery = section.choice_or("delivery", DELIVERY, DeliveryMode::default());
         for key in ["delivery", "mixed"] {
             if let (false, Some(word)) = (known.spool, section.text(key))
                 && word.text == "spool"
@@ -164,8 +164,9 @@ impl Listener {
             }
         }
         let extensions = extensions::read(&section, protocol);
-        let limits = section.section("limits", SessionLimits::KEYS);
+        let limits = section.section("limits", SessionLimits::KEYS).deferring_to("session.limits");
         let timeouts = section.section("timeouts", SessionTimeouts::KEYS);
+        let timeouts = timeouts.deferring_to("session.timeouts");
         let tls = ListenerTls::read(&section);
         if matches!(address, Some(ListenerAddress::Unix(_))) && section.entry("tls").is_some() {
             let text = "there is no TLS over a Unix socket";
@@ -180,8 +181,8 @@ impl Listener {
             delivery,
             mixed: mixed(&section, protocol, delivery),
             scores: Scores::read(&section),
-            address_syntax: section.choice("address_syntax", GRAMMARS).unwrap_or_default(),
-            bare_newlines: section.choice("bare_newlines", NEWLINES).unwrap_or_default(),
+            address_syntax: section.choice_or("address_syntax", GRAMMARS, Grammar::default()),
+            bare_newlines: section.choice_or("bare_newlines", NEWLINES, BareNewlines::default()),
             future_release: extensions::future_release(&section, extensions),
             extensions,
             greeting_delay: section.duration(
@@ -189,8 +190,8 @@ impl Listener {
                 Duration::ZERO..=Duration::from_mins(1),
                 Duration::ZERO,
             ),
-            early_talkers: section.choice("early_talkers", TALKERS).unwrap_or_default(),
-            pipelining: section.choice("pipelining", PIPELINING).unwrap_or_default(),
+            early_talkers: section.choice_or("early_talkers", TALKERS, EarlyTalkers::default()),
+            pipelining: section.choice_or("pipelining", PIPELINING, Pipelining::default()),
             limits: SessionLimits::read(&limits, known.limits),
             timeouts: SessionTimeouts::read(&timeouts, known.timeouts),
             trust: Trust::read(&section.section("trust", Trust::KEYS)),
@@ -208,15 +209,22 @@ fn mixed(section: &Section<'_>, protocol: Protocol, delivery: DeliveryMode) -> M
         let text = "over LMTP each recipient has its own answer, and there is nothing to mix";
         section.reader.error(entry.key.mark, text, Some("leave \"mixed\" out"));
     }
-    section.choice("mixed", MIXED).unwrap_or(match delivery {
+    let default = match delivery {
         DeliveryMode::Relay => Mixed::DeferOthers,
         DeliveryMode::Spool => Mixed::Spool,
-    })
+    };
+    match protocol {
+        Protocol::Lmtp => default,
+        Protocol::Smtp => section.choice_or("mixed", MIXED, default),
+    }
 }
 
 fn plugins(section: &Section<'_>, known: &[&str]) -> Vec<String> {
     let plugins: Vec<String> = match section.words("plugins") {
-        None => known.iter().map(|name| (*name).to_owned()).collect(),
+        None => {
+            section.by_default("plugins", format!("[{}]", known.join(", ")));
+            known.iter().map(|name| (*name).to_owned()).collect()
+        }
         Some(words) => {
             words.into_iter().map(|word| section.known_name("plugin", word, known)).collect()
         }

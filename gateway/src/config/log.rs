@@ -28,11 +28,12 @@ impl Log {
 
     pub(super) fn read(section: &Section<'_>) -> Self {
         let level = section.text("level");
+        section.by_default("level", "info");
         if let Some(level) = level {
             check_filter(section, level);
         }
         Self {
-            format: section.choice("format", FORMATS).unwrap_or_default(),
+            format: section.choice_or("format", FORMATS, LogFormat::default()),
             level: level.map_or("info", |level| level.text).to_owned(),
         }
     }

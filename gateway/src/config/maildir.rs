@@ -44,7 +44,7 @@ impl Maildir {
     pub(super) const KEYS: &'static [&'static str] = &["create", "delimiter", "path"];
 
     pub(super) fn read(reader: &Reader<'_>, section: &Section<'_>) -> Option<Self> {
-        let create = section.choice("create", SWITCH).unwrap_or(false);
+        let create = section.choice_or("create", SWITCH, false);
         let delimiter = section.text("delimiter").and_then(|text| delimiter(reader, text));
         let given = section.required("path", HELP)?;
         let (root, parts) = read_path(reader, given)?;

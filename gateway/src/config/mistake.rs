@@ -219,7 +219,7 @@ fn discreet(line: &str) -> String {
 }
 
 /// Whether what ends here is a key whose value is nobody's business.
-fn is_secret(before: &str) -> bool {
+pub(super) fn is_secret(before: &str) -> bool {
     let end = before.trim_end_matches([' ', '"', '\'']);
     let is_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let key = end.rsplit(|c| !is_key(c)).next().unwrap_or(end).to_ascii_lowercase();

@@ -7,6 +7,7 @@ use super::failure::{Breaker, Poison};
 use super::grant::{Grant, Grants};
 use super::mistake::Place;
 use super::names;
+use super::reading::Shape;
 use super::scores::SCORES;
 use super::section::{Entry, Reader, Section};
 use super::settings::to_json;
@@ -196,6 +197,8 @@ fn pins(section: &Section<'_>) -> Vec<Pin> {
 
 /// The settings as JSON; what is not given is an empty section.
 fn settings(section: &Section<'_>) -> serde_json::Value {
+    section.shaped("settings", Shape::Any(|| serde_json::json!({"type": ["object", "null"]})));
+    section.by_default("settings", "{}");
     let Some(Entry { node, .. }) = section.entry("settings") else {
         return serde_json::Value::Object(serde_json::Map::new());
     };
@@ -210,7 +213,7 @@ fn settings(section: &Section<'_>) -> serde_json::Value {
 }
 
 fn isolation(section: &Section<'_>) -> Isolation {
-    let isolation = section.choice("isolation", ISOLATIONS).unwrap_or_default();
+    let isolation = section.choice_or("isolation", ISOLATIONS, Isolation::default());
     if isolation == Isolation::Pooled {
         let text = "this plugin can carry data from one mail to another";
         let help = "a filter that a mail has taken over sees those that come after it; \
@@ -221,7 +224,7 @@ fn isolation(section: &Section<'_>) -> Isolation {
 }
 
 fn on_failure(section: &Section<'_>) -> OnFailure {
-    let on_failure = section.choice("on_failure", FAILURES).unwrap_or_default();
+    let on_failure = section.choice_or("on_failure", FAILURES, OnFailure::default());
     if on_failure == OnFailure::Accept {
         let text = "mail passes unfiltered when this plugin fails";
         let help = "a sender who can make it fail gets everything through; \

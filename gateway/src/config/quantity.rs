@@ -53,6 +53,9 @@ pub(super) fn show_size(octets: u64) -> String {
 /// A duration in the largest unit that fits.
 pub(super) fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
+    if milliseconds == 0 {
+        return "0s".to_owned();
+    }
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
     units
         .into_iter()

@@ -47,7 +47,7 @@ impl Redelivery {
         let lifetime = section.duration("lifetime", SECOND..=DAY * 30, default.lifetime);
         Self {
             first,
-            factor: retry.number("factor", 1.0..=10.0).unwrap_or(default.factor),
+            factor: retry.number_or("factor", 1.0..=10.0, default.factor),
             longest,
             lifetime,
             delay_notice: delay_notice(section, lifetime),
@@ -79,6 +79,8 @@ impl Default for Redelivery {
 }
 
 fn delay_notice(section: &Section<'_>, lifetime: Duration) -> Option<Duration> {
+    section.or_word("delay_notice", "none");
+    section.by_default("delay_notice", "none");
     let given = section.text("delay_notice")?;
     if given.text == "none" {
         return None;
@@ -93,6 +95,7 @@ fn delay_notice(section: &Section<'_>, lifetime: Duration) -> Option<Duration> {
 }
 
 fn postmaster(section: &Section<'_>) -> Option<Mailbox> {
+    section.by_default("postmaster", "none");
     let given = section.text("postmaster")?;
     if given.text == "none" {
         return None;

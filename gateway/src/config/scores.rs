@@ -77,6 +77,7 @@ impl Scores {
 }
 
 fn header(section: &Section<'_>) -> String {
+    section.by_default("header", HEADER);
     let Some(given) = section.text("header") else { return HEADER.to_owned() };
     let letters = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
     let own = given.text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"));
@@ -90,6 +91,7 @@ fn header(section: &Section<'_>) -> String {
 }
 
 fn text(section: &Section<'_>) -> String {
+    section.by_default("text", TEXT);
     let Some(given) = section.text("text") else { return TEXT.to_owned() };
     let sayable = Reply::new(550, None, given.text).is_ok();
     if given.text.trim().is_empty() || given.text.len() > TEXT_OCTETS || !sayable {

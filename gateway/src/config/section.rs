@@ -14,7 +14,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::mistake::{Mistakes, Place};
-use super::tree::{Mark, Node, Source, Value, is_null};
+use super::reading::{Content, Readings, Shape, pattern};
+use super::tree::{Mark, Node, Source, Value, below, is_null};
 use super::{Digest, quantity, spelling};
 
 /// The file and what was found wrong with it so far.
@@ -23,11 +24,17 @@ pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     pub(crate) mistakes: RefCell<Mistakes>,
     pub(crate) warnings: RefCell<Mistakes>,
+    pub(crate) readings: RefCell<Readings>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(source: &'a Source, mistakes: Mistakes) -> Self {
-        Self { source, mistakes: mistakes.into(), warnings: RefCell::default() }
+        Self {
+            source,
+            mistakes: mistakes.into(),
+            warnings: RefCell::default(),
+            readings: RefCell::default(),
+        }
     }
 
     pub(crate) fn error(&self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
@@ -74,6 +81,12 @@ pub(crate) struct Entry<'a> {
     pub(crate) node: &'a Node,
 }
 
+impl Entry<'_> {
+    fn place(&self) -> (Mark, &str) {
+        (self.key.mark, &self.node.path)
+    }
+}
+
 /// A mapping whose keys are known (or, of names that the operator chose, any).
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
@@ -81,6 +94,12 @@ pub(crate) struct Section<'a> {
     pub(crate) mark: Mark,
     pub(crate) entries: Vec<Entry<'a>>,
     known: &'static [&'static str],
+    /// What leads to it.
+    pub(super) path: String,
+    /// Which one of [`KEYS`](super::KEYS) it is.
+    pub(super) pattern: String,
+    /// The section that says what is left out here.
+    pub(super) deferring_to: Option<&'static str>,
     /// Already complained about: what is missing is not missing.
     broken: bool,
 }
@@ -93,7 +112,7 @@ impl<'a> Section<'a> {
         node: &'a Node,
         known: &'static [&'static str],
     ) -> Self {
-        let section = Self::any(reader, what, node.mark, Some(node), known);
+        let section = Self::any(reader, what, (node.mark, &node.path), Some(node), known);
         section.refuse_unknown();
         section
     }
@@ -105,12 +124,12 @@ impl<'a> Section<'a> {
         node: &'a Node,
         known: &'static [&'static str],
     ) -> Self {
-        Self::any(reader, what, node.mark, Some(node), known)
+        Self::any(reader, what, (node.mark, &node.path), Some(node), known)
     }
 
     /// The value of a name, whose keys are names, too.
     pub(crate) fn open(reader: &'a Reader<'a>, what: &str, entry: &Entry<'a>) -> Self {
-        Self::any(reader, what, entry.key.mark, Some(entry.node), &[])
+        Self::any(reader, what, entry.place(), Some(entry.node), &[])
     }
 
     /// The value of a name that the operator chose.
@@ -120,7 +139,7 @@ impl<'a> Section<'a> {
         entry: &Entry<'a>,
         known: &'static [&'static str],
     ) -> Self {
-        let section = Self::any(reader, what, entry.key.mark, Some(entry.node), known);
+        let section = Self::any(reader, what, entry.place(), Some(entry.node), known);
         section.refuse_unknown();
         section
     }
@@ -128,11 +147,21 @@ impl<'a> Section<'a> {
     fn any(
         reader: &'a Reader<'a>,
         what: &str,
-        mark: Mark,
+        (mark, path): (Mark, &str),
         node: Option<&'a Node>,
         known: &'static [&'static str],
     ) -> Self {
-        let mut section = Self { reader, mark, entries: Vec::new(), known, broken: false };
+        let mut section = Self {
+            reader,
+            mark,
+            entries: Vec::new(),
+            known,
+            path: path.to_owned(),
+            pattern: pattern(path),
+            deferring_to: None,
+            broken: false,
+        };
+        section.note_section();
         match node.map(|node| (node, &node.value)) {
             None => {}
             Some((_, Value::Broken)) => section.broken = true,
@@ -166,17 +195,23 @@ impl<'a> Section<'a> {
 
     /// A section within; empty if it is not given.
     pub(crate) fn section(&self, key: &str, known: &'static [&'static str]) -> Self {
-        let section = self.names(key, known);
+        self.note_shape(key, Shape::Section);
+        let section = self.within(key, known);
         section.refuse_unknown();
         section
     }
 
     /// A section within whose keys are names.
     pub(crate) fn names(&self, key: &str, known: &'static [&'static str]) -> Self {
+        self.note_shape(key, Shape::Names);
+        self.within(key, known)
+    }
+
+    fn within(&self, key: &str, known: &'static [&'static str]) -> Self {
         let entry = self.entry(key);
         let mark = entry.map_or(self.mark, |entry| entry.key.mark);
-        let what = format!("\"{key}\"");
-        Self::any(self.reader, &what, mark, entry.map(|entry| entry.node), known)
+        let (what, path) = (format!("\"{key}\""), below(&self.path, key));
+        Self::any(self.reader, &what, (mark, &path), entry.map(|entry| entry.node), known)
     }
 
     /// Whether nothing is given, and nothing was wrong with it either.
@@ -197,6 +232,7 @@ impl<'a> Section<'a> {
 
     /// A value that is neither a list nor a section.
     pub(crate) fn text(&self, key: &str) -> Option<Text<'a>> {
+        self.note_shape(key, Shape::One);
         let Entry { key, node } = self.entry(key)?;
         match &node.value {
             Value::Broken => None,
@@ -217,10 +253,16 @@ impl<'a> Section<'a> {
 
     /// A value that has no default.
     pub(crate) fn required(&self, key: &str, help: &str) -> Option<Text<'a>> {
+        self.demand(key, help);
+        self.text(key)
+    }
+
+    /// A key that has to be there.
+    pub(crate) fn demand(&self, key: &str, help: &str) {
+        self.note_required(key);
         if self.entry(key).is_none() {
             self.missing(key, help);
         }
-        self.text(key)
     }
 
     /// Says that a key is missing.
@@ -232,6 +274,7 @@ impl<'a> Section<'a> {
 
     /// A list, of anything.
     pub(crate) fn list(&self, key: &str) -> Option<&'a [Node]> {
+        self.note_shape(key, Shape::List);
         let Entry { key, node } = self.entry(key)?;
         match &node.value {
             Value::Broken => None,
@@ -272,6 +315,7 @@ impl<'a> Section<'a> {
     /// A whole number.
     pub(crate) fn count(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
         let show = |count: u64| count.to_string();
+        self.note_content(key, Content::Count { from: *range.start(), to: *range.end() });
         self.bounded(key, range, default, show, |text| {
             let help = "a number is digits only, such as 1000";
             let digits = text.bytes().all(|octet| octet.is_ascii_digit());
@@ -281,19 +325,27 @@ impl<'a> Section<'a> {
 
     /// A number that may have a fraction; none if it is not given or is none.
     pub(crate) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
-        self.entry(key)?;
+        self.note_content(key, Content::Number { from: *range.start(), to: *range.end() });
+        self.note_shape(key, Shape::One);
+        let given = self.text(key)?;
         let show = |number: f64| number.to_string();
-        let number = self.bounded(key, range, f64::NAN, show, |text| {
+        self.judged(key, given, range, show, |text| {
             let help = "a number such as 5 or 7.5";
             let digits = |octet: u8| octet.is_ascii_digit() || octet == b'.' || octet == b'-';
             let plain = text.bytes().all(digits);
             text.parse().ok().filter(|_| plain).ok_or_else(|| help.to_owned())
-        });
-        (!number.is_nan()).then_some(number)
+        })
+    }
+
+    /// The same, and what it is where none is given.
+    pub(crate) fn number_or(&self, key: &str, range: RangeInclusive<f64>, default: f64) -> f64 {
+        self.by_default(key, default.to_string());
+        self.number(key, range).unwrap_or(default)
     }
 
     /// Octets.
     pub(crate) fn size(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        self.note_content(key, Content::Size { from: *range.start(), to: *range.end() });
         self.bounded(key, range, default, quantity::show_size, quantity::size)
     }
 
@@ -304,6 +356,7 @@ impl<'a> Section<'a> {
         range: RangeInclusive<Duration>,
         default: Duration,
     ) -> Duration {
+        self.note_content(key, Content::Duration { from: *range.start(), to: *range.end() });
         self.bounded(key, range, default, quantity::show_duration, quantity::duration)
     }
 
@@ -315,25 +368,34 @@ impl<'a> Section<'a> {
         show: impl Fn(T) -> String,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> T {
-        let Some(Text { text, mark }) = self.text(key) else { return default };
-        match read(text) {
-            Ok(value) if range.contains(&value) => value,
+        self.by_default(key, show(default));
+        let given = self.text(key);
+        given.and_then(|text| self.judged(key, text, range, show, read)).unwrap_or(default)
+    }
+
+    fn judged<T: Copy + PartialOrd>(
+        &self,
+        key: &str,
+        Text { text, mark }: Text<'a>,
+        range: RangeInclusive<T>,
+        show: impl Fn(T) -> String,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (text, help) = match read(text) {
+            Ok(value) if range.contains(&value) => return Some(value),
             Ok(_) => {
                 let help = format!("from {} to {}", show(*range.start()), show(*range.end()));
-                let text = format!("{text} is out of range for \"{key}\"");
-                self.reader.error(mark, text, Some(&help));
-                default
+                (format!("{text} is out of range for \"{key}\""), help)
             }
-            Err(help) => {
-                let text = format!("\"{key}\" cannot be \"{text}\"");
-                self.reader.error(mark, text, Some(&help));
-                default
-            }
-        }
+            Err(help) => (format!("\"{key}\" cannot be \"{text}\""), help),
+        };
+        self.reader.error(mark, text, Some(&help));
+        None
     }
 
     /// The SHA-256 of a file.
     pub(super) fn digest(&self, key: &str, help: Option<&str>) -> Option<(Digest, Place)> {
+        self.note_content(key, Content::Digest);
         let Text { text, mark } = self.text(key)?;
         match text.parse() {
             Ok(digest) => Some((digest, self.reader.place(mark))),
@@ -347,8 +409,29 @@ impl<'a> Section<'a> {
 
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&'static str, T)]) -> Option<T> {
+        self.note_choices(key, choices);
         let word = self.text(key)?;
         self.chosen(key, word, choices)
+    }
+
+    /// One of a few words, and what it is where none is given.
+    pub(crate) fn choice_or<T: Copy + PartialEq>(
+        &self,
+        key: &str,
+        choices: &[(&'static str, T)],
+        default: T,
+    ) -> T {
+        if let Some((word, _)) = choices.iter().find(|(_, choice)| *choice == default) {
+            self.by_default(key, *word);
+        }
+        self.choice(key, choices).unwrap_or(default)
+    }
+
+    fn note_choices<T>(&self, key: &str, choices: &[(&'static str, T)]) {
+        self.note_content(key, Content::Choice);
+        for (word, _) in choices {
+            self.or_word(key, word);
+        }
     }
 
     /// What a word stands for.
@@ -358,6 +441,7 @@ impl<'a> Section<'a> {
         Text { text, mark }: Text<'a>,
         choices: &[(&'static str, T)],
     ) -> Option<T> {
+        self.note_choices(key, choices);
         let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
         if chosen.is_none() {
             let help = spelling::help(text, choices.iter().map(|(word, _)| *word));
@@ -422,6 +506,7 @@ impl<'a> Section<'a> {
     }
 
     fn read_file(&self, key: &str, help: &str) -> Option<(PathBuf, File, Text<'a>)> {
+        self.note_content(key, Content::Path);
         let given = self.required(key, help)?;
         let path = self.reader.path(given.text);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file)));

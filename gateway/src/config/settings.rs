@@ -22,7 +22,7 @@ pub(crate) fn to_json(reader: &Reader<'_>, node: &Node) -> serde_json::Value {
 }
 
 /// YAML 1.2, section 10.3.2: `yes`, `no`, `on` and `off` are text.
-fn plain_to_json(text: &str) -> Option<serde_json::Value> {
+pub(super) fn plain_to_json(text: &str) -> Option<serde_json::Value> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let radix = |prefix, radix| {
         text.strip_prefix(prefix).and_then(|digits| u64::from_str_radix(digits, radix).ok())

@@ -80,11 +80,9 @@ impl Store {
     /// A store, if it can be told what it is.
     pub(super) fn read<'a>(reader: &'a Reader<'a>, entry: &Entry<'a>) -> Option<Self> {
         let section = Section::under(reader, "a store", entry, Self::KEYS);
-        if section.entry("kind").is_none() {
-            section.missing("kind", "memory, redb (a file of this gateway) or redis");
-        }
+        section.demand("kind", "memory, redb (a file of this gateway) or redis");
         let kind = section.choice("kind", KINDS);
-        let shared = section.choice("shared", super::SWITCH).unwrap_or(false);
+        let shared = section.choice_or("shared", super::SWITCH, false);
         if let Some(kind) = kind {
             refuse_foreign(&section, kind);
         }

@@ -79,13 +79,8 @@ impl ListenerTls {
     pub(super) fn read(listener: &Section<'_>) -> Option<Self> {
         listener.entry("tls")?;
         let tls = listener.section("tls", Self::KEYS);
-        let mode = match tls.entry("mode") {
-            None => {
-                tls.missing("mode", "\"starttls\" (ports 25 and 587) or \"implicit\" (port 465)");
-                None
-            }
-            Some(_) => tls.choice("mode", MODES),
-        };
+        tls.demand("mode", "\"starttls\" (ports 25 and 587) or \"implicit\" (port 465)");
+        let mode = tls.choice("mode", MODES);
         let listed = tls.list("certificates").unwrap_or_default();
         let alone = tls.entry("certificate").is_some() || tls.entry("key").is_some();
         if tls.entry("certificates").is_some() && listed.is_empty() && !alone {
@@ -96,8 +91,10 @@ impl ListenerTls {
         let further = listed.iter().map(|node| {
             certificate(&Section::of(tls.reader, "a certificate", node, Self::CERTIFICATE_KEYS))
         });
-        let certificates: Option<Vec<_>> = first.into_iter().chain(further).collect();
-        let minimum = tls.choice("minimum", VERSIONS).unwrap_or_default();
+        // All of them are looked at before one that is wrong makes an end.
+        let certificates: Vec<_> = first.into_iter().chain(further).collect();
+        let certificates: Option<Vec<_>> = certificates.into_iter().collect();
+        let minimum = tls.choice_or("minimum", VERSIONS, TlsVersion::default());
         let clients = clients(&tls);
         Some(Self { mode: mode?, certificates: certificates?, minimum, clients })
     }
@@ -119,7 +116,7 @@ fn clients(tls: &Section<'_>) -> ClientCertificates {
     if section.entry("mode").is_none() && !section.is_empty() {
         section.missing("mode", "none, optional or required");
     }
-    let mode = section.choice("mode", CLIENT_MODES).unwrap_or(ClientMode::None);
+    let mode = section.choice_or("mode", CLIENT_MODES, ClientMode::None);
     if mode == ClientMode::None {
         if section.entry("mode").is_some() && section.entry("authority").is_some() {
             let text = "\"authority\" is for clients that show certificates";

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_yaml::granit_parser::{
     ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag, options,
@@ -40,6 +41,26 @@ impl Mark {
 pub(crate) struct Node {
     pub(crate) mark: Mark,
     pub(crate) value: Value,
+    /// What leads to it, such as `listeners[0].limits.message`; given by [`Node::settle`].
+    pub(crate) path: Arc<str>,
+    /// How it is written in the file, where that is not its value.
+    pub(crate) written: Option<Arc<Written>>,
+}
+
+/// A value that refers to others, which stand elsewhere.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// What stands in the file.
+    pub(crate) text: String,
+    /// Where the rest stands: files, and names of environment variables.
+    pub(crate) sources: Vec<Elsewhere>,
+}
+
+/// Where a value stands that is not in the file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Elsewhere {
+    Environment(String),
+    File(PathBuf),
 }
 
 /// The kinds of values that YAML has.
@@ -56,10 +77,38 @@ pub(crate) enum Value {
 }
 
 impl Node {
+    pub(crate) fn new(mark: Mark, value: Value) -> Self {
+        Self { mark, value, path: Arc::default(), written: None }
+    }
+
+    /// Tells it and all that it holds what leads to them.
+    pub(crate) fn settle(&mut self, path: &str) {
+        self.path = path.into();
+        match &mut self.value {
+            Value::Broken | Value::Scalar { .. } => {}
+            Value::Sequence(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    item.settle(&format!("{path}[{index}]"));
+                }
+            }
+            Value::Mapping(entries) => {
+                for (key, value) in entries {
+                    let Value::Scalar { text, .. } = &key.value else { continue };
+                    value.settle(&below(path, text));
+                }
+            }
+        }
+    }
+
     /// Whether there is nothing: `key:` or `key: null`.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if is_null(text))
     }
+}
+
+/// What leads to a key of a section.
+pub(crate) fn below(section: &str, key: &str) -> String {
+    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
 }
 
 /// YAML's core schema for null.
@@ -118,6 +167,22 @@ impl Source {
             start += text.len() + 1;
         }
         None
+    }
+
+    /// The part of a value at an octet of its text, up to the next brace: where the value is written
+    /// as it is, else all of it.
+    pub(crate) fn within(&self, mark: Mark, text: &str, offset: usize) -> Mark {
+        let verbatim = self.text.get(mark.start..mark.end).unwrap_or_default();
+        let Some(found) = verbatim.find(text) else { return mark };
+        let length = text[offset..].find('}').map_or(text.len() - offset, |end| end + 1);
+        let start = mark.start + found + offset;
+        let before = verbatim[..found + offset].chars().count();
+        let lines = verbatim[..found + offset].contains('\n');
+        if lines {
+            mark
+        } else {
+            Mark { start, end: start + length, column: mark.column + before, ..mark }
+        }
     }
 
     /// The place of a mark, with the line's text.
@@ -224,7 +289,7 @@ impl<'a> Builder<'a> {
                 let plain = style == ScalarStyle::Plain;
                 let value = Value::Scalar { text: text.into_owned(), plain };
                 let value = self.untagged(tag.as_deref(), span, value);
-                self.complete(Node { mark, value }, anchor);
+                self.complete(Node::new(mark, value), anchor);
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.untagged(tag.as_deref(), span, Value::Broken);
@@ -241,7 +306,7 @@ impl<'a> Builder<'a> {
                 let text = format!("\"*{name}\" refers to nothing");
                 let help = "an anchor, \"&name\", stands before the value to repeat, further up";
                 self.error(mark, text, Some(help));
-                self.complete(Node { mark, value: Value::Broken }, 0);
+                self.complete(Node::new(mark, Value::Broken), 0);
             }
             // The ends of the document and of the stream, and what carries no value.
             _ => {}
@@ -274,7 +339,7 @@ impl<'a> Builder<'a> {
             Items::Mapping { entries, .. } => Value::Mapping(entries),
             Items::Sequence(items) => Value::Sequence(items),
         };
-        self.complete(Node { mark, value }, anchor);
+        self.complete(Node::new(mark, value), anchor);
     }
 
     fn complete(&mut self, node: Node, anchor: usize) {

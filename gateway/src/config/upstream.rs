@@ -100,7 +100,7 @@ impl Upstream {
     /// An upstream, if it can be told where it is.
     pub(super) fn read<'a>(reader: &'a Reader<'a>, entry: &Entry<'a>) -> Option<Self> {
         let section = Section::under(reader, "an upstream", entry, Self::KEYS);
-        let kind = section.choice("protocol", KINDS).unwrap_or(Kind::Hop(Protocol::Smtp));
+        let kind = section.choice_or("protocol", KINDS, Kind::Hop(Protocol::Smtp));
         let protocol = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| name);
         let others = Self::KEYS.iter().filter(|key| **key != "protocol" && !kind.knows(key));
         for key in others.filter(|key| section.entry(key).is_some()) {
@@ -127,7 +127,8 @@ impl Hop {
             reader.error(section.mark_of("tls"), text, Some("leave \"tls\" out"));
         }
         let connections = section.count("connections", 1..=100_000, 100) as usize;
-        let idle_connections = section.count("idle_connections", 0..=100_000, 10) as usize;
+        let idle_connections =
+            section.count("idle_connections", 0..=100_000, connections.min(10) as u64) as usize;
         if section.entry("idle_connections").is_some() && idle_connections > connections {
             let text = "more connections are kept idle than there may be";
             let help = format!("\"connections\" is {connections}");
@@ -150,7 +151,8 @@ impl Hop {
             age: section.duration("age", second..=24 * hour, Duration::from_mins(10)),
             uses: section.count("uses", 1..=1_000_000, 500) as u32,
             connect_timeout,
-            attempt_timeout: wait("attempt", Duration::from_secs(10)).min(connect_timeout),
+            attempt_timeout: wait("attempt", Duration::from_secs(10).min(connect_timeout))
+                .min(connect_timeout),
             busy_timeout: wait("busy", Duration::from_secs(30)),
             command_timeout: wait("command", Duration::from_mins(4)),
             final_timeout: wait("final", Duration::from_mins(10)),

@@ -100,7 +100,7 @@ impl Pattern {
                     reader.error(node.mark, text, Some("write \"kind: {field: value}\""));
                     return None;
                 };
-                let key = Node { mark: entry.key.mark, value: Value::Broken };
+                let key = Node::new(entry.key.mark, Value::Broken);
                 let form = known(reader, what, entry.key.text, &key, forms)?;
                 let pattern = pattern(form, form.fields(reader, entry)?);
                 Some(Self { place: reader.place(entry.key.mark), ..pattern })

@@ -225,7 +225,7 @@ fn merged(reader: &Reader<'_>, under: &Node, node: &Node, depth: usize) -> Node 
             entries.push((key.clone(), value.clone()));
         }
     }
-    Node { mark: node.mark, value: Value::Mapping(entries) }
+    Node::new(node.mark, Value::Mapping(entries))
 }
 
 /// What is wrong with what all scenarios share, once.
@@ -241,7 +241,7 @@ fn once(mistakes: &Mistakes) -> Mistakes {
 
 pub(super) fn empty() -> Node {
     let mark = Mark { line: 1, column: 1, ..Mark::default() };
-    Node { mark, value: Value::Mapping(Vec::new()) }
+    Node::new(mark, Value::Mapping(Vec::new()))
 }
 
 /// The scenario, its sections, and what stands directly in them.

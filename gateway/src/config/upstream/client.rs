@@ -1,5 +1,6 @@
 //! What upstreams are told of the client whose mail they get.
 
+use crate::config::reading::Shape;
 use crate::config::section::Section;
 use crate::config::tree::Value;
 
@@ -14,6 +15,8 @@ pub struct UpstreamClient {
 
 impl UpstreamClient {
     pub(super) fn read(upstream: &Section<'_>) -> Self {
+        upstream.shaped("client", Shape::OneOrList);
+        upstream.by_default("client", "none");
         let words = match upstream.entry("client") {
             None => return Self::default(),
             Some(entry) if matches!(entry.node.value, Value::Sequence(_)) => {

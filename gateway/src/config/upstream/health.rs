@@ -57,6 +57,7 @@ impl UpstreamHealth {
 }
 
 fn unless_never<T>(section: &Section<'_>, key: &str, read: impl FnOnce() -> T) -> Option<T> {
+    section.or_word(key, "never");
     let never = section.entry(key).is_some_and(
         |entry| matches!(&entry.node.value, Value::Scalar { text, .. } if text == "never"),
     );

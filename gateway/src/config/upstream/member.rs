@@ -1,6 +1,7 @@
 //! The addresses of an upstream among which its mail is shared out.
 
 use crate::config::names;
+use crate::config::reading::Shape;
 use crate::config::section::{Reader, Section, Text};
 use crate::config::tree::{Node, Value};
 
@@ -53,6 +54,7 @@ impl Member {
 
     fn read_list(section: &Section<'_>) -> Vec<Self> {
         let (reader, mark) = (section.reader, section.mark_of("addresses"));
+        section.shaped("addresses", Shape::ListOfEither);
         let Some(nodes) = section.list("addresses") else { return Vec::new() };
         if nodes.is_empty() {
             reader.error(mark, "there are no addresses", Some(address::HELP));
@@ -82,7 +84,7 @@ impl Member {
             _ => {
                 let section = Section::of(reader, "an address", node, Self::KEYS);
                 let weight = section.count("weight", 1..=1000, 1) as u32;
-                let backup = section.choice("backup", SWITCH).unwrap_or_default();
+                let backup = section.choice_or("backup", SWITCH, false);
                 let text = section.required("address", address::HELP)?;
                 let address = UpstreamAddress::read(reader, text)?;
                 Some(Self { address, weight, backup })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustls_pki_types::ServerName;
 
 use crate::config::Digest;
+use crate::config::reading::Shape;
 use crate::config::section::{Section, Text};
 use crate::config::tree::Value;
 
@@ -77,6 +78,7 @@ impl UpstreamTls {
         if tls.entry("mode").is_none() && !tls.is_empty() {
             tls.missing("mode", "none, opportunistic, required, starttls or implicit");
         }
+        tls.by_default("mode", "none");
         let mode = tls.choice("mode", MODES);
         let read = Self {
             mode: mode.unwrap_or_default(),
@@ -133,6 +135,7 @@ fn identity(tls: &Section<'_>) -> Option<TlsIdentity> {
 
 /// One pin, or a list of them.
 fn pins(tls: &Section<'_>) -> Vec<Digest> {
+    tls.shaped("pin", Shape::OneOrList);
     let words = match tls.entry("pin") {
         None => return Vec::new(),
         Some(entry) if matches!(entry.node.value, Value::Sequence(_)) => {
