@@ -11,6 +11,7 @@ help:
 	@echo 'make demo                a gateway, its plugins and an upstream, and mail that goes through them'
 	@echo 'make build               the gateway (debug) and the plugins'
 	@echo 'make release             the gateway, optimised, and the plugins'
+	@echo 'make deb                 the Debian package, into target/debian'
 	@echo 'make plugins             the plugins, from source, into target/plugins'
 	@echo 'make sdks                the example plugin in every language, and the tests of the SDKs'
 	@echo 'make test                every test'
@@ -35,6 +36,10 @@ gateway:
 .PHONY: release
 release: plugins
 	$(CARGO) build --locked --release -p portcullis
+
+.PHONY: deb
+deb: release
+	config/debian/build.sh
 
 .PHONY: plugins
 plugins:

@@ -21,6 +21,7 @@ mod mailboxes;
 mod matrix;
 mod misbehaving;
 mod observing;
+mod packaging;
 mod parameters;
 mod proxies;
 mod reaching;

@@ -48,13 +48,24 @@ pub fn need<const N: usize>(programs: [&str; N]) -> Option<[PathBuf; N]> {
 /// If it makes none and `CI` is set.
 #[track_caller]
 fn script(script: &str, arguments: &[&str]) -> Option<PathBuf> {
-    let said = run(Command::new("sh").arg(repository().join(script)).args(arguments));
+    let said = run(Command::new(repository().join(script)).args(arguments));
     if said.status.success() {
         return said.stdout.lines().last().map(PathBuf::from);
     }
     assert!(std::env::var_os("CI").is_none(), "{script} {arguments:?}: {}", said.stderr);
     eprintln!("SKIPPED: {script} {arguments:?}: {}", said.stderr);
     None
+}
+
+/// What makes Debian packages of what cargo has built.
+///
+/// # Panics
+/// If it is not installed and `CI` is set.
+#[must_use]
+#[track_caller]
+pub fn cargo_deb() -> Option<PathBuf> {
+    need(["dpkg-deb", "dpkg-shlibdeps", "strip"])?;
+    script("config/debian/build.sh", &["--tool"])
 }
 
 /// A Python that has this module.
