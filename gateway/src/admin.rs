@@ -18,6 +18,8 @@ mod ask;
 mod client;
 mod guard;
 mod health;
+mod live;
+mod overview;
 mod page;
 mod reload;
 mod route;
@@ -27,6 +29,7 @@ mod spool;
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::queue::Queue;
 
@@ -35,6 +38,7 @@ pub use ask::Ask;
 pub use client::{request_reload, request_spool};
 pub use health::Readiness;
 pub use hyper::StatusCode as Status;
+pub use overview::{Listening, Overview, Serving};
 pub use reload::{Refusal, ReloadRequest, Reloading, reloading};
 pub use route::{Role, Route};
 pub use server::serve;
@@ -48,6 +52,10 @@ pub struct Offer {
     pub readiness: Readiness,
     /// What waits, if anything may.
     pub queue: Option<Arc<Queue>>,
+    /// What goes on now and what went on last.
+    pub live: Arc<Live>,
+    /// The gateway as a whole.
+    pub overview: Arc<Overview>,
     /// Where reloads are asked for, if there can be any.
     pub reloading: Option<Reloading>,
 }
@@ -59,9 +67,14 @@ pub fn routes(offer: &Arc<Offer>) -> Vec<Route> {
         offer.get("/livez", health::live).for_everyone(),
         offer.get("/readyz", health::ready).for_everyone(),
         offer.get("/metrics", scrape).for_scrapers(),
+        offer.get("/api/events", live::events),
         offer.post("/api/reload", reload::reload).unhurried(),
+        offer.get("/api/sessions", live::sessions),
         offer.get("/api/spool", spool::summary),
         offer.post("/api/spool", spool::obey).with_body(spool::ORDER_OCTETS).unhurried(),
+        offer.get("/api/status", overview::status),
+        offer.get("/api/transactions", live::transactions),
+        offer.get("/api/transactions/*", live::transaction),
     ];
     routes.extend(page::routes());
     routes
@@ -109,7 +122,8 @@ mod tests {
         let listeners = (0..100).map(|number| format!("listener-{number}")).collect();
         let names = metrics::Names { listeners, ..metrics::Names::default() };
         let metrics = Arc::new(Metrics::new(&names));
-        Offer { metrics, readiness: Readiness::new(), queue: None, reloading: None }
+        let (live, overview) = (Arc::default(), Arc::default());
+        Offer { metrics, readiness: Readiness::new(), queue: None, live, overview, reloading: None }
     }
 
     pub(super) fn ask(uri: &str) -> Ask {

@@ -13,6 +13,7 @@ mod effective;
 mod extensions;
 mod failure;
 mod grant;
+mod history;
 mod host;
 mod limits;
 mod listener;
@@ -63,6 +64,7 @@ pub use effective::{
 };
 pub use failure::{Breaker, Poison};
 pub use grant::Grant;
+pub use history::History;
 pub use host::cache_directory;
 pub use limits::Limits;
 pub use listener::{DeliveryMode, EarlyTalkers, Listener, Mixed};
@@ -120,6 +122,8 @@ pub struct Config {
     pub dns: Dns,
     /// What is known of messages that come again.
     pub duplicates: Duplicates,
+    /// How much is kept of what went on.
+    pub history: History,
     /// The log.
     pub log: Log,
     /// How long transactions in flight may take after SIGTERM.
@@ -217,6 +221,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("admin", Admin::KEYS),
     ("dns", Dns::KEYS),
     ("duplicates", Duplicates::KEYS),
+    ("history", History::KEYS),
     ("limits", Limits::KEYS),
     ("listeners[]", Listener::KEYS),
     ("listeners[].auth", Auth::KEYS),
@@ -255,6 +260,7 @@ impl Config {
         "default_upstream",
         "dns",
         "duplicates",
+        "history",
         "hostname",
         "limits",
         "listeners",
@@ -337,6 +343,7 @@ impl Config {
             admin: Admin::read(&section.section("admin", Admin::KEYS)),
             dns: Dns::read(&section.section("dns", Dns::KEYS)),
             duplicates: Duplicates::read(&section.section("duplicates", Duplicates::KEYS)),
+            history: History::read(&section.section("history", History::KEYS)),
             log: Log::read(&section.section("log", Log::KEYS)),
             shutdown_deadline: shutdown.duration(
                 "deadline",

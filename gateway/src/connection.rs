@@ -3,6 +3,7 @@
 //! All waiting happens here; all SMTP happens there. An idle connection holds no buffer: what is
 //! read lies on the stack until the session has taken it.
 
+mod following;
 mod greeting;
 mod introduction;
 mod patience;
@@ -25,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::{EarlyTalkers, SessionTimeouts, Trust};
+use crate::live::{Presence, Stage, What};
 use crate::metrics::{Bound, ListenerMetrics};
 use crate::policy::{CLOSED, Policy};
 use crate::shutdown::Watcher;
@@ -90,7 +92,7 @@ pub enum ConnectionError {
 }
 
 /// Holds the whole conversation. What the peer may do is the channel's to say; of TLS it knows
-/// nothing yet.
+/// nothing yet. What goes on is shown by the presence.
 ///
 /// # Errors
 ///
@@ -100,16 +102,21 @@ pub async fn serve<P: Policy>(
     terms: &Terms,
     channel: Channel,
     policy: &mut P,
+    presence: &Presence,
     shutdown: &mut Watcher,
 ) -> Result<Ending, ConnectionError> {
+    presence.step(|| What::Connect);
     let mut socket = Socket::Plain(transport);
     if terms.implicit_tls {
+        presence.works_at(Stage::Tls);
         socket = socket.handshake(terms, policy, shutdown).await?;
     }
     let bindings = socket.bindings(&terms.settings);
     let channel = Channel { tls: terms.implicit_tls, bindings, ..channel };
     let mut session = Session::new(terms.settings.clone(), channel);
-    let ending = converse(&mut socket, &mut session, terms, policy, shutdown).await;
+    session.transcribe(presence.is_followed());
+    let ending = converse(&mut socket, &mut session, terms, policy, presence, shutdown).await;
+    following::tell_end(&mut session, presence, reason(&ending));
     policy.lost(reason(&ending)).await;
     ending
 }
@@ -130,6 +137,7 @@ async fn converse<P: Policy>(
     session: &mut Session,
     terms: &Terms,
     policy: &mut P,
+    presence: &Presence,
     shutdown: &mut Watcher,
 ) -> Result<Ending, ConnectionError> {
     let mut patience = Patience::new();
@@ -145,12 +153,14 @@ async fn converse<P: Policy>(
                 if let Question::Mail { .. } = question {
                     patience.message_begins();
                 }
+                following::tell_question(session, presence, &question);
                 let verdict = policy.judge(question).await;
                 session.decide(verdict);
                 patience.asked();
             }
             Step::Content(chunk) => {
                 patience.content_began();
+                presence.content(chunk.len());
                 policy.content(chunk).await;
             }
             Step::Aborted => policy.aborted().await,
@@ -161,22 +171,30 @@ async fn converse<P: Policy>(
                 session.verifier(known);
                 patience.asked();
             }
-            Step::Refused(reply) => policy.refused(reply).await,
+            Step::Refused(reply) => {
+                presence.content_ended();
+                policy.refused(reply).await;
+            }
             Step::Read => {
-                let answered = socket.flush(session, terms).await?.is_some();
+                let answered = socket.flush(session, terms, presence).await?.is_some();
                 patience.wait(session, answered);
+                following::tell_wait(session, presence);
                 if shutdown.has_begun() && !session.in_transaction() {
                     session.end(&Reply::fixed(421, (4, 3, 2), "shutting down, try again later"));
                     continue;
                 }
                 match read(socket, session, terms, policy, &patience, shutdown).await? {
                     Some(0) => return Ok(Ending::PeerLeft),
-                    Some(octets) => patience.received(octets),
+                    Some(octets) => {
+                        patience.received(octets);
+                        presence.heard(octets);
+                    }
                     None => {}
                 }
             }
             Step::StartTls => {
-                socket.flush(session, terms).await?;
+                socket.flush(session, terms, presence).await?;
+                presence.works_at(Stage::Tls);
                 let plain = std::mem::replace(socket, Socket::Gone);
                 *socket = plain.handshake(terms, policy, shutdown).await?;
                 session.tls_established(socket.bindings(&terms.settings));
@@ -184,7 +202,8 @@ async fn converse<P: Policy>(
             }
             Step::Close => {
                 let left = socket.has_ended().await;
-                let last = socket.flush(session, terms).await?;
+                presence.works_at(Stage::Closing);
+                let last = socket.flush(session, terms, presence).await?;
                 socket.close(terms.timeouts.write, last != Some(GOODBYE)).await;
                 return Ok(if left { Ending::PeerLeft } else { Ending::Closed });
             }
@@ -334,7 +353,9 @@ impl Socket {
         &mut self,
         session: &mut Session,
         terms: &Terms,
+        presence: &Presence,
     ) -> Result<Option<u16>, ConnectionError> {
+        following::tell_lines(session, presence);
         let mut last = None;
         for event in session.take_events() {
             match event {
@@ -365,6 +386,7 @@ impl Socket {
             return Err(ConnectionError::WriteTimeout);
         };
         written?;
+        presence.said(output.len());
         Ok(last)
     }
 

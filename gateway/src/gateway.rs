@@ -4,6 +4,7 @@ mod certificates;
 mod foundation;
 mod furnishing;
 mod logins;
+mod overview;
 mod reloads;
 mod standing;
 mod supervisor;
@@ -217,21 +218,24 @@ impl Gateway {
         for (listener, secured) in parts.config.listeners.iter().zip(secured) {
             let (name, address) = (listener.name.clone(), &listener.address);
             let (certificate, renewal) = secured.map(|one| (one.config, one.renewal)).unzip();
+            let certificates = renewal.as_ref().map(Renewal::certificates).cloned();
             renewals.extend(renewal);
             let terms = Arc::new(CurrentTerms::from_pointee(parts.terms(listener, certificate)));
             let permits = permits.clone();
             let bound = Listener::bind(&name, address, count, &mut passed, terms.clone(), permits);
-            listeners.push(bound.map_err(|source| StartError::Bind {
+            let bound = bound.map_err(|source| StartError::Bind {
                 name: name.clone(),
                 address: address.to_string(),
                 source,
-            })?);
+            })?;
+            let places = bound.places().collect();
+            listeners.push(bound);
             let sites = (0..).zip(&upstreams).map(|(worker, upstreams)| {
                 let spool = spooling.get::<usize>(worker).cloned();
                 Arc::new(Site::new(parts.house(listener, upstreams, spool)))
             });
             let sites = sites.collect();
-            stands.push(Stand { listener: name, terms, sites });
+            stands.push(Stand { listener: name, places, certificates, terms, sites });
         }
         let admin = match parts.config.admin.address {
             Some(address) => {
@@ -307,9 +311,15 @@ impl Gateway {
             let metrics = standing.parts.foundation.metrics.clone();
             let queue = standing.spooling.first().map(|spooling| spooling.queue.clone());
             let readiness = readiness.clone();
-            let offer = Arc::new(Offer { metrics, readiness, queue, reloading });
+            let (live, overview) = (
+                standing.parts.foundation.live.clone(),
+                standing.parts.foundation.overview.clone(),
+            );
+            let offer = Offer { metrics, readiness, queue, live, overview, reloading };
+            let offer = Arc::new(offer);
             serving.spawn(admin::serve(admin, admin::routes(&offer)));
         }
+        standing.show(self.reloads.as_ref().map(Reloads::file));
         readiness.clear(STARTING);
         supervisor::ready();
         match self.reloads.take() {
@@ -331,6 +341,7 @@ impl Gateway {
             warn!(connections = left, "the deadline has come, connections are cut");
         }
         tell_the_rest(&standing.parts.plugins, deadline).await;
+        standing.parts.foundation.live.close();
         standing.close();
         standing.parts.foundation.stores().close().await;
         serving.shutdown().await;

@@ -13,7 +13,7 @@
 //! 5  queue                                             spool + routing + upstream
 //! 4  plugins, routing, spool, upstream                 blind to each other
 //! 3  authenticity                                      who sent a message; asks the resolver
-//! 2  policy, resolver, store, tls, users               seams; who may log in; what plugins remember
+//! 2  live, policy, resolver, store, tls, users         seams; who may log in; what plugins remember
 //! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
 //! 0  portcullis-smtp
 //! ```
@@ -27,6 +27,7 @@ pub mod demo;
 pub mod explain;
 pub mod gateway;
 pub mod listener;
+pub mod live;
 pub mod message;
 pub mod metrics;
 pub mod pipeline;

@@ -10,6 +10,7 @@
 //! ```
 
 mod fold;
+mod following;
 mod login;
 mod proxied;
 mod receipts;
@@ -27,6 +28,7 @@ use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
 use crate::config::{DeliveryMode, Duplicates, Mixed};
+use crate::live::{Live, Presence, Visit};
 use crate::message::{Budget, Envelope, Scores, SessionFacts, TlsFacts};
 use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
 use crate::policy::{
@@ -71,6 +73,8 @@ pub struct House {
     pub spool: Option<Spooling>,
     /// What clients will send again although it was delivered, of all listeners.
     pub receipts: Arc<Receipts>,
+    /// What goes on in all sessions, for those who watch.
+    pub live: Arc<Live>,
     /// How much of that.
     pub duplicates: Duplicates,
     /// Room for content.
@@ -90,6 +94,8 @@ pub struct House {
 pub struct Pipeline {
     site: Arc<Site>,
     session: Arc<SessionFacts>,
+    /// The session among those in flight.
+    visit: Visit,
     memory: Memory,
     /// What plugins said of it before MAIL, for the records of its transactions.
     calls: SessionCalls,
@@ -109,10 +115,12 @@ impl Pipeline {
     #[must_use]
     pub fn new(site: Arc<Site>, session: SessionFacts) -> Self {
         let session = Arc::new(session);
+        let visit = site.house().live.enter(session.clone());
         let (memory, greeting_memory) = (Memory::default(), Memory::default());
         Self {
             site,
             session,
+            visit,
             memory,
             calls: SessionCalls::default(),
             greeting_memory,
@@ -123,12 +131,19 @@ impl Pipeline {
         }
     }
 
+    /// What others see of the session.
+    #[must_use]
+    pub fn presence(&self) -> &Arc<Presence> {
+        &self.visit
+    }
+
     /// Asks at a hook before MAIL, where a copy of a plugin lives for that call alone.
     async fn ask_alone(&mut self, hook: Hook) -> Verdict {
         let house = self.site.house();
         let mut case = self.case(&house, None);
         let mut copies = Copies::default();
         let ruling = house.chain.ask(hook, &mut case, &mut self.memory, &mut copies).await;
+        self.show_calls(&case.calls);
         self.calls.add(case.calls);
         if let Some(plugin) = &ruling.by
             && ruling.decision != Decision::Pass
@@ -170,6 +185,7 @@ impl Pipeline {
         tracing::info!(target: "session", id, %client, via, "the peer speaks for a client");
         (self.memory, self.greeting_memory) = (Memory::default(), Memory::default());
         self.calls = SessionCalls::default();
+        self.visit.learn(&self.session);
         Verdict::Accept
     }
 
@@ -188,7 +204,8 @@ impl Pipeline {
         let envelope = Envelope { id, reverse_path, parameters, recipients, scores };
         let house = self.site.house();
         let case = self.case(&house, Some(Arc::new(envelope)));
-        let mut transaction = Box::new(Transaction::new(house, case));
+        let presence = self.presence().clone();
+        let mut transaction = Box::new(Transaction::new(house, case, presence));
         let (verdict, by) = match transaction.room(size.unwrap_or_default()) {
             Err(reply) => (Verdict::Reply(reply), None),
             Ok(()) => {
@@ -244,9 +261,14 @@ impl Policy for Pipeline {
         self.unheard = None;
         match question {
             Question::Connect => Box::pin(self.connect()).await,
-            Question::Hello { name, esmtp } => Box::pin(self.hello(name, esmtp)).await,
+            Question::Hello { name, esmtp } => {
+                let verdict = Box::pin(self.hello(name, esmtp)).await;
+                self.visit.learn(&self.session);
+                verdict
+            }
             Question::Auth(credentials) => {
                 let verdict = Box::pin(self.auth(&credentials)).await;
+                self.visit.learn(&self.session);
                 self.tell_verdict(Stage::Auth, None, None, &verdict);
                 verdict
             }
@@ -334,6 +356,7 @@ impl Policy for Pipeline {
     }
 
     fn tls_established(&mut self, tls: TlsFacts) {
+        self.show_tls(&tls);
         let session = Arc::make_mut(&mut self.session);
         session.tls = Some(tls);
         // RFC 3207 section 4.2: what the client said in clear text is void. What plugins found out
@@ -341,6 +364,7 @@ impl Policy for Pipeline {
         session.helo = None;
         session.esmtp = false;
         (session.user, session.mechanism) = (None, None);
+        self.visit.learn(&self.session);
         self.memory = self.greeting_memory.clone();
     }
 }

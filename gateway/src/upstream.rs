@@ -15,6 +15,7 @@ mod connection;
 mod content;
 mod delivery;
 mod directory;
+mod facts;
 mod failure;
 mod fleet;
 mod health;
@@ -45,6 +46,7 @@ use pool::Pool;
 use transaction::Transaction;
 
 pub use delivery::Delivery;
+pub use facts::{AddressFacts, UpstreamFacts};
 pub use failure::is_unreachable;
 pub use maildir::mailbox_folder;
 pub use trail::Trail;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Which module alone may name these crates; two are the owners of what stands at both.
 const OWNERS: &[(&str, &[&str])] = &[
     ("admin", &["http_body_util", "hyper", "hyper_util"]),
-    ("cli", &["clap_complete", "clap_mangen", "quick_junit"]),
+    ("cli", &["clap_complete", "clap_mangen", "quick_junit", "ratatui"]),
     ("authenticity", &["mail_auth"]),
     ("config", &["serde_yaml"]),
     ("gateway", &["sd_notify"]),

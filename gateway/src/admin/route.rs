@@ -102,6 +102,18 @@ impl Route {
     }
 }
 
+impl Route {
+    /// A path that ends in `/*` is one for each name there.
+    fn leads_to(&self, path: &str) -> bool {
+        match self.path.strip_suffix('*') {
+            Some(folder) => path
+                .strip_prefix(folder)
+                .is_some_and(|name| !name.is_empty() && !name.contains('/')),
+            None => self.path == path,
+        }
+    }
+}
+
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} for {:?}", self.method, self.path, self.access)
@@ -120,7 +132,7 @@ pub(super) enum Found<'a> {
 
 pub(super) fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
     let meant = if *method == Method::HEAD { &Method::GET } else { method };
-    let here = || routes.iter().filter(|route| route.path == path);
+    let here = || routes.iter().filter(|route| route.leads_to(path));
     if let Some(route) = here().find(|route| route.method == *meant) {
         return Found::Route(route);
     }
@@ -159,6 +171,7 @@ mod tests {
             Route::post("/b", nothing),
             Route::get("/a", nothing),
             Route::post("/c", nothing),
+            Route::get("/d/*", nothing),
         ];
         for (method, path, told) in [
             (Method::GET, "/b", "Route(GET /b for Only(Reader))"),
@@ -166,8 +179,11 @@ mod tests {
             (Method::POST, "/b", "Route(POST /b for Only(Writer))"),
             (Method::PUT, "/b", "Allowed(\"GET, HEAD, POST\")"),
             (Method::HEAD, "/c", "Allowed(\"POST\")"),
-            (Method::GET, "/b/", "Paths(\"/a /b /c\")"),
-            (Method::GET, "*", "Paths(\"/a /b /c\")"),
+            (Method::GET, "/d/x", "Route(GET /d/* for Only(Reader))"),
+            (Method::GET, "/d/", "Paths(\"/a /b /c /d/*\")"),
+            (Method::GET, "/d/x/y", "Paths(\"/a /b /c /d/*\")"),
+            (Method::GET, "/b/", "Paths(\"/a /b /c /d/*\")"),
+            (Method::GET, "*", "Paths(\"/a /b /c /d/*\")"),
         ] {
             assert_eq!(format!("{:?}", find(&routes, &method, path)), told, "{method} {path}");
         }

@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::message::TlsFacts;
+use crate::live::Live;
+use crate::message::{ClientAddress, SessionFacts, TlsFacts};
 use crate::metrics::{Metrics, Names};
 use crate::shutdown::Shutdown;
 
@@ -140,7 +141,10 @@ async fn on_terms(change: impl FnOnce(&mut Terms)) -> Server {
     let (mut policy, mut watcher) = (heard.clone(), shutdown.watcher());
     let task = tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
-        serve(socket.into(), &terms, Channel::default(), &mut policy, &mut watcher).await
+        let facts = SessionFacts::new("s".into(), "test", ClientAddress::Unknown);
+        let visit = Arc::new(Live::default()).enter(facts.into());
+        let channel = Channel::default();
+        serve(socket.into(), &terms, channel, &mut policy, &visit, &mut watcher).await
     });
     Server { address, heard, shutdown, metrics, task }
 }

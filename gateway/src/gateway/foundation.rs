@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::admin::Overview;
 use crate::authenticity::Authenticator;
 use crate::config::{Config, Dns};
+use crate::live::Live;
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
 use crate::pipeline::Receipts;
@@ -27,6 +29,10 @@ pub(super) struct Foundation {
     pub(super) hashing: Hashing,
     /// What clients will send again although it was delivered.
     pub(super) receipts: Arc<Receipts>,
+    /// What goes on now and what went on last.
+    pub(super) live: Arc<Live>,
+    /// What can be looked at from outside.
+    pub(super) overview: Arc<Overview>,
     /// Where messages wait, if they may, as soon as it is open. Its directory and bounds stay.
     pub(super) spool: Option<Arc<Spool>>,
     services: Services,
@@ -56,6 +62,7 @@ impl Foundation {
         let receipts = Arc::new(Receipts::default());
         let counted = receipts.clone();
         metrics.watch_receipts(move || counted.count());
+        let (live, overview) = (Arc::new(Live::new(config.history)), Arc::default());
         let resolver = Resolver::new(&config.dns, metrics.dns())?;
         let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
@@ -64,7 +71,19 @@ impl Foundation {
         let engine = Engine::new(limits, cache, budget.clone(), counted, services.clone())
             .map_err(|error| StartError::Engine(error.to_string()))?;
         let (hashing, dns) = (Hashing::new(), config.dns.clone());
-        Ok(Self { metrics, budget, engine, hashing, receipts, spool: None, services, dns })
+        let spool = None;
+        Ok(Self {
+            metrics,
+            budget,
+            engine,
+            hashing,
+            receipts,
+            live,
+            overview,
+            spool,
+            services,
+            dns,
+        })
     }
 
     /// For a configuration that comes after another one: the address space that plugins run in, what

@@ -59,6 +59,7 @@ impl Parts {
             mixed: listener.mixed,
             spool,
             receipts: self.foundation.receipts.clone(),
+            live: self.foundation.live.clone(),
             duplicates: self.config.duplicates,
             budget: self.foundation.budget.clone(),
             header_octets: listener.limits.header_octets,

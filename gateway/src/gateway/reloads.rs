@@ -1,7 +1,7 @@
 //! Who asks for reloads: SIGHUP, and the admin address.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -31,6 +31,11 @@ impl Reloads {
         let hangups = signal(SignalKind::hangup())?;
         let (reloading, requests) = admin::reloading();
         Ok(Self { file, hangups, requests, reloading })
+    }
+
+    /// The configuration's file.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Reloads whenever it is asked for, one after the other, until the shutdown begins.

@@ -11,7 +11,7 @@ use crate::listener::CurrentTerms;
 use crate::pipeline::Site;
 use crate::queue::Spooling;
 use crate::shutdown::Watcher;
-use crate::tls::Renewal;
+use crate::tls::{Certificates, Renewal};
 use crate::upstream::Upstreams;
 
 use super::{Parts, StartError, certificates, supervisor};
@@ -34,6 +34,10 @@ pub(super) struct Standing {
 #[derive(Debug)]
 pub(super) struct Stand {
     pub(super) listener: String,
+    /// Everywhere it listens.
+    pub(super) places: Vec<String>,
+    /// What it shows to clients under TLS.
+    pub(super) certificates: Option<Arc<Certificates>>,
     /// For connections that come.
     pub(super) terms: Arc<CurrentTerms>,
     /// For transactions that begin; one for each worker.
@@ -62,6 +66,7 @@ impl Standing {
         let reloaded = self.try_reload(file, watcher).await;
         supervisor::ready();
         self.parts.foundation.metrics.reloaded(reloaded.is_ok());
+        self.show_reload(&reloaded);
         match &reloaded {
             Ok(_) => info!(file = %file.display(), "configuration reloaded"),
             Err(StartError::Configuration(mistakes)) => {
@@ -85,6 +90,7 @@ impl Standing {
         }
         let parts = Parts::after(Some(&self.parts), config).await?;
         self.replace(parts, watcher);
+        self.show(Some(file));
         Ok(self.parts.warnings().clone())
     }
 
@@ -103,9 +109,10 @@ impl Standing {
         let secured = std::mem::take(&mut parts.secured);
         let mut renewals = Vec::new();
         for (listener, secured) in parts.config.listeners.iter().zip(secured) {
-            let named = |stand: &&Stand| stand.listener == listener.name;
-            let Some(stand) = self.stands.iter().find(named) else { continue };
+            let named = |stand: &&mut Stand| stand.listener == listener.name;
+            let Some(stand) = self.stands.iter_mut().find(named) else { continue };
             let (certificate, renewal) = secured.map(|one| (one.config, one.renewal)).unzip();
+            stand.certificates = renewal.as_ref().map(Renewal::certificates).cloned();
             renewals.extend(renewal);
             stand.terms.store(Arc::new(parts.terms(listener, certificate)));
             for (worker, (site, upstreams)) in stand.sites.iter().zip(&upstreams).enumerate() {

@@ -94,7 +94,10 @@ impl Arrival {
         };
         let conversation = async {
             let mut pipeline = Pipeline::new(site, session);
-            match connection::serve(socket, &terms, channel, &mut pipeline, &mut watcher).await {
+            let presence = pipeline.presence().clone();
+            let serving =
+                connection::serve(socket, &terms, channel, &mut pipeline, &presence, &mut watcher);
+            match serving.await {
                 Ok(ending) => debug!(?ending, "conversation ended"),
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);

@@ -180,6 +180,12 @@ impl ListenerMetrics {
         self.connections_open.dec();
     }
 
+    /// Connections with a session now.
+    #[must_use]
+    pub fn connections_open(&self) -> u64 {
+        u64::try_from(self.connections_open.get()).unwrap_or_default()
+    }
+
     /// A connection got no session.
     pub fn connection_refused(&self, reason: Refused) {
         self.connections_refused.inc(reason);

@@ -80,6 +80,7 @@ impl Pipeline {
         let mut case = self.case(&house, None);
         let chain = &house.chain;
         let said = chain.authenticate(&mut case, &mut self.memory, credentials).await;
+        self.show_calls(&case.calls);
         self.calls.add(case.calls);
         let ruling = match said {
             AuthRuling::Unknown => login.check(credentials).await,

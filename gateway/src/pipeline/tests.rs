@@ -191,6 +191,7 @@ routes:
             delivery: setup.delivery,
             mixed: setup.mixed,
             receipts: Arc::default(),
+            live: Arc::default(),
             duplicates: Duplicates { window: setup.window, ..Duplicates::default() },
             budget: budget.clone(),
             header_octets: 4000,

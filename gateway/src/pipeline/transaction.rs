@@ -2,6 +2,7 @@
 
 mod answering;
 mod delivering;
+mod following;
 mod recalling;
 mod recording;
 mod relaying;
@@ -19,6 +20,7 @@ use super::receipts::Received;
 use super::record::{Doing, Exchange, Notes};
 use super::{House, signed, verdict};
 use crate::config::Mixed;
+use crate::live::Presence;
 use crate::message::{
     Content, ContentError, ContentWriter, Envelope, HeaderSection, Lease, Message, Provenance,
     Recipient,
@@ -41,6 +43,10 @@ pub(super) struct Transaction {
     /// As they were when it began; maps may change meanwhile.
     routes: Arc<Routes>,
     case: Case,
+    /// What others see of the session.
+    presence: Arc<Presence>,
+    /// Calls of plugins that those who follow it were told of.
+    calls_shown: usize,
     provenance: Arc<Provenance>,
     copies: Copies,
     /// A reply may be owed to each of these after the message (LMTP, PRDR), in the order of RCPT.
@@ -90,15 +96,20 @@ impl Fate {
 }
 
 impl Transaction {
-    pub(super) fn new(house: Arc<House>, case: Case) -> Self {
+    pub(super) fn new(house: Arc<House>, case: Case, presence: Arc<Presence>) -> Self {
         house.metrics.transaction_started();
         let header_lease = house.budget.header_lease();
         let id = case.envelope.as_ref().map_or(&case.session.id, |envelope| &envelope.id);
+        if let Some(envelope) = &case.envelope {
+            presence.begin(id, &envelope.reverse_path.to_string());
+        }
         Self {
             routes: house.routes.load_full(),
             house,
             provenance: Arc::new(Provenance::new(&case.session, id)),
+            calls_shown: 0,
             case,
+            presence,
             copies: Copies::default(),
             slots: Vec::new(),
             deliveries: Vec::new(),
@@ -131,6 +142,7 @@ impl Transaction {
     /// Asks at a hook. `discard` and `quarantine` stay for the rest of the transaction.
     pub(super) async fn ask(&mut self, hook: Hook, memory: &mut Memory) -> Ruling {
         let ruling = self.house.chain.ask(hook, &mut self.case, memory, &mut self.copies).await;
+        self.show_calls();
         let lasting = matches!(ruling.decision, Decision::Discard(_) | Decision::Quarantine(_));
         if lasting && hook != Hook::Rcpt {
             self.ruling = Some(ruling.clone());
@@ -190,6 +202,7 @@ impl Transaction {
     fn discard(&mut self, index: u32, named: Named<'_>) -> Verdict {
         self.tell_rcpt(named.address, None, None);
         self.slots.push(Slot { index, discarded: true });
+        self.presence.recipient(named.address);
         self.refusal = None;
         self.note_at_rcpt(named, None, None, None);
         Verdict::Accept
@@ -224,6 +237,7 @@ impl Transaction {
             Ok(upstream) => {
                 self.tell_rcpt(said, Some(&upstream), None);
                 self.slots.push(Slot { index: recipient.index, discarded: false });
+                self.presence.recipient(named.address);
                 self.record.named(recipient.index, said.to_owned());
                 self.refusal = None;
                 self.record.undecided();
@@ -266,6 +280,8 @@ impl Transaction {
         self.record.upstream_time += took;
         let exchange = Exchange { what: Errand::Rcpt, began, took, recipients: 1, trail };
         self.record.exchange(&self.case, upstream, exchange);
+        let said = offered.as_ref().err();
+        self.show_upstream(upstream, recipient.address.as_str(), said, Some(took));
         if offered.is_err() && !self.has_recipients() {
             // It holds no recipient, so that the next one may still go elsewhere.
             let (_, delivery) = self.deliveries.swap_remove(at);
@@ -458,7 +474,9 @@ impl Transaction {
         }
         self.note_waiting();
         let record = self.record.record(&self.house, &mut self.case, outcome, reply);
-        Arc::new(record).emit();
+        let record = Arc::new(record);
+        record.emit();
+        self.presence.end(&record);
     }
 
     /// The gateway itself refuses the message; what there is of it is of no use any more.

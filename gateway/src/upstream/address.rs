@@ -60,7 +60,12 @@ impl Address {
 
     /// Whether it serves somebody now.
     pub(super) fn is_serving(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
+        self.open() > 0
+    }
+
+    /// Connections that are greeted.
+    pub(super) fn open(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
     }
 
     pub(super) fn busy(&self) -> u32 {

@@ -105,6 +105,11 @@ impl Fleet {
         until.is_none_or(|until| Instant::now() < until)
     }
 
+    /// Whether mail can go anywhere, as was told last.
+    pub(super) fn can_take_mail(&self) -> bool {
+        *self.up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether an address may get mail.
     pub(super) fn is_up(&self, address: &Address) -> bool {
         address.health.is_up() || self.policy().failures.is_none()

@@ -127,6 +127,16 @@ impl Pool {
         Arc::ptr_eq(&self.permits, &pool.permits)
     }
 
+    /// Connections of this share that wait for their next use.
+    pub(super) fn idle_connections(&self) -> usize {
+        self.idle().connections.len()
+    }
+
+    /// Connections that may be taken into use now, by all shares together.
+    pub(super) fn free_permits(&self) -> usize {
+        self.permits.available_permits()
+    }
+
     /// What its operator was told.
     pub(super) fn cautions(&self) -> &Cautions {
         &self.cautions

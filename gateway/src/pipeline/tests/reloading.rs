@@ -24,6 +24,7 @@ fn another(house: &House, script: Script, metrics: &Metrics) -> House {
         delivery: house.delivery,
         mixed: house.mixed,
         receipts: house.receipts.clone(),
+        live: house.live.clone(),
         duplicates: house.duplicates,
         budget: house.budget.clone(),
         header_octets: house.header_octets,

@@ -37,6 +37,7 @@ impl Transaction {
             Ok((cleared, ruling)) => {
                 drop(copies);
                 self.case = cleared.get().clone();
+                self.show_calls();
                 let decision = self.lasting(ruling);
                 match decision {
                     Decision::Discard(_) => (self.finish_undelivered(decision).await, None),
@@ -46,6 +47,7 @@ impl Transaction {
             Err((case, ruling)) => {
                 drop(copies);
                 self.case = case;
+                self.show_calls();
                 self.record.decided(&ruling);
                 (self.finish_undelivered(ruling.decision).await, None)
             }

@@ -191,6 +191,7 @@ impl Transaction {
         for (recipient, reply) in group.recipients.into_iter().zip(said) {
             let address = recipient.address.as_str();
             self.tell_delivery(address, &group.upstream, &reply);
+            self.show_upstream(&group.upstream, address, Some(&reply), None);
             self.note(&recipient, Some(&group.upstream), Some(&reply));
             let upstream = Some(group.upstream.clone());
             fates.push(Fate { index: recipient.index, upstream, reply });

@@ -37,6 +37,12 @@ impl Calls {
         self.told.last()
     }
 
+    /// Those of the transaction, without so many of the first.
+    #[must_use]
+    pub fn after_the_first(&self, count: usize) -> &[CallRecord] {
+        self.told.get(count..).unwrap_or_default()
+    }
+
     /// How many there were beyond those.
     #[must_use]
     pub fn left_out(&self) -> u64 {

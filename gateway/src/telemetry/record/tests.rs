@@ -62,6 +62,13 @@ pub(in crate::telemetry) fn record(words: &str) -> Arc<TransactionRecord> {
     })
 }
 
+impl TransactionRecord {
+    /// One of a mail that went well or badly, for others' tests.
+    pub(crate) fn sample() -> Self {
+        Arc::unwrap_or_clone(record("x"))
+    }
+}
+
 fn client(words: &str) -> ClientRecord {
     ClientRecord {
         address: "192.0.2.1".to_owned(),
