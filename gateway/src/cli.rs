@@ -1,12 +1,16 @@
 //! The command line.
 
+mod asking;
 mod config;
 mod explain;
 mod lock;
 mod plugin;
+mod printable;
 mod reference;
 mod reload;
 mod spool;
+mod top;
+mod trace;
 mod user;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -29,6 +33,8 @@ use plugin::Plugin;
 use reference::{Completions, Manual};
 use reload::Reload;
 use spool::Spool;
+use top::Top;
+use trace::Trace;
 use user::User;
 
 /// A plugin-driven, programmable SMTP gateway.
@@ -84,6 +90,14 @@ enum Command {
     /// What waits on the disk: list, show, retry, hold, release and drop messages.
     #[command(subcommand)]
     Spool(Spool),
+    /// Watch what a running gateway does: mail a second, listeners, upstreams, plugins, sessions in
+    /// flight and the last transactions.
+    ///
+    /// q ends it, p pauses, / filters sessions and transactions, the arrows scroll. NO_COLOR is heeded.
+    Top(Top),
+    /// Follow sessions as they happen: each command and reply, each answer of a plugin and of an
+    /// upstream. Secrets and content are never shown. It ends by itself.
+    Trace(Trace),
     /// Who may log in: add, remove, list and check the users of a users file.
     #[command(subcommand)]
     User(User),
@@ -129,6 +143,8 @@ impl Arguments {
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,
             Command::Spool(spool) => spool.execute().await,
+            Command::Top(top) => top.execute().await,
+            Command::Trace(trace) => trace.execute().await,
             Command::User(user) => user.execute(),
             Command::Completions(completions) => completions.execute(),
             Command::Man(manual) => manual.execute(),
