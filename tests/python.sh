@@ -13,7 +13,7 @@ for python in "$venv/bin/python3" python3 /usr/bin/python3; do
     fi
 done
 python3 -m venv "$venv" >&2
-"$venv/bin/pip" install --quiet --disable-pip-version-check \
+"$venv/bin/python3" -m pip install --quiet --disable-pip-version-check \
     --requirement "$tests/peers/python/requirements.txt" >&2
 "$venv/bin/python3" -c "import $modules"
 echo "$venv/bin/python3"

@@ -16,17 +16,18 @@ mod user;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tracing::{error, warn};
 
-use crate::config::{self as configuration, LogFormat};
+use crate::config as configuration;
 use crate::demo;
 use crate::gateway::{self, Gateway, Reloads, StartError};
 use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
-use crate::telemetry::{self, Format};
+use crate::telemetry::{self, Format, Options};
 use config::Configuration;
 use explain::Explain;
 use plugin::Plugin;
@@ -135,7 +136,9 @@ impl Arguments {
     pub async fn execute(self, passed: Passed) -> ExitCode {
         match self.command {
             Command::Run { config, sink, sink_refuse } => {
-                run(config, passed, sink, sink_refuse).await
+                let code = run(config, passed, sink, sink_refuse).await;
+                telemetry::flush(LAST_LINES);
+                code
             }
             Command::Check { config } => check(config).await,
             Command::Config(configuration) => configuration.execute(),
@@ -163,11 +166,7 @@ async fn run(
         Ok(config) => config,
         Err(mistakes) => return unfit(&mistakes.into()),
     };
-    let format = match config.log.format {
-        LogFormat::Json => Format::Json,
-        LogFormat::Text => Format::Text,
-    };
-    if let Err(error) = telemetry::start(format, &config.log.level) {
+    if let Err(error) = telemetry::start(&gateway::log_options(&config.log)) {
         eprintln!("error: log: {error}");
         return MISCONFIGURED.into();
     }
@@ -227,7 +226,7 @@ async fn check(file: PathBuf) -> ExitCode {
 
 async fn show(options: demo::Options) -> ExitCode {
     // The conversations are the show; the log is there for what goes wrong unexpectedly.
-    if let Err(error) = telemetry::start(Format::Text, "error") {
+    if let Err(error) = telemetry::start(&Options::new(Format::Text, "error")) {
         eprintln!("error: log: {error}");
     }
     let shutdown = Shutdown::new();
@@ -255,6 +254,7 @@ fn unfit(error: &StartError) -> ExitCode {
         | StartError::Engine(_)
         | StartError::Resolver(_)
         | StartError::Spool(_)
+        | StartError::Traces(_)
         | StartError::Workers(_) => {
             eprintln!("error: {}", chain(error));
             ExitCode::FAILURE
@@ -277,6 +277,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     };
     SocketAddr::new(here, address.port())
 }
+
+/// For the last lines of the log, where nobody reads it.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The exit code for a configuration that cannot be served.
 const MISCONFIGURED: u8 = 2;

@@ -42,6 +42,7 @@ pub(crate) mod spelling;
 mod spool;
 mod store;
 mod tls;
+mod traces;
 pub(crate) mod tree;
 mod trust;
 mod upstream;
@@ -69,7 +70,7 @@ pub use host::cache_directory;
 pub use limits::Limits;
 pub use listener::{DeliveryMode, EarlyTalkers, Listener, Mixed};
 pub use lock::{Locked, lock_command, lock_file, read_lock, write_lock};
-pub use log::{Log, LogFormat};
+pub use log::{HashKey, Log, LogAddresses, LogFormat, LogOutput};
 pub use maildir::{Maildir, Part, Placeholder};
 pub use map::{Map, MapEntry, MapFile, Stamp};
 pub use mistake::{Mistake, Mistakes, Place, Severity};
@@ -86,6 +87,7 @@ pub use session::{SessionLimits, SessionTimeouts};
 pub use spool::Spool;
 pub use store::{RedisUrl, Store, StoreKind};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
+pub use traces::Traces;
 pub use trust::{Peers, Trust};
 pub use upstream::{
     Hop, Member, Password, TlsIdentity, Upstream, UpstreamAddress, UpstreamAuth, UpstreamClient,
@@ -126,6 +128,8 @@ pub struct Config {
     pub history: History,
     /// The log.
     pub log: Log,
+    /// Traces of transactions.
+    pub traces: Traces,
     /// How long transactions in flight may take after SIGTERM.
     pub shutdown_deadline: Duration,
     /// Where compiled plugins are cached.
@@ -245,6 +249,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("spool", Spool::KEYS),
     ("spool.retry", Redelivery::RETRY_KEYS),
     ("stores.*", Store::KEYS),
+    ("traces", Traces::KEYS),
     ("upstreams.*", Upstream::KEYS),
     ("upstreams.*.addresses[]", Upstream::ADDRESS_KEYS),
     ("upstreams.*.health", Upstream::HEALTH_KEYS),
@@ -271,6 +276,7 @@ impl Config {
         "shutdown",
         "spool",
         "stores",
+        "traces",
         "upstreams",
     ];
     const SESSION_KEYS: &'static [&'static str] = &["limits", "timeouts"];
@@ -345,6 +351,7 @@ impl Config {
             duplicates: Duplicates::read(&section.section("duplicates", Duplicates::KEYS)),
             history: History::read(&section.section("history", History::KEYS)),
             log: Log::read(&section.section("log", Log::KEYS)),
+            traces: Traces::read(&section.section("traces", Traces::KEYS)),
             shutdown_deadline: shutdown.duration(
                 "deadline",
                 Duration::from_secs(1)..=Duration::from_hours(1),

@@ -3,6 +3,7 @@
 mod certificates;
 mod foundation;
 mod furnishing;
+mod logging;
 mod logins;
 mod overview;
 mod reloads;
@@ -31,6 +32,7 @@ use crate::routing::{CurrentRoutes, Routes};
 use crate::shutdown::Shutdown;
 use crate::spool::{self, SpoolError};
 use crate::tls::Renewal;
+use crate::traces::TracesError;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
 use certificates::Secured;
@@ -38,6 +40,7 @@ use foundation::Foundation;
 use logins::Admission;
 use standing::{Stand, Standing};
 
+pub use logging::log_options;
 pub use reloads::Reloads;
 
 /// Everything that a configuration needs before a socket is opened. `check` ends here.
@@ -104,6 +107,9 @@ pub enum StartError {
     /// The resolver.
     #[error("{0}")]
     Resolver(#[from] ResolverError),
+    /// What sends traces.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The directory of messages that wait.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -342,6 +348,9 @@ impl Gateway {
         }
         tell_the_rest(&standing.parts.plugins, deadline).await;
         standing.parts.foundation.live.close();
+        if let Some(traces) = &standing.parts.foundation.traces {
+            traces.flush(LAST_WORDS).await;
+        }
         standing.close();
         standing.parts.foundation.stores().close().await;
         serving.shutdown().await;
@@ -412,7 +421,7 @@ pub async fn check(file: &Path) -> Result<Parts, StartError> {
     Parts::prepare(config::load(file)?).await
 }
 
-/// For plugins to hear of the end, where the deadline has come already.
+/// For plugins to hear of the end, where the deadline has come already, and for the last traces.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Reasons why the gateway is not ready, for `/readyz`.
 const STARTING: &str = "starting";

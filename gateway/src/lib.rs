@@ -13,7 +13,7 @@
 //! 5  queue                                             spool + routing + upstream
 //! 4  plugins, routing, spool, upstream                 blind to each other
 //! 3  authenticity                                      who sent a message; asks the resolver
-//! 2  live, policy, resolver, store, tls, users         seams; who may log in; what plugins remember
+//! 2  live, policy, resolver, store, tls, traces, users     seams; who may log in; what plugins remember
 //! 1  config, metrics, message, shutdown, telemetry, worker     vocabulary
 //! 0  portcullis-smtp
 //! ```
@@ -42,6 +42,7 @@ pub mod spool;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod upstream;
 pub mod users;
 pub mod workbench;

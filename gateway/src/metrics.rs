@@ -9,6 +9,7 @@ mod dns;
 mod family;
 mod label;
 mod listener;
+mod log;
 mod plugin;
 mod process;
 mod queue;
@@ -16,6 +17,7 @@ mod routes;
 mod spool;
 mod store;
 mod tls;
+mod traces;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use prometheus::{Registry, TextEncoder};
 use configuration::ConfigurationMetrics;
 use family::{gauges, pulled};
 use listener::ListenerFamilies;
+use log::LogMetrics;
 use plugin::PluginFamilies;
 use process::ProcessorSeconds;
 use queue::QueueFamilies;
@@ -37,13 +40,15 @@ pub use configuration::ConfigurationInUse;
 pub use dns::{DnsMetrics, InFlight};
 pub use label::{
     AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, Probe, ProxyHeader, Refused,
-    Retry, ScoreAction, Stage, TurnedAway,
+    Retry, ScoreAction, Stage, TraceResult, TurnedAway,
 };
 pub use listener::ListenerMetrics;
+pub use log::LogLines;
 pub use plugin::{HTTP_RESULTS, PluginMetrics, REASONS, RESULTS};
 pub use queue::{Attempt, QueueMetrics, QueueResult, QueueUpstreamMetrics, ReportKind};
 pub use spool::{SpoolBound, SpoolMetrics, SpoolStep, SpoolUse};
 pub use store::{StoreMetrics, StoreOperation, StoreResult};
+pub use traces::TraceMetrics;
 pub use upstream::{AddressUp, UpstreamMetrics};
 
 /// The `Content-Type` of [`Metrics::render`].
@@ -69,6 +74,8 @@ pub struct Metrics {
     processor_seconds: ProcessorSeconds,
     configuration: ConfigurationMetrics,
     dns: Arc<DnsMetrics>,
+    log: LogMetrics,
+    traces: Arc<TraceMetrics>,
     spool: Arc<SpoolMetrics>,
     listeners: Owners<ListenerMetrics>,
     plugins: Owners<PluginMetrics>,
@@ -96,6 +103,8 @@ impl Metrics {
             processor_seconds: ProcessorSeconds::new(&registry),
             configuration: ConfigurationMetrics::new(&registry),
             dns: Arc::new(DnsMetrics::new(&registry)),
+            log: LogMetrics::new(&registry),
+            traces: Arc::new(TraceMetrics::new(&registry)),
             spool: Arc::new(SpoolMetrics::new(&registry)),
             listener_families: ListenerFamilies::new(&registry),
             plugin_families: PluginFamilies::new(&registry),
@@ -124,6 +133,11 @@ impl Metrics {
             metrics.queue_upstream(upstream);
         }
         metrics
+    }
+
+    /// Where the log counts its lines.
+    pub fn watch_log(&self, counts: impl Fn() -> LogLines + Send + Sync + 'static) {
+        self.log.watch(counts);
     }
 
     /// The metrics of a listener, by its name in the configuration.
@@ -155,6 +169,12 @@ impl Metrics {
     /// The metrics of the resolver.
     pub fn dns(&self) -> Arc<DnsMetrics> {
         self.dns.clone()
+    }
+
+    /// The metrics of traces.
+    #[must_use]
+    pub fn traces(&self) -> Arc<TraceMetrics> {
+        self.traces.clone()
     }
 
     /// The metrics of the queue as a whole.
@@ -240,6 +260,7 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         self.processor_seconds.update();
+        self.log.update();
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics are incomplete");

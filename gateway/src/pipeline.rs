@@ -36,6 +36,7 @@ use crate::policy::{
 };
 use crate::queue::Spooling;
 use crate::routing::CurrentRoutes;
+use crate::traces::Traces;
 use crate::upstream::Upstreams;
 use record::Doing;
 use transaction::{Transaction, Unheard};
@@ -85,6 +86,8 @@ pub struct House {
     pub message_octets: u64,
     /// Where transactions are counted.
     pub metrics: Arc<ListenerMetrics>,
+    /// Where transactions become traces, if they do.
+    pub traces: Option<Arc<Traces>>,
     /// Says that the configuration of which this was made still runs.
     pub in_use: Arc<ConfigurationInUse>,
 }

@@ -1,29 +1,42 @@
-//! The log: one line an event, to standard error.
+//! The log: one line an event, to standard error or to the journal.
 //!
 //! Half of what is logged was said by a peer. So a line is a line whatever is in it: control
-//! characters, and those that turn text around, are escaped, in messages and in fields.
+//! characters, and those that turn text around, are escaped, in messages and in fields. And nobody
+//! waits for whoever reads it: lines are queued, and dropped where there is no room.
 
+mod journal;
 mod kept;
 mod line;
+mod masks;
+mod output;
+mod queue;
 mod record;
 
 use std::collections::HashSet;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber, warn};
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+use zeroize::Zeroizing;
 
 use line::Value;
+use output::Output;
+use queue::Queue;
 
 pub use kept::{Kept, KeptLine};
+pub use masks::{Addresses, Masks};
+pub use output::Destination;
+pub use queue::LogCounts;
 pub use record::{
     CallRecord, CertificateRecord, ClientRecord, Decision, DeliveryRecord, EditRecord, Errand,
     ForwardedRecord, PeerRecord, RecipientRecord, RouteRecord, ScoreRecord, StagesRecord,
@@ -39,6 +52,38 @@ pub enum Format {
     Text,
 }
 
+/// What is logged, how, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How lines look.
+    pub format: Format,
+    /// Which of them there are.
+    pub filter: String,
+    /// Where they go.
+    pub destination: Destination,
+    /// Whose addresses are told.
+    pub addresses: Addresses,
+    /// The key of hashes of addresses.
+    pub key: Option<Zeroizing<Vec<u8>>>,
+    /// Octets of lines that wait for whoever reads them.
+    pub buffer: usize,
+}
+
+impl Options {
+    /// Everything, to standard error.
+    #[must_use]
+    pub fn new(format: Format, filter: &str) -> Self {
+        Self {
+            format,
+            filter: filter.to_owned(),
+            destination: Destination::Stderr,
+            addresses: Addresses::Full,
+            key: None,
+            buffer: 8 << 20,
+        }
+    }
+}
+
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -51,6 +96,25 @@ pub enum TelemetryError {
     /// There is a log already.
     #[error(transparent)]
     Started(#[from] SetGlobalDefaultError),
+    /// There is nobody to write it.
+    #[error("a thread for the log cannot be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The log of the process, for those who change it.
+struct Telemetry {
+    look: Arc<ArcSwap<Look>>,
+    filter: reload::Handle<EnvFilter, Registry>,
+    queue: Queue,
+}
+
+/// How lines look now, and where they go.
+#[derive(Debug)]
+struct Look {
+    format: Format,
+    colour: bool,
+    masks: Masks,
+    output: Arc<Output>,
 }
 
 /// Starts the log of the process. In text, on a terminal, with colours, unless `NO_COLOR` is set.
@@ -58,14 +122,56 @@ pub enum TelemetryError {
 /// # Errors
 ///
 /// If the filter is none, or the log was started before.
-pub fn start(format: Format, filter: &str) -> Result<(), TelemetryError> {
-    let filter = parse_filter(filter)?;
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = format == Format::Text && io::stderr().is_terminal() && !no_color;
-    set_global_default(
-        Registry::default().with(Log::new(format, colour, io::stderr)).with(filter),
-    )?;
+pub fn start(options: &Options) -> Result<(), TelemetryError> {
+    let (filter, handle) = reload::Layer::new(parse_filter(&options.filter)?);
+    let (look, trouble) = Look::new(options);
+    let look = Arc::new(ArcSwap::from_pointee(look));
+    let queue = Queue::start(options.buffer)?;
+    let sink = queue.clone();
+    let log = Log {
+        look: look.clone(),
+        put: move |look: &Look, level: Level, line: &[u8]| sink.push(&look.output, level, line),
+    };
+    set_global_default(Registry::default().with(filter).with(log))?;
+    let _ = TELEMETRY.set(Telemetry { look, filter: handle, queue });
+    tell(trouble);
     Ok(())
+}
+
+/// Changes the log of the process, if it has one.
+///
+/// # Errors
+///
+/// If the filter is none; nothing is changed then.
+pub fn apply(options: &Options) -> Result<(), TelemetryError> {
+    let filter = parse_filter(&options.filter)?;
+    let Some(telemetry) = TELEMETRY.get() else { return Ok(()) };
+    let (look, trouble) = Look::new(options);
+    telemetry.look.store(Arc::new(look));
+    telemetry.queue.resize(options.buffer);
+    // It is there as long as the process.
+    let _ = telemetry.filter.reload(filter);
+    tell(trouble);
+    Ok(())
+}
+
+/// Waits until all lines are written, but no longer than this.
+pub fn flush(limit: Duration) {
+    if let Some(telemetry) = TELEMETRY.get() {
+        telemetry.queue.flush(limit);
+    }
+}
+
+/// How many lines there were.
+#[must_use]
+pub fn counts() -> LogCounts {
+    TELEMETRY.get().map(|telemetry| telemetry.queue.counts()).unwrap_or_default()
+}
+
+fn tell(trouble: Option<io::Error>) {
+    if let Some(error) = trouble {
+        warn!(%error, "the journal cannot be reached: the log goes to standard error");
+    }
 }
 
 /// Says whether [`start`] would take this filter.
@@ -87,24 +193,31 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
     Ok(EnvFilter::builder().parse(parts.join(","))?)
 }
 
-/// Writes events as lines.
-#[derive(Debug)]
-struct Log<W> {
-    format: Format,
-    colour: bool,
-    writer: W,
-}
-
-impl<W> Log<W> {
-    fn new(format: Format, colour: bool, writer: W) -> Self {
-        Self { format, colour, writer }
+impl Look {
+    /// What was asked for, and what is in the way of it.
+    fn new(options: &Options) -> (Self, Option<io::Error>) {
+        let format = options.format;
+        let (output, trouble) = Output::open(options.destination, format);
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let terminal = !output.is_journal() && io::stderr().is_terminal();
+        let colour = format == Format::Text && terminal && !no_color;
+        let masks = Masks::new(options.addresses, options.key.as_ref().map(|key| &key[..]));
+        masks.clone().become_current();
+        (Self { format, colour, masks, output: Arc::new(output) }, trouble)
     }
 }
 
-impl<S, W> Layer<S> for Log<W>
+/// Makes lines of events.
+#[derive(Debug)]
+struct Log<P> {
+    look: Arc<ArcSwap<Look>>,
+    put: P,
+}
+
+impl<S, P> Layer<S> for Log<P>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    W: for<'a> MakeWriter<'a> + 'static,
+    P: Fn(&Look, Level, &[u8]) + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
@@ -129,21 +242,25 @@ where
             }
         }
         fields.keep_first();
+        let look = self.look.load();
+        masks::mask_fields(&look.masks, &mut fields.0);
+        let level = *event.metadata().level();
         let line = line::Line {
             time: jiff::Timestamp::now(),
-            level: *event.metadata().level(),
+            level,
             target: event.metadata().target(),
             fields: &fields.0,
         };
-        let text = match self.format {
-            Format::Json => line.json(),
-            Format::Text => line.text(self.colour),
+        let octets = match look.format {
+            format if look.output.is_journal() => line.journal(format),
+            Format::Json => line.json().into_bytes(),
+            Format::Text => line.text(look.colour).into_bytes(),
         };
-        // In one piece, so that lines of several threads do not mix. If nobody can be told, there
-        // is nobody to tell that.
-        let _ = self.writer.make_writer_for(event.metadata()).write_all(text.as_bytes());
+        (self.put)(&look, level, &octets);
     }
 }
+
+static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
 
 /// What an event or a span was given, in that order.
 #[derive(Debug, Default)]
@@ -198,34 +315,27 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use tracing::subscriber::with_default;
     use tracing::{info, info_span, warn};
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Output {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(octets)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+    pub(super) fn logged(format: Format, filter: &str, events: impl FnOnce()) -> String {
+        logged_with(&Options::new(format, filter), Masks::default(), events)
     }
 
-    pub(super) fn logged(format: Format, filter: &str, events: impl FnOnce()) -> String {
-        let output = Output::default();
-        let writer = output.clone();
-        let log = Log::new(format, false, move || writer.clone());
-        let filter = parse_filter(filter).unwrap();
-        with_default(Registry::default().with(log).with(filter), events);
-        let octets = output.0.lock().unwrap().clone();
-        String::from_utf8(octets).unwrap()
+    fn logged_with(options: &Options, masks: Masks, events: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (output, _) = Output::open(Destination::Stderr, options.format);
+        let look = Look { format: options.format, colour: false, masks, output: output.into() };
+        let look = Arc::new(ArcSwap::from_pointee(look));
+        let lines = written.clone();
+        let put = move |_: &Look, _, line: &[u8]| lines.lock().unwrap().extend_from_slice(line);
+        let filter = parse_filter(&options.filter).unwrap();
+        with_default(Registry::default().with(Log { look, put }).with(filter), events);
+        String::from_utf8(written.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
@@ -287,6 +397,17 @@ mod tests {
         for field in ["said", "shown", "helo", "name"] {
             assert_eq!(json[field], HOSTILE);
         }
+    }
+
+    #[test]
+    fn addresses_are_hidden_in_the_lines_of_others_too() {
+        let masks = Masks::new(Addresses::None, None);
+        let text = logged_with(&Options::new(Format::Text, "info"), masks, || {
+            let _span = info_span!("session", client = "192.0.2.1:25").entered();
+            info!(recipient = "bob@example.org", said = "550 <bob@example.org>? not here", "no");
+        });
+        assert!(!text.contains("bob") && !text.contains("192.0.2.1"), "{text}");
+        assert!(text.contains("not here"), "{text}");
     }
 
     #[test]

@@ -47,8 +47,10 @@ fn checkout() -> tempfile::TempDir {
         fs::write(at(file), "").unwrap();
     }
     fs::write(at("config/upstream-password"), "s3cret\n").unwrap();
-    let mode = fs::Permissions::from_mode(0o600);
-    fs::set_permissions(at("config/upstream-password"), mode).unwrap();
+    fs::write(at("config/log.key"), "a long line of random octets\n").unwrap();
+    for secret in ["config/upstream-password", "config/log.key"] {
+        fs::set_permissions(at(secret), fs::Permissions::from_mode(0o600)).unwrap();
+    }
     for file in ["certificate.pem", "key.pem"] {
         fs::copy(root().join("tests/conformance/tls").join(file), at("config/tls").join(file))
             .unwrap();

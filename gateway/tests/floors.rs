@@ -23,6 +23,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("store", &["redb", "redis"]),
     ("telemetry", &["tracing_subscriber"]),
     ("tls", &["rcgen", "webpki"]),
+    ("traces", &["http_body_util", "hyper", "hyper_util"]),
+    ("traces", &["opentelemetry", "opentelemetry_http", "opentelemetry_otlp", "opentelemetry_sdk"]),
     ("upstream", &["rustls_native_certs"]),
     ("users", &["argon2"]),
 ];

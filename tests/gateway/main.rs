@@ -17,6 +17,7 @@ mod judging;
 mod kills;
 mod languages_native;
 mod languages_script;
+mod logging;
 mod mailboxes;
 mod matrix;
 mod misbehaving;

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Overview;
 use crate::authenticity::Authenticator;
-use crate::config::{Config, Dns};
+use crate::config::{self, Config, Dns};
 use crate::live::Live;
 use crate::message::Budget;
 use crate::metrics::{Metrics, Names};
@@ -16,6 +16,8 @@ use crate::plugins::{Engine, Services};
 use crate::resolver::Resolver;
 use crate::spool::{Entry, Spool};
 use crate::store::Stores;
+use crate::telemetry;
+use crate::traces::Traces;
 use crate::users::Hashing;
 
 use super::StartError;
@@ -35,6 +37,10 @@ pub(super) struct Foundation {
     pub(super) overview: Arc<Overview>,
     /// Where messages wait, if they may, as soon as it is open. Its directory and bounds stay.
     pub(super) spool: Option<Arc<Spool>>,
+    /// Where transactions become traces, if they do.
+    pub(super) traces: Option<Arc<Traces>>,
+    /// What that was made from.
+    tracing: config::Traces,
     services: Services,
     /// What the resolver was made from.
     dns: Dns,
@@ -63,6 +69,10 @@ impl Foundation {
         let counted = receipts.clone();
         metrics.watch_receipts(move || counted.count());
         let (live, overview) = (Arc::new(Live::new(config.history)), Arc::default());
+        metrics.watch_log(|| {
+            let counts = telemetry::counts();
+            (counts.records.to_vec(), counts.dropped)
+        });
         let resolver = Resolver::new(&config.dns, metrics.dns())?;
         let stores = Arc::new(Stores::open(&config.stores, None, &metrics));
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
@@ -70,8 +80,9 @@ impl Foundation {
         let (cache, counted) = (&config.cache_directory, metrics.clone());
         let engine = Engine::new(limits, cache, budget.clone(), counted, services.clone())
             .map_err(|error| StartError::Engine(error.to_string()))?;
-        let (hashing, dns) = (Hashing::new(), config.dns.clone());
-        let spool = None;
+        let tracing = config.traces.clone();
+        let traces = Traces::start(&tracing, metrics.traces())?;
+        let (hashing, dns, spool) = (Hashing::new(), config.dns.clone(), None);
         Ok(Self {
             metrics,
             budget,
@@ -81,6 +92,8 @@ impl Foundation {
             live,
             overview,
             spool,
+            traces,
+            tracing,
             services,
             dns,
         })
@@ -98,7 +111,13 @@ impl Foundation {
         let stores = Arc::new(Stores::open(&config.stores, earlier, metrics));
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
         let services = Services::new(resolver, authenticator, stores);
-        Ok(Self { engine: self.engine.with(services.clone()), services, dns, ..self.clone() })
+        let tracing = config.traces.clone();
+        let traces = match tracing == self.tracing {
+            true => self.traces.clone(),
+            false => Traces::start(&tracing, metrics.traces())?,
+        };
+        let engine = self.engine.with(services.clone());
+        Ok(Self { engine, services, dns, traces, tracing, ..self.clone() })
     }
 
     /// Opens the spool, which nobody else can have then, and finds what waits in it.

@@ -65,6 +65,7 @@ impl Parts {
             header_octets: listener.limits.header_octets,
             message_octets: listener.limits.message_octets,
             metrics: self.foundation.metrics.listener(&listener.name),
+            traces: self.foundation.traces.clone(),
             in_use: self.in_use.clone(),
         }
     }

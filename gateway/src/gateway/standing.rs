@@ -14,7 +14,7 @@ use crate::shutdown::Watcher;
 use crate::tls::{Certificates, Renewal};
 use crate::upstream::Upstreams;
 
-use super::{Parts, StartError, certificates, supervisor};
+use super::{Parts, StartError, certificates, logging, supervisor};
 
 /// The configuration that is served, and where the next one takes its place.
 #[derive(Debug)]
@@ -98,6 +98,7 @@ impl Standing {
     /// dropped with the last of them.
     fn replace(&mut self, mut parts: Parts, watcher: &Watcher) {
         self.renewals = JoinSet::new();
+        logging::renew(&self.parts.config.log, &parts.config.log);
         let among = self.upstreams.len();
         let share =
             |earlier: &Arc<Upstreams>| Arc::new(parts.upstreams.share(among, Some(earlier)));
@@ -172,7 +173,6 @@ fn fixed(now: &Config, wanted: &Config, file: &Path) -> Mistakes {
     for (changed, key) in [
         (now.cache_directory != wanted.cache_directory, "cache_directory"),
         (now.limits != wanted.limits, "limits"),
-        (now.log != wanted.log, "log"),
     ] {
         if changed {
             refuse(&whole, &format!("a change of \"{key}\""));
@@ -224,7 +224,6 @@ limits: {connections: 10}
             ("127.0.0.1:2525", "127.0.0.1:2524", "the new address of the listener \"inbound\""),
             (", protocol: lmtp", "", "the new protocol of the listener \"local\""),
             ("connections: 10", "connections: 11", "a change of \"limits\""),
-            ("limits:", "log: {level: warn}\nlimits:", "a change of \"log\""),
             ("limits:", "admin: {address: none}\nlimits:", "a change of \"admin\""),
             ("limits:", "cache_directory: x\nlimits:", "a change of \"cache_directory\""),
             (

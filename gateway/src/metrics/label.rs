@@ -281,6 +281,18 @@ labels! {
 }
 
 labels! {
+    /// What became of a transaction that was to become a trace.
+    TraceResult {
+        /// There was no room for it.
+        Dropped = "dropped",
+        /// The collector did not take it.
+        Failed = "failed",
+        /// The collector has it.
+        Sent = "sent",
+    }
+}
+
+labels! {
     /// What came of a look at an address that is down.
     Probe {
         /// Still down.
@@ -487,6 +499,7 @@ mod tests {
         check::<Connect>();
         check::<Probe>();
         check::<Retry>();
+        check::<TraceResult>();
         check::<TurnedAway>();
         check::<Verb>();
         check::<Limit>();

@@ -219,7 +219,7 @@ impl Notes {
             score: scores.map(|scores| scores.sum().get()),
             thresholds: house.chain.thresholds().map(Box::new),
             scores: scores.map(scored).unwrap_or_default(),
-            calls: case.calls.iter().cloned().collect(),
+            calls: case.calls.take(),
             calls_left_out: case.calls.left_out(),
             deliveries: std::mem::take(&mut self.deliveries),
             duration: case.began.elapsed(),

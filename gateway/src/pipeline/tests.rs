@@ -197,6 +197,7 @@ routes:
             header_octets: 4000,
             message_octets: 1 << 20,
             metrics: metrics.listener("mx"),
+            traces: None,
             in_use: Arc::new(metrics.configuration_in_use()),
         };
         let session = SessionFacts {

@@ -29,7 +29,7 @@ use crate::metrics::{Bound, Outcome};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::queue::Spooling;
 use crate::routing::Routes;
-use crate::telemetry::Errand;
+use crate::telemetry::{Errand, Masks};
 use crate::upstream::Delivery;
 
 use recording::Named;
@@ -474,8 +474,11 @@ impl Transaction {
         }
         self.note_waiting();
         let record = self.record.record(&self.house, &mut self.case, outcome, reply);
-        let record = Arc::new(record);
+        let record = Arc::new(Masks::current().record(record));
         record.emit();
+        if let Some(traces) = &self.house.traces {
+            traces.tell(&record);
+        }
         self.presence.end(&record);
     }
 

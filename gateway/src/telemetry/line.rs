@@ -79,23 +79,35 @@ impl Line<'_> {
         let (dim, strong, plain) =
             if colour { ("\x1b[2m", level_colour(self.level), "\x1b[0m") } else { ("", "", "") };
         let mut line = format!(
-            "{dim}{:.3}{plain} {strong}{:<5}{plain} {dim}{}:{plain}",
+            "{dim}{:.3}{plain} {strong}{:<5}{plain} {dim}{}:{plain} ",
             self.time,
             self.level.as_str(),
             self.target
         );
-        if let Some(message) = self.message() {
-            line.push(' ');
-            push_escaped(&mut line, message, false);
-        }
+        self.push_body(&mut line, (dim, plain));
+        line.push('\n');
+        line
+    }
+
+    /// Message and fields, or the record.
+    pub(super) fn message_for_people(&self) -> String {
+        let mut line = String::new();
+        self.push_body(&mut line, ("", ""));
+        line
+    }
+
+    fn push_body(&self, line: &mut String, (dim, plain): (&str, &str)) {
         if let Some(record) = self.record() {
-            line.push(' ');
-            record.push_for_people(&mut line);
-            line.push('\n');
-            return line;
+            return record.push_for_people(line);
+        }
+        let mut space = "";
+        if let Some(message) = self.message() {
+            push_escaped(line, message, false);
+            space = " ";
         }
         for (name, value) in self.others() {
-            line.push(' ');
+            line.push_str(space);
+            space = " ";
             line.push_str(dim);
             line.push_str(name);
             line.push('=');
@@ -103,11 +115,9 @@ impl Line<'_> {
             match value {
                 Value::Other(literal) => line.push_str(literal),
                 Value::Record(_) => {}
-                Value::Text(text) => push_word(&mut line, text),
+                Value::Text(text) => push_word(line, text),
             }
         }
-        line.push('\n');
-        line
     }
 
     fn message(&self) -> Option<&str> {
@@ -125,7 +135,7 @@ impl Line<'_> {
     }
 
     /// All but the message and what would look like the line's own.
-    fn others(&self) -> impl Iterator<Item = &(&'static str, Value)> {
+    pub(super) fn others(&self) -> impl Iterator<Item = &(&'static str, Value)> {
         self.fields
             .iter()
             .filter(|(name, _)| !["level", "message", "target", "time"].contains(name))

@@ -30,6 +30,7 @@ fn another(house: &House, script: Script, metrics: &Metrics) -> House {
         header_octets: house.header_octets,
         message_octets: house.message_octets,
         metrics: house.metrics.clone(),
+        traces: None,
         in_use: Arc::new(metrics.configuration_in_use()),
     }
 }

@@ -31,6 +31,16 @@ impl Calls {
         self.before.0.iter().flat_map(|calls| calls.iter()).chain(&self.told)
     }
 
+    /// The same, for the record: what is told of the transaction is told once.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<CallRecord> {
+        let told = std::mem::take(&mut self.told);
+        match &self.before.0 {
+            Some(before) => before.iter().cloned().chain(told).collect(),
+            None => told,
+        }
+    }
+
     /// The last one.
     #[must_use]
     pub fn last(&self) -> Option<&CallRecord> {
