@@ -41,4 +41,5 @@ mod swaps;
 mod tls;
 mod truths;
 mod vouching;
+mod watching;
 mod workbench;

@@ -99,6 +99,9 @@ fn outcomes(interval: &Interval<'_>) -> Vec<Line> {
     let mut line = Line::of("mail/s      ", Tone::Quiet);
     let mut outcomes = interval.after.values(NAME, "outcome");
     outcomes.sort_unstable();
+    // Of those that never were, nothing is to be seen.
+    let seen = |outcome: &str| interval.after.sum(NAME, &[("outcome", outcome)]) > 0.0;
+    outcomes.retain(|outcome| ["accepted", "rejected"].contains(outcome) || seen(outcome));
     for outcome in outcomes {
         let rate = interval.rate(NAME, &[("outcome", outcome)]);
         let tone = if rate > 0.0 { Tone::Plain } else { Tone::Quiet };
@@ -393,11 +396,11 @@ fn age(seconds: f64) -> String {
 }
 
 fn octets(count: f64) -> String {
-    match count as u64 {
-        count @ ..1024 => format!("{count} B"),
-        ..1_048_576 => format!("{:.1} KiB", count / 1024.0),
-        ..1_073_741_824 => format!("{:.1} MiB", count / 1_048_576.0),
-        _ => format!("{:.1} GiB", count / 1_073_741_824.0),
+    const UNITS: [(f64, &str); 3] =
+        [(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB")];
+    match UNITS.iter().find(|(size, _)| count >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", count / size),
+        None => format!("{count} B"),
     }
 }
 
