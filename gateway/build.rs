@@ -1,5 +1,6 @@
 //! Gathers what `portcullis plugin new` writes: for each language its template, what all of them
-//! share, and the SDK, so that a new project needs no clone of this repository.
+//! share, and the SDK, so that a new project needs no clone of this repository. And tells the program
+//! what it is built by and with, for `portcullis_build_info`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -7,6 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
@@ -27,7 +29,23 @@ fn main() -> io::Result<()> {
     }
     text.push_str("];\n");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    fs::write(out.join("projects.rs"), text)
+    fs::write(out.join("projects.rs"), text)?;
+    tell_versions(&here.join("../Cargo.lock"))
+}
+
+fn tell_versions(lock: &Path) -> io::Result<()> {
+    println!("cargo::rerun-if-changed={}", lock.display());
+    let rustc = Command::new(env::var_os("RUSTC").unwrap_or_default()).arg("--version").output()?;
+    let rustc = String::from_utf8_lossy(&rustc.stdout).into_owned();
+    let rustc = rustc.split(' ').nth(1).unwrap_or("unknown");
+    println!("cargo::rustc-env=BUILT_BY_RUSTC={rustc}");
+    let lock = fs::read_to_string(lock)?;
+    for (library, name) in [("rustls", "BUILT_WITH_RUSTLS"), ("wasmtime", "BUILT_WITH_WASMTIME")] {
+        let entry = format!("name = \"{library}\"\nversion = \"");
+        let version = lock.split(&entry).nth(1).and_then(|rest| rest.split('"').next());
+        println!("cargo::rustc-env={name}={}", version.unwrap_or("unknown"));
+    }
+    Ok(())
 }
 
 /// All files below a folder, links followed, by their names in the project.

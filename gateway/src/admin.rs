@@ -169,7 +169,7 @@ mod tests {
         let response = Scene::new().await.ask("GET /metrics").await;
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         assert!(response.contains(metrics::CONTENT_TYPE), "{response}");
-        assert!(response.contains("\nportcullis_build_info{version="), "{response}");
+        assert!(response.contains("\nportcullis_build_info{commit="), "{response}");
         assert!(response.len() > 10 * HEADER_OCTETS, "only {} octets", response.len());
         assert!(response.contains("\nprocess_start_time_seconds "), "the end is missing");
     }

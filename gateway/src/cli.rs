@@ -4,6 +4,7 @@ mod asking;
 mod config;
 mod explain;
 mod lock;
+mod metrics;
 mod plugin;
 mod printable;
 mod reference;
@@ -25,11 +26,13 @@ use crate::config as configuration;
 use crate::demo;
 use crate::gateway::{self, Gateway, Reloads, StartError};
 use crate::listener::Passed;
+use crate::metrics::count_panics;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format, Options};
 use config::Configuration;
 use explain::Explain;
+use metrics::Metrics;
 use plugin::Plugin;
 use reference::{Completions, Manual};
 use reload::Reload;
@@ -82,6 +85,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
         plugins: PathBuf,
     },
+    /// Show all metrics that a gateway has, and which alerts look at them.
+    Metrics(Metrics),
     /// Write plugins, try them without a gateway, and approve those of a configuration.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -143,6 +148,7 @@ impl Arguments {
             Command::Check { config } => check(config).await,
             Command::Config(configuration) => configuration.execute(),
             Command::Explain(explain) => explain.execute(),
+            Command::Metrics(metrics) => metrics.execute(),
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,
             Command::Spool(spool) => spool.execute().await,
@@ -187,6 +193,7 @@ async fn run(
             }
         }
     }
+    count_panics();
     let shutdown = Shutdown::new();
     if let Err(cause) = shutdown.begin_on_signals() {
         error!(%cause, "cannot catch signals");

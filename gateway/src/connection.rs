@@ -15,7 +15,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
 use portcullis_smtp::sasl::{ChannelBindings, Mechanism};
@@ -27,7 +27,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::{EarlyTalkers, SessionTimeouts, Trust};
 use crate::live::{Presence, Stage, What};
-use crate::metrics::{Bound, ListenerMetrics};
+use crate::metrics::{Account, Awaited, Bound, Cause, ListenerMetrics};
 use crate::policy::{CLOSED, Policy};
 use crate::shutdown::Watcher;
 use crate::tls;
@@ -91,6 +91,17 @@ pub enum ConnectionError {
     WriteTimeout,
 }
 
+impl ConnectionError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Handshake(error) if error.kind() == io::ErrorKind::Interrupted => Cause::Draining,
+            Self::Handshake(_) => Cause::Tls,
+            Self::Io(_) => Cause::Broken,
+            Self::WriteTimeout => Cause::SlowReader,
+        }
+    }
+}
+
 /// Holds the whole conversation. What the peer may do is the channel's to say; of TLS it knows
 /// nothing yet. What goes on is shown by the presence.
 ///
@@ -106,16 +117,25 @@ pub async fn serve<P: Policy>(
     shutdown: &mut Watcher,
 ) -> Result<Ending, ConnectionError> {
     presence.step(|| What::Connect);
+    let mut account = terms.metrics.session();
     let mut socket = Socket::Plain(transport);
     if terms.implicit_tls {
         presence.works_at(Stage::Tls);
-        socket = socket.handshake(terms, policy, shutdown).await?;
+        account.tls();
+        let shaken = socket.handshake(terms, policy, shutdown).await;
+        socket = shaken.inspect_err(|error| account.ends(error.cause()))?;
     }
     let bindings = socket.bindings(&terms.settings);
     let channel = Channel { tls: terms.implicit_tls, bindings, ..channel };
     let mut session = Session::new(terms.settings.clone(), channel);
     session.transcribe(presence.is_followed());
-    let ending = converse(&mut socket, &mut session, terms, policy, presence, shutdown).await;
+    let (socket, account_of) = (&mut socket, &mut account);
+    let talk = converse(socket, &mut session, terms, policy, presence, shutdown, account_of);
+    let ending = talk.await;
+    account.ends(match &ending {
+        Ok(_) => Cause::Left,
+        Err(error) => error.cause(),
+    });
     following::tell_end(&mut session, presence, reason(&ending));
     policy.lost(reason(&ending)).await;
     ending
@@ -139,6 +159,7 @@ async fn converse<P: Policy>(
     policy: &mut P,
     presence: &Presence,
     shutdown: &mut Watcher,
+    account: &mut Account<'_>,
 ) -> Result<Ending, ConnectionError> {
     let mut patience = Patience::new();
     if !greeting::hold_back(socket, session, terms, shutdown).await? {
@@ -147,15 +168,14 @@ async fn converse<P: Policy>(
     loop {
         match session.poll() {
             Step::Ask(Question::Mail { .. }) if patience.is_over(terms) => {
-                time_is_up(session, terms, Bound::SessionTime);
+                time_is_up(session, terms, Bound::SessionTime, account);
             }
             Step::Ask(question) => {
                 if let Question::Mail { .. } = question {
                     patience.message_begins();
                 }
                 following::tell_question(session, presence, &question);
-                let verdict = policy.judge(question).await;
-                session.decide(verdict);
+                ask(question, session, policy, account).await;
                 patience.asked();
             }
             Step::Content(chunk) => {
@@ -176,24 +196,27 @@ async fn converse<P: Policy>(
                 policy.refused(reply).await;
             }
             Step::Read => {
-                let answered = socket.flush(session, terms, presence).await?.is_some();
+                let answered = socket.flush(session, terms, presence, account).await?.is_some();
                 patience.wait(session, answered);
                 following::tell_wait(session, presence);
                 if shutdown.has_begun() && !session.in_transaction() {
                     session.end(&Reply::fixed(421, (4, 3, 2), "shutting down, try again later"));
+                    account.ends(Cause::Draining);
                     continue;
                 }
                 match read(socket, session, terms, policy, &patience, shutdown).await? {
-                    Some(0) => return Ok(Ending::PeerLeft),
-                    Some(octets) => {
+                    Ok(Some(0)) => return Ok(Ending::PeerLeft),
+                    Ok(Some(octets)) => {
                         patience.received(octets);
+                        account.received(octets);
                         presence.heard(octets);
                     }
-                    None => {}
+                    Ok(None) => {}
+                    Err(bound) => time_is_up(session, terms, bound, account),
                 }
             }
             Step::StartTls => {
-                socket.flush(session, terms, presence).await?;
+                socket.flush(session, terms, presence, account).await?;
                 presence.works_at(Stage::Tls);
                 let plain = std::mem::replace(socket, Socket::Gone);
                 *socket = plain.handshake(terms, policy, shutdown).await?;
@@ -203,7 +226,8 @@ async fn converse<P: Policy>(
             Step::Close => {
                 let left = socket.has_ended().await;
                 presence.works_at(Stage::Closing);
-                let last = socket.flush(session, terms, presence).await?;
+                let last = socket.flush(session, terms, presence, account).await?;
+                account.closes(last == Some(GOODBYE));
                 socket.close(terms.timeouts.write, last != Some(GOODBYE)).await;
                 return Ok(if left { Ending::PeerLeft } else { Ending::Closed });
             }
@@ -223,7 +247,36 @@ fn draw_nonce(session: &mut Session) {
     }
 }
 
-/// Reads once; `None` if something else than octets came: a deadline, or the shutdown.
+/// Has a question answered, and measures how long the client waits for it.
+async fn ask<P: Policy>(
+    question: Question,
+    session: &mut Session,
+    policy: &mut P,
+    account: &mut Account<'_>,
+) {
+    let (awaited, asked) = (awaited(&question), Instant::now());
+    let verdict = policy.judge(question).await;
+    session.decide(verdict);
+    if let Some(awaited) = awaited {
+        account.answered(awaited, asked.elapsed());
+    }
+}
+
+/// What is measured of a question: how long a client waits for the answer.
+fn awaited(question: &Question) -> Option<Awaited> {
+    Some(match question {
+        Question::Auth(_) => Awaited::Auth,
+        Question::Connect => Awaited::Connect,
+        Question::Data => Awaited::Data,
+        Question::Hello { .. } => Awaited::Helo,
+        Question::Mail { .. } => Awaited::Mail,
+        Question::Message => Awaited::Message,
+        Question::Rcpt { .. } => Awaited::Rcpt,
+        Question::Xclient(_) | Question::Xforward(_) => return None,
+    })
+}
+
+/// Reads once; `None` if the shutdown came instead of octets. Or the deadline came that this was.
 async fn read<P: Policy>(
     socket: &mut Socket,
     session: &mut Session,
@@ -231,7 +284,7 @@ async fn read<P: Policy>(
     policy: &mut P,
     patience: &Patience,
     shutdown: &mut Watcher,
-) -> Result<Option<usize>, ConnectionError> {
+) -> Result<Result<Option<usize>, Bound>, ConnectionError> {
     let Deadline { at: deadline, bound } = patience.deadline(session, terms);
     let interruptible = !shutdown.has_begun();
     let received = async {
@@ -244,18 +297,16 @@ async fn read<P: Policy>(
     let received = timeout_at(deadline, received);
     tokio::select! {
         read = received => match read {
-            Ok(count) => Ok(Some(count?)),
-            Err(_) => {
-                time_is_up(session, terms, bound);
-                Ok(None)
-            }
+            Ok(count) => Ok(Ok(Some(count?))),
+            Err(_) => Ok(Err(bound)),
         },
-        () = shutdown.begun(), if interruptible => Ok(None),
+        () = shutdown.begun(), if interruptible => Ok(Ok(None)),
     }
 }
 
-fn time_is_up(session: &mut Session, terms: &Terms, bound: Bound) {
+fn time_is_up(session: &mut Session, terms: &Terms, bound: Bound, account: &mut Account<'_>) {
     terms.metrics.bound_reached(bound);
+    account.ends(Cause::Timeout);
     session.end(&farewell(bound));
 }
 
@@ -284,6 +335,7 @@ impl Socket {
         let (Self::Plain(plain), Some(acceptor)) = (self, &terms.acceptor) else {
             return Err(ConnectionError::Handshake(io::ErrorKind::Unsupported.into()));
         };
+        let began = Instant::now();
         let shaken = tokio::select! {
             shaken = timeout(terms.timeouts.handshake, acceptor.accept(plain)) => shaken,
             () = last_moment(shutdown) => {
@@ -294,7 +346,8 @@ impl Socket {
             terms.metrics.bound_reached(Bound::HandshakeTime);
             Err(io::ErrorKind::TimedOut.into())
         });
-        terms.metrics.tls_handshake(shaken.as_ref().map(drop).map_err(tls::failure));
+        let failure = shaken.as_ref().map(drop).map_err(tls::failure);
+        terms.metrics.tls_handshake(failure, began.elapsed());
         let stream = shaken.map_err(ConnectionError::Handshake)?;
         policy.tls_established(tls::facts(stream.get_ref().1));
         Ok(Self::Tls(Box::new(stream)))
@@ -354,13 +407,20 @@ impl Socket {
         session: &mut Session,
         terms: &Terms,
         presence: &Presence,
+        account: &mut Account<'_>,
     ) -> Result<Option<u16>, ConnectionError> {
         following::tell_lines(session, presence);
         let mut last = None;
         for event in session.take_events() {
             match event {
-                Event::Command(verb) => terms.metrics.command(verb),
-                Event::Limited(limit) => terms.metrics.limited(limit),
+                Event::Command(verb) => {
+                    terms.metrics.command(verb);
+                    account.command(verb);
+                }
+                Event::Limited(limit) => {
+                    terms.metrics.limited(limit);
+                    account.limited();
+                }
                 Event::Reply(code) => {
                     terms.metrics.reply(code);
                     last = Some(code);
@@ -387,6 +447,7 @@ impl Socket {
         };
         written?;
         presence.said(output.len());
+        account.sent(output.len());
         Ok(last)
     }
 

@@ -6,6 +6,7 @@ mod furnishing;
 mod logging;
 mod logins;
 mod overview;
+mod pulse;
 mod reloads;
 mod standing;
 mod supervisor;
@@ -257,7 +258,7 @@ impl Gateway {
         let readiness = Readiness::new();
         readiness.hold(STARTING);
         parts.foundation.stores().start();
-        parts.foundation.metrics.configuration_loaded();
+        parts.foundation.metrics.configuration_loaded(parts.bounds());
         let renewing = JoinSet::new();
         let standing = Standing { parts, stands, upstreams, spooling, renewals: renewing };
         let reloads = None;
@@ -307,6 +308,9 @@ impl Gateway {
                 }
             }
         }
+        let ready = readiness.clone();
+        standing.parts.foundation.metrics.watch_ready(move || ready.reasons().is_empty());
+        pulse::feel(&self.workers, &standing.parts.foundation.metrics);
         standing.renew(self.renewals, &shutdown.watcher());
         let mut serving = JoinSet::new();
         if let Some(spooling) = standing.spooling.first() {

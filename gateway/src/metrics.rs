@@ -13,12 +13,16 @@ mod log;
 mod plugin;
 mod process;
 mod queue;
+mod reference;
 mod routes;
+mod session;
 mod spool;
 mod store;
 mod tls;
 mod traces;
+mod transaction;
 mod upstream;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{Registry, TextEncoder};
 
 use configuration::ConfigurationMetrics;
-use family::{gauges, pulled};
+use family::pulled;
 use listener::ListenerFamilies;
 use log::LogMetrics;
 use plugin::PluginFamilies;
@@ -35,8 +39,9 @@ use queue::QueueFamilies;
 use routes::RouteFamilies;
 use store::StoreFamilies;
 use upstream::UpstreamFamilies;
+use worker::WorkerMetrics;
 
-pub use configuration::ConfigurationInUse;
+pub use configuration::{Bounds, ConfigurationInUse};
 pub use dns::{DnsMetrics, InFlight};
 pub use label::{
     AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, Probe, ProxyHeader, Refused,
@@ -44,12 +49,18 @@ pub use label::{
 };
 pub use listener::ListenerMetrics;
 pub use log::LogLines;
-pub use plugin::{HTTP_RESULTS, PluginMetrics, REASONS, RESULTS};
+pub use plugin::{
+    ACTIONS, CallBegun, HOOKS, HTTP_RESULTS, LOG_LEVELS, PluginMetrics, REASONS, RESULTS,
+};
 pub use queue::{Attempt, QueueMetrics, QueueResult, QueueUpstreamMetrics, ReportKind};
+pub use reference::{Entry, page, reference};
+pub use session::{Account, Awaited, Cause, Reached};
 pub use spool::{SpoolBound, SpoolMetrics, SpoolStep, SpoolUse};
 pub use store::{StoreMetrics, StoreOperation, StoreResult};
 pub use traces::TraceMetrics;
+pub use transaction::{RecipientResult, RefusedAt, RefusedBy, RefusedFor};
 pub use upstream::{AddressUp, UpstreamMetrics};
+pub use worker::count_panics;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -88,6 +99,7 @@ pub struct Metrics {
     route_families: RouteFamilies,
     store_families: StoreFamilies,
     upstream_families: UpstreamFamilies,
+    workers: WorkerMetrics,
 }
 
 impl Metrics {
@@ -95,9 +107,7 @@ impl Metrics {
     #[must_use]
     pub fn new(names: &Names) -> Self {
         let registry = Registry::new();
-        gauges(&registry, "portcullis_build_info", "What is running here", &["version"])
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        process::show_build(&registry);
         process::register(&registry);
         let metrics = Self {
             processor_seconds: ProcessorSeconds::new(&registry),
@@ -112,6 +122,7 @@ impl Metrics {
             route_families: RouteFamilies::new(&registry),
             store_families: StoreFamilies::new(&registry),
             upstream_families: UpstreamFamilies::new(&registry),
+            workers: WorkerMetrics::new(&registry),
             registry,
             listeners: Owners::default(),
             plugins: Owners::default(),
@@ -219,9 +230,9 @@ impl Metrics {
         self.configuration.used()
     }
 
-    /// Another configuration is served from now on, or the first one.
-    pub fn configuration_loaded(&self) {
-        self.configuration.loaded();
+    /// Another configuration is served from now on, or the first one, with these bounds.
+    pub fn configuration_loaded(&self, bounds: Bounds) {
+        self.configuration.loaded(bounds);
     }
 
     /// A reload was asked for; its configuration was taken, or refused.
@@ -235,13 +246,13 @@ impl Metrics {
         pulled(
             &self.registry,
             "portcullis_content_memory_bytes",
-            "Message content that is held in memory",
+            "Message content in memory",
             move || used().0 as f64,
         );
         pulled(
             &self.registry,
             "portcullis_content_disk_bytes",
-            "Message content that is held in temporary files",
+            "Message content in temporary files",
             move || disk().1 as f64,
         );
     }
@@ -251,7 +262,28 @@ impl Metrics {
         pulled(
             &self.registry,
             "portcullis_receipts",
-            "Recipients that have a message which their client will send again",
+            "Recipients that have a message which their client will send again, at most \
+             `duplicates.entries`",
+            move || count() as f64,
+        );
+    }
+
+    /// Tells at each scrape whether the gateway is ready, as `/readyz` does.
+    pub fn watch_ready(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
+        pulled(
+            &self.registry,
+            "portcullis_ready",
+            "1 if the gateway is ready, as in `/readyz`, which has the reasons",
+            move || if ready() { 1.0 } else { 0.0 },
+        );
+    }
+
+    /// Tells at each scrape how many copies of plugins there are.
+    pub fn watch_copies(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
+        pulled(
+            &self.registry,
+            "portcullis_plugin_copies",
+            "Copies of plugins that there are, those of pools that wait for their next transaction, too",
             move || count() as f64,
         );
     }
@@ -301,191 +333,4 @@ impl<M> Default for Owners<M> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    use std::time::Duration;
-
-    use portcullis_smtp::server::Verb;
-
-    use super::*;
-
-    fn metrics() -> Metrics {
-        Metrics::new(&Names {
-            listeners: vec!["mx".to_owned()],
-            plugins: vec![("no-spam".to_owned(), vec!["connect", "rcpt"])],
-            stores: vec!["greylist".to_owned()],
-            upstreams: vec!["store".to_owned()],
-        })
-    }
-
-    #[track_caller]
-    fn expect_line(metrics: &Metrics, line: &str) {
-        let text = metrics.render();
-        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
-    }
-
-    #[test]
-    fn closed_sets_are_there_at_zero() {
-        let metrics = metrics();
-        expect_line(&metrics, "portcullis_connections_total{listener=\"mx\"} 0");
-        expect_line(
-            &metrics,
-            "portcullis_transactions_total{listener=\"mx\",outcome=\"deferred\"} 0",
-        );
-        expect_line(
-            &metrics,
-            "portcullis_plugin_failures_total{hook=\"rcpt\",plugin=\"no-spam\",reason=\"trap\"} 0",
-        );
-        expect_line(&metrics, "portcullis_upstream_ambiguous_total{upstream=\"store\"} 0");
-        expect_line(&metrics, "portcullis_replies_total{code=\"250\",listener=\"mx\"} 0");
-    }
-
-    #[test]
-    fn a_listener_counts_what_happens() {
-        let metrics = metrics();
-        let mx = metrics.listener("mx");
-        mx.connection_opened();
-        mx.connection_opened();
-        mx.connection_closed();
-        mx.connection_refused(Refused::PerAddress);
-        mx.tls_handshake(Err(HandshakeFailure::Timeout));
-        mx.command(Verb::Ehlo);
-        mx.reply(250);
-        mx.message_octets(2000);
-        expect_line(&metrics, "portcullis_connections_total{listener=\"mx\"} 2");
-        expect_line(&metrics, "portcullis_connections_open{listener=\"mx\"} 1");
-        expect_line(
-            &metrics,
-            "portcullis_connections_refused_total{listener=\"mx\",reason=\"per-address\"} 1",
-        );
-        expect_line(
-            &metrics,
-            "portcullis_tls_handshakes_total{listener=\"mx\",result=\"failed\"} 1",
-        );
-        expect_line(
-            &metrics,
-            "portcullis_tls_handshake_failures_total{listener=\"mx\",reason=\"timeout\"} 1",
-        );
-        expect_line(&metrics, "portcullis_commands_total{command=\"EHLO\",listener=\"mx\"} 1");
-        expect_line(&metrics, "portcullis_replies_total{code=\"250\",listener=\"mx\"} 1");
-        expect_line(
-            &metrics,
-            "portcullis_message_size_bytes_bucket{listener=\"mx\",le=\"4096\"} 1",
-        );
-    }
-
-    #[test]
-    fn transactions_are_in_flight_until_they_have_an_outcome() {
-        let metrics = metrics();
-        let mx = metrics.listener("mx");
-        mx.transaction_started();
-        mx.transaction_started();
-        mx.transaction_ended(Outcome::Accepted);
-        expect_line(&metrics, "portcullis_transactions_started_total{listener=\"mx\"} 2");
-        expect_line(&metrics, "portcullis_transactions_in_flight{listener=\"mx\"} 1");
-        expect_line(
-            &metrics,
-            "portcullis_transactions_total{listener=\"mx\",outcome=\"accepted\"} 1",
-        );
-    }
-
-    #[test]
-    fn numbers_that_are_no_reply_codes_become_no_label() {
-        let metrics = metrics();
-        let mx = metrics.listener("mx");
-        let store = metrics.upstream("store");
-        let before = metrics.render().lines().count();
-        for code in [0, 99, 199, 600, 999, u16::MAX] {
-            mx.reply(code);
-            store.reply(Stage::Rcpt, code);
-        }
-        assert_eq!(metrics.render().lines().count(), before);
-    }
-
-    #[test]
-    fn a_failed_hook_call_is_counted_with_its_duration_and_reason() {
-        let metrics = metrics();
-        let plugin = metrics.plugin("no-spam");
-        plugin.hook_called("rcpt", "failure", Duration::from_millis(3));
-        plugin.hook_failed("rcpt", "timeout");
-        expect_line(
-            &metrics,
-            "portcullis_plugin_calls_total{hook=\"rcpt\",plugin=\"no-spam\",result=\"failure\"} 1",
-        );
-        expect_line(
-            &metrics,
-            "portcullis_plugin_failures_total{hook=\"rcpt\",plugin=\"no-spam\",reason=\"timeout\"} 1",
-        );
-        expect_line(
-            &metrics,
-            "portcullis_plugin_call_duration_seconds_bucket{hook=\"rcpt\",plugin=\"no-spam\",le=\"0.005\"} 1",
-        );
-    }
-
-    #[test]
-    fn hooks_that_a_plugin_answers_after_a_reload_are_counted_beside_those_before() {
-        let metrics = metrics();
-        let plugin = metrics.plugin("no-spam");
-        plugin.hook_called("data", "next", Duration::from_millis(1));
-        metrics.announce_plugin("no-spam", &["rcpt", "data"]);
-        // What holds the handle of before counts on, for transactions in flight, too.
-        for hook in ["connect", "rcpt", "data"] {
-            plugin.hook_called(hook, "next", Duration::from_millis(1));
-            let line =
-                "portcullis_plugin_calls_total{hook=\"HOOK\",plugin=\"no-spam\",result=\"next\"} 1";
-            expect_line(&metrics, &line.replace("HOOK", hook));
-        }
-    }
-
-    #[test]
-    fn configurations_are_in_use_until_nothing_holds_them() {
-        let metrics = metrics();
-        let (old, new) = (metrics.configuration_in_use(), metrics.configuration_in_use());
-        metrics.reloaded(true);
-        metrics.reloaded(false);
-        expect_line(&metrics, "portcullis_configurations_in_use 2");
-        drop(old);
-        expect_line(&metrics, "portcullis_configurations_in_use 1");
-        expect_line(&metrics, "portcullis_reloads_total{result=\"failed\"} 1");
-        expect_line(&metrics, "portcullis_reloads_total{result=\"ok\"} 1");
-        drop(new);
-    }
-
-    #[test]
-    fn content_is_asked_for_at_each_scrape() {
-        let metrics = metrics();
-        metrics.watch_content(|| (7, 9));
-        expect_line(&metrics, "portcullis_content_memory_bytes 7");
-        expect_line(&metrics, "portcullis_content_disk_bytes 9");
-    }
-
-    #[test]
-    fn promtool_has_nothing_to_say() {
-        let metrics = metrics();
-        metrics.watch_content(|| (0, 0));
-        metrics.listener("mx").reply(599);
-        metrics.upstream("store").reply(Stage::Content, 250);
-        metrics.plugin_add("no-spam", "seen", 1, Some(("kind", "odd \"one\" \\ é")));
-        metrics.plugin_observe("no-spam", "score-points", 4.5);
-        let Ok(mut promtool) = Command::new("promtool")
-            .args(["check", "metrics", "--extended"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-        else {
-            eprintln!("promtool is not installed, so nothing was checked");
-            return;
-        };
-        let mut stdin = promtool.stdin.take().unwrap();
-        stdin.write_all(metrics.render().as_bytes()).unwrap();
-        drop(stdin);
-        let output = promtool.wait_with_output().unwrap();
-        assert!(
-            output.status.success() && output.stderr.is_empty(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-}
+mod tests;

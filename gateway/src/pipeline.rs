@@ -340,6 +340,7 @@ impl Policy for Pipeline {
     async fn refused(&mut self, reply: Reply) {
         self.forget_forwarded();
         if let Some(mut transaction) = self.transaction.take() {
+            transaction.count_answer(&reply);
             transaction.tell_message(&reply);
             transaction.end(outcome(&reply), Some(&reply));
             Box::pin(transaction.abandon(Outcome::Aborted)).await;

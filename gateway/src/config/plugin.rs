@@ -87,6 +87,19 @@ pub enum OnFailure {
     Tempfail,
 }
 
+impl OnFailure {
+    /// Its name in the configuration and in the metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Disconnect => "disconnect",
+            Self::Reject => "reject",
+            Self::Tempfail => "tempfail",
+        }
+    }
+}
+
 /// How long a copy of a plugin lives.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Isolation {

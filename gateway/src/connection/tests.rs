@@ -445,7 +445,7 @@ async fn a_session_ends_when_it_has_lasted_long_enough() {
 #[tokio::test]
 async fn a_transaction_that_has_begun_may_end_after_the_session_s_time() {
     let server = on_terms(|terms| terms.timeouts.session = Duration::from_millis(500)).await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let mut client = TcpStream::connect(server.address).await.unwrap();
     hear(&mut client, "220 ").await;
     say(&mut client, ENVELOPE, "354 ").await;
@@ -477,7 +477,7 @@ async fn who_waits_for_the_banner_gets_it_and_so_does_who_is_only_noted() {
             terms.early_talkers = EarlyTalkers::Note;
         })
         .await;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let mut client = TcpStream::connect(server.address).await.unwrap();
         say(&mut client, early, if early.is_empty() { "220 " } else { "250 " }).await;
         assert!(begun.elapsed() >= Duration::from_millis(100));

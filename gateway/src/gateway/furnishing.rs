@@ -11,6 +11,7 @@ use super::Parts;
 use super::logins::Admission;
 use crate::config::{self, Config, SessionLimits, TlsMode};
 use crate::connection::Terms;
+use crate::metrics::Bounds;
 use crate::pipeline::{House, Login};
 use crate::policy::{Chain, Link, Scoring};
 use crate::queue::{Conditions, Queue, Spooling};
@@ -89,6 +90,17 @@ impl Parts {
         let conditions = self.conditions();
         let queues = Queue::open(spool.clone(), waiting, conditions, workers, metrics, shutdown);
         queues.into_iter().map(|queue| Spooling { spool: spool.clone(), queue }).collect()
+    }
+
+    /// What runs out first, for the metrics.
+    pub(super) fn bounds(&self) -> Bounds {
+        let limits = &self.config.limits;
+        Bounds {
+            connections: limits.connections as u64,
+            content_disk: limits.content_disk_octets,
+            content_memory: limits.content_memory_octets,
+            plugin_copies: limits.plugin_copies.into(),
+        }
     }
 
     /// What looks after the maps of the routes, if there are any.

@@ -124,7 +124,7 @@ impl Standing {
         certificates::forget(&self.parts.config, Some(&parts.config), &parts.foundation.metrics);
         self.parts.forget_maps(&parts.config);
         parts.foundation.stores().start();
-        parts.foundation.metrics.configuration_loaded();
+        parts.foundation.metrics.configuration_loaded(parts.bounds());
         (self.parts, self.upstreams) = (parts, upstreams);
         self.renew(renewals, watcher);
     }

@@ -20,7 +20,7 @@ impl DnsMetrics {
         let queries = counters(
             registry,
             "portcullis_dns_queries_total",
-            "Questions of plugins to the resolver",
+            "Questions of plugins to the resolver, those that its cache answers, too",
             &["result"],
         );
         let seconds = HistogramOpts::new(
@@ -33,7 +33,7 @@ impl DnsMetrics {
         let in_flight = gauges(
             registry,
             "portcullis_dns_queries_in_flight",
-            "Questions to the resolver that have no answer yet",
+            "Questions without an answer yet; at most `dns.queries`",
             &[],
         );
         let count = |result: &DnsResult| queries.with_label_values(&[result.value()]);

@@ -1,7 +1,8 @@
 //! How families are made: registered once, under a literal name.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, PullingGauge, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    PullingGauge, Registry,
 };
 
 /// Why making a family cannot fail.
@@ -16,6 +17,14 @@ pub(super) const CALL_SECONDS: &[f64] = &[
 /// Seconds of waiting for someone on the network. RFC 5321 section 4.5.3.2 lets some take minutes.
 pub(super) const NETWORK_SECONDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// Seconds of sessions: a message takes a moment, `timeouts.command` is five minutes, and
+/// `timeouts.session` two hours.
+pub(super) const SESSION_SECONDS: &[f64] =
+    &[0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
+
+/// Recipients of one message.
+pub(super) const RECIPIENTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
 
 /// Octets of messages: 1 KiB to 64 MiB.
 pub(super) const MESSAGE_BYTES: &[f64] = &[
@@ -40,6 +49,16 @@ pub(super) fn counters(
     let family = IntCounterVec::new(Opts::new(name, help), labels).expect(UNIQUE);
     registry.register(Box::new(family.clone())).expect(UNIQUE);
     family
+}
+
+/// A gauge without labels.
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    gauges(registry, name, help, &[]).with_label_values::<&str>(&[])
+}
+
+/// A histogram without labels.
+pub(super) fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    histograms(registry, name, help, &[], buckets).with_label_values::<&str>(&[])
 }
 
 /// A family of gauges.

@@ -385,7 +385,7 @@ impl Label for Limit {
 }
 
 /// One metric for each value of `L`, resolved once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Each<L, M> {
     metrics: Vec<M>,
     of: PhantomData<L>,
@@ -399,6 +399,15 @@ impl<L: Label, M: Clone> Each<L, M> {
     {
         let metrics =
             L::ALL.iter().map(|one| family.with_label_values(&[owner, one.value()])).collect();
+        Self { metrics, of: PhantomData }
+    }
+
+    /// Resolves the metrics of a family whose only label is that of `L`.
+    pub(super) fn alone<B>(family: &MetricVec<B>) -> Self
+    where
+        B: MetricVecBuilder<M = M>,
+    {
+        let metrics = L::ALL.iter().map(|one| family.with_label_values(&[one.value()])).collect();
         Self { metrics, of: PhantomData }
     }
 

@@ -1,5 +1,7 @@
 //! What happens on a listener.
 
+use std::time::Duration;
+
 use portcullis_smtp::sasl::Mechanism;
 use portcullis_smtp::server::{Limit, Verb};
 use prometheus::{
@@ -11,7 +13,9 @@ use super::label::{
     AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, ProxyHeader, Refused,
     ScoreAction,
 };
+use super::session::{SessionFamilies, SessionMetrics};
 use super::tls::{TlsFamilies, TlsMetrics};
+use super::transaction::{TransactionFamilies, TransactionMetrics};
 
 /// The codes that the gateway itself says; plugins and upstreams may add others.
 const USUAL_CODES: &[u16] =
@@ -32,7 +36,9 @@ pub(super) struct ListenerFamilies {
     proxy_headers: IntCounterVec,
     replies: IntCounterVec,
     score_actions: IntCounterVec,
+    sessions: SessionFamilies,
     tls: TlsFamilies,
+    transactions: TransactionFamilies,
     transactions_in_flight: IntGaugeVec,
     transactions_started: IntCounterVec,
 }
@@ -43,7 +49,7 @@ impl ListenerFamilies {
         Self {
             auth: counters(
                 "portcullis_auth_total",
-                "Attempts of clients to log in",
+                "Attempts to log in, by the mechanisms that the listener offers; what the client broke off or garbled is none",
                 &["listener", "mechanism", "result"],
             ),
             commands: counters(
@@ -53,13 +59,13 @@ impl ListenerFamilies {
             ),
             connections: counters(
                 "portcullis_connections_total",
-                "Connections that were given a session",
+                "Connections that were given a session; a trusted proxy's after its header",
                 &["listener"],
             ),
             connections_open: gauges(
                 registry,
                 "portcullis_connections_open",
-                "Connections with a session at this moment",
+                "Connections with a session now",
                 &["listener"],
             ),
             connections_refused: counters(
@@ -69,24 +75,24 @@ impl ListenerFamilies {
             ),
             duplicates_avoided: counters(
                 "portcullis_duplicates_avoided_total",
-                "Recipients of messages that came again, whose upstream had them already",
+                "Recipients of messages that came again, whose upstream had them already: answered from memory",
                 &["listener"],
             ),
             limits: counters(
                 "portcullis_limit_reached_total",
-                "Clients that reached a limit, by the limit's name in the configuration",
+                "Clients that reached a limit, by its name in the configuration",
                 &["listener", "limit"],
             ),
             message_bytes: histograms(
                 registry,
                 "portcullis_message_size_bytes",
-                "Sizes of messages as clients sent them, without dot-stuffing",
+                "Sizes of messages as they came, dots unstuffed",
                 &["listener"],
                 MESSAGE_BYTES,
             ),
             outcomes: counters(
                 "portcullis_transactions_total",
-                "Transactions that ended, each with its one outcome",
+                "Transactions that ended, each with its one outcome. started = sum + in flight",
                 &["listener", "outcome"],
             ),
             proxy_headers: counters(
@@ -101,10 +107,12 @@ impl ListenerFamilies {
             ),
             score_actions: counters(
                 "portcullis_score_actions_total",
-                "Messages that came to a listener with thresholds, by what their scores made of them",
+                "Complete messages that plugins let pass at a listener with `scores`, by what their score made of them",
                 &["listener", "action"],
             ),
+            sessions: SessionFamilies::new(registry),
             tls: TlsFamilies::new(registry),
+            transactions: TransactionFamilies::new(registry),
             transactions_in_flight: gauges(
                 registry,
                 "portcullis_transactions_in_flight",
@@ -138,7 +146,9 @@ impl ListenerFamilies {
             proxy_headers: Each::new(&self.proxy_headers, listener),
             replies,
             score_actions: Each::new(&self.score_actions, listener),
+            session: self.sessions.resolve(listener),
             tls: self.tls.resolve(listener),
+            transaction: self.transactions.resolve(listener),
             transactions_in_flight: self.transactions_in_flight.with_label_values(owner),
             transactions_started: self.transactions_started.with_label_values(owner),
         }
@@ -163,7 +173,9 @@ pub struct ListenerMetrics {
     proxy_headers: Each<ProxyHeader, IntCounter>,
     replies: Codes,
     score_actions: Each<ScoreAction, IntCounter>,
+    pub(super) session: SessionMetrics,
     tls: TlsMetrics,
+    pub(super) transaction: TransactionMetrics,
     transactions_in_flight: IntGauge,
     transactions_started: IntCounter,
 }
@@ -195,8 +207,8 @@ impl ListenerMetrics {
     }
 
     /// A TLS handshake ended, well or not.
-    pub fn tls_handshake(&self, ended: Result<(), HandshakeFailure>) {
-        self.tls.handshake(ended);
+    pub fn tls_handshake(&self, ended: Result<(), HandshakeFailure>, took: Duration) {
+        self.tls.handshake(ended, took);
     }
 
     /// When a certificate ends, in seconds since 1970; it is known by its file.

@@ -2,8 +2,8 @@
 
 mod custom;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use prometheus::{
@@ -13,13 +13,35 @@ use prometheus::{
 use super::family::{CALL_SECONDS, counters, gauges, histograms};
 use custom::Custom;
 
-/// How a hook call can end: the opinions of the contract, and failure.
-pub const RESULTS: [&str; 8] =
-    ["accept", "defer", "discard", "disconnect", "failure", "next", "quarantine", "reject"];
+/// How a hook call can end: nobody waits for it any more, the opinions of the contract, and failure.
+pub const RESULTS: [&str; 9] = [
+    ABANDONED,
+    "accept",
+    "defer",
+    "discard",
+    "disconnect",
+    "failure",
+    "next",
+    "quarantine",
+    "reject",
+];
+
+/// What a call comes to that nobody waits for any more.
+const ABANDONED: &str = "abandoned";
+
+/// What a failure can mean for the mail: `on_failure`.
+pub const ACTIONS: [&str; 4] = ["accept", "disconnect", "reject", "tempfail"];
+
+/// How much a line of a plugin's log matters.
+pub const LOG_LEVELS: [&str; 5] = ["debug", "error", "info", "trace", "warn"];
 
 /// Why a hook call can fail, or was not even tried.
 pub const REASONS: [&str; 8] =
     ["bad-answer", "busy", "memory", "open", "poison", "timeout", "trap", "unavailable"];
+
+/// The hooks, in the order of a conversation.
+pub const HOOKS: [&str; 9] =
+    ["connect", "helo", "auth", "mail", "rcpt", "data", "headers", "message", "outcome"];
 
 /// What can come of an HTTP request of a plugin's.
 pub const HTTP_RESULTS: [&str; 6] =
@@ -31,12 +53,18 @@ const FATES: [&str; 3] = ["delivered", "dropped", "failed"];
 /// The families that have a `plugin` label.
 #[derive(Debug)]
 pub(super) struct PluginFamilies {
+    actions: IntCounterVec,
     breakers: IntGaugeVec,
     calls: IntCounterVec,
     call_seconds: HistogramVec,
+    calls_started: IntCounterVec,
     dropped: IntCounterVec,
     failures: IntCounterVec,
     http: IntCounterVec,
+    info: IntGaugeVec,
+    log_dropped: IntCounterVec,
+    log_lines: IntCounterVec,
+    memory_peak: IntGaugeVec,
     outcomes: IntCounterVec,
     registry: Registry,
 }
@@ -44,16 +72,23 @@ pub(super) struct PluginFamilies {
 impl PluginFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
         Self {
+            actions: counters(
+                registry,
+                "portcullis_plugin_failure_policy_total",
+                "Hook calls that failed, or were not made, by what followed for the mail: `on_failure`, \
+                 or `poison.on_failure`",
+                &["plugin", "action"],
+            ),
             breakers: gauges(
                 registry,
                 "portcullis_plugin_breaker_open",
-                "Hooks at which the plugin failed too often and is not called for now",
+                "Hooks at which it failed too often and is not called for now; 0 is well",
                 &["plugin"],
             ),
             calls: counters(
                 registry,
                 "portcullis_plugin_calls_total",
-                "Hook calls that ended, by what the plugin said",
+                "Hook calls that ended, by what the plugin said; at `auth`, `accept` is authenticated, `reject` refused, `defer` unavailable. `abandoned`: nobody waited for the end, at the shutdown. started = sum + those that run",
                 &["plugin", "hook", "result"],
             ),
             call_seconds: histograms(
@@ -63,17 +98,23 @@ impl PluginFamilies {
                 &["plugin", "hook"],
                 CALL_SECONDS,
             ),
+            calls_started: counters(
+                registry,
+                "portcullis_plugin_calls_started_total",
+                "Hook calls that began. What is missing in `portcullis_plugin_calls_total` runs now, or \
+                 hangs",
+                &["plugin", "hook"],
+            ),
             dropped: counters(
                 registry,
                 "portcullis_plugin_metrics_dropped_total",
-                "Values that plugins wanted counted under a name or label that is not allowed, or \
-                 one too many",
+                "Values under a name or label that is not allowed, or one too many",
                 &["plugin"],
             ),
             failures: counters(
                 registry,
                 "portcullis_plugin_failures_total",
-                "Hook calls that failed, by the reason",
+                "Hook calls that failed; and calls that were not made, and so are in no other metric: the breaker is `open`, or the message is `poison`",
                 &["plugin", "hook", "reason"],
             ),
             http: counters(
@@ -82,10 +123,35 @@ impl PluginFamilies {
                 "HTTP requests that plugins wanted sent, by what came of them",
                 &["plugin", "result"],
             ),
+            info: gauges(
+                registry,
+                "portcullis_plugin_info",
+                "Always 1: which file it is",
+                &["plugin", "sha256"],
+            ),
+            log_dropped: counters(
+                registry,
+                "portcullis_plugin_log_dropped_total",
+                "Lines that plugins wanted logged, beyond 100 in one hook call",
+                &["plugin"],
+            ),
+            log_lines: counters(
+                registry,
+                "portcullis_plugin_log_lines_total",
+                "Lines that plugins logged, as far as `log.level` lets them be seen",
+                &["plugin", "level"],
+            ),
+            memory_peak: gauges(
+                registry,
+                "portcullis_plugin_memory_peak_bytes",
+                "The most memory that one copy had after a hook call, since the start; its bound is \
+                 `memory_limit`",
+                &["plugin"],
+            ),
             outcomes: counters(
                 registry,
                 "portcullis_plugin_outcomes_total",
-                "Events for the hook outcome, by what became of them",
+                "Events for the hook `outcome`: heard; the oldest of more than 10,000 that waited; lost with a call that failed",
                 &["plugin", "result"],
             ),
             registry: registry.clone(),
@@ -95,10 +161,17 @@ impl PluginFamilies {
     pub(super) fn resolve(&self, plugin: &str) -> PluginMetrics {
         let dropped = self.dropped.with_label_values(&[plugin]);
         PluginMetrics {
+            actions: ACTIONS
+                .map(|action| (action, self.actions.with_label_values(&[plugin, action]))),
             breakers: self.breakers.with_label_values(&[plugin]),
             hooks: ArcSwap::default(),
             http: HTTP_RESULTS
                 .map(|result| (result, self.http.with_label_values(&[plugin, result]))),
+            identity: Identity::new(plugin, &self.info),
+            log_dropped: self.log_dropped.with_label_values(&[plugin]),
+            log_lines: LOG_LEVELS
+                .map(|level| (level, self.log_lines.with_label_values(&[plugin, level]))),
+            memory_peak: self.memory_peak.with_label_values(&[plugin]),
             outcomes: FATES.map(|fate| (fate, self.outcomes.with_label_values(&[plugin, fate]))),
             custom: Custom::new(plugin, self.registry.clone(), dropped),
         }
@@ -114,6 +187,7 @@ impl PluginFamilies {
             reasons: REASONS
                 .map(|reason| (reason, self.failures.with_label_values(&[plugin, hook, reason]))),
             seconds: self.call_seconds.with_label_values(&[plugin, hook]),
+            started: self.calls_started.with_label_values(&[plugin, hook]),
         };
         let new = hooks.iter().filter(|hook| metrics.hook(hook).is_none());
         let new: Vec<_> = new.map(|hook| Arc::new(per_hook(hook))).collect();
@@ -127,10 +201,15 @@ impl PluginFamilies {
 /// The metrics of one plugin, resolved once.
 #[derive(Debug)]
 pub struct PluginMetrics {
+    actions: [(&'static str, IntCounter); ACTIONS.len()],
     breakers: IntGauge,
     /// Known once the plugin is loaded.
     hooks: ArcSwap<Vec<Arc<HookMetrics>>>,
     http: [(&'static str, IntCounter); HTTP_RESULTS.len()],
+    identity: Identity,
+    log_dropped: IntCounter,
+    log_lines: [(&'static str, IntCounter); LOG_LEVELS.len()],
+    memory_peak: IntGauge,
     outcomes: [(&'static str, IntCounter); FATES.len()],
     custom: Custom,
 }
@@ -141,21 +220,106 @@ struct HookMetrics {
     results: [(&'static str, IntCounter); RESULTS.len()],
     reasons: [(&'static str, IntCounter); REASONS.len()],
     seconds: Histogram,
+    started: IntCounter,
+}
+
+/// Which file a plugin is, of which one is shown at a time.
+#[derive(Debug)]
+struct Identity {
+    plugin: String,
+    info: IntGaugeVec,
+    shown: Mutex<Option<String>>,
+}
+
+impl Identity {
+    fn new(plugin: &str, info: &IntGaugeVec) -> Self {
+        Self { plugin: plugin.to_owned(), info: info.clone(), shown: Mutex::default() }
+    }
+
+    fn show(&self, digest: &str) {
+        // A name that a panic left behind is still a name.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = shown.replace(digest.to_owned()) {
+            let _ = self.info.remove_label_values(&[&*self.plugin, &before]);
+        }
+        self.info.with_label_values(&[&*self.plugin, digest]).set(1);
+    }
+}
+
+/// A hook call that has begun. Dropped before it has ended, it is abandoned.
+#[derive(Debug)]
+#[must_use]
+pub struct CallBegun {
+    /// None once it has ended, and for a hook that the plugin was not announced with.
+    metrics: Option<Arc<HookMetrics>>,
+    began: Instant,
+}
+
+impl CallBegun {
+    /// It ended, with one of [`RESULTS`]. How long it took.
+    pub fn ended(mut self, result: &'static str) -> Duration {
+        self.count(result)
+    }
+
+    fn count(&mut self, result: &'static str) -> Duration {
+        let took = self.began.elapsed();
+        if let Some(metrics) = self.metrics.take() {
+            metrics.seconds.observe(took.as_secs_f64());
+            inc(&metrics.results, result);
+        }
+        took
+    }
+}
+
+impl Drop for CallBegun {
+    fn drop(&mut self) {
+        self.count(ABANDONED);
+    }
 }
 
 impl PluginMetrics {
-    /// A hook call ended, with one of [`RESULTS`]. A hook that the plugin was not announced with
-    /// is not counted.
-    pub fn hook_called(&self, hook: &'static str, result: &'static str, took: Duration) {
-        let Some(metrics) = self.hook(hook) else { return };
-        metrics.seconds.observe(took.as_secs_f64());
-        inc(&metrics.results, result);
+    /// A hook is called. One that the plugin was not announced with is not counted.
+    pub fn call(&self, hook: &'static str) -> CallBegun {
+        let metrics = self.hook(hook);
+        if let Some(metrics) = &metrics {
+            metrics.started.inc();
+        }
+        CallBegun { metrics, began: Instant::now() }
     }
 
-    /// A hook call failed, for one of [`REASONS`]; its `hook_called` has the result `failure`.
+    /// A hook call failed, for one of [`REASONS`]; if it was made, it ended as `failure`.
     pub fn hook_failed(&self, hook: &'static str, reason: &'static str) {
         let Some(metrics) = self.hook(hook) else { return };
         inc(&metrics.reasons, reason);
+    }
+
+    /// What followed from a failure for the mail: one of [`ACTIONS`].
+    pub fn failure_meant(&self, action: &'static str) {
+        inc(&self.actions, action);
+    }
+
+    /// Which file it is: the beginning of its SHA-256.
+    pub fn is_file(&self, digest: &str) {
+        self.identity.show(digest);
+    }
+
+    /// A line of its log was written, at one of [`LOG_LEVELS`].
+    pub fn logged(&self, level: &'static str) {
+        inc(&self.log_lines, level);
+    }
+
+    /// So many lines of its log were too many.
+    pub fn log_dropped(&self, lines: u64) {
+        self.log_dropped.inc_by(lines);
+    }
+
+    /// A copy has so much memory.
+    pub fn memory_used(&self, octets: usize) {
+        let octets = i64::try_from(octets).unwrap_or(i64::MAX);
+        // Of two that grow at the same moment the smaller one may win until the next call.
+        if octets > self.memory_peak.get() {
+            self.memory_peak.set(octets);
+        }
     }
 
     /// So many events were `delivered`, `dropped` since there were too many, or lost with a call that

@@ -6,10 +6,37 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{Counter, Registry};
 
-use super::family::{UNIQUE, pulled};
+use super::family::{UNIQUE, gauges, pulled};
 
 /// `USER_HZ`: what `/proc/self/stat` counts in, on every architecture that we run on.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Says what is running here.
+pub(super) fn show_build(registry: &Registry) {
+    gauges(
+        registry,
+        "portcullis_build_info",
+        "Always 1: what is running here",
+        &BUILD.map(|(label, _)| label),
+    )
+    .with_label_values(&BUILD.map(|(_, value)| value))
+    .set(1);
+}
+
+/// From `build.rs`, and from whoever builds a release.
+const BUILD: [(&str, &str); 5] = [
+    ("version", env!("CARGO_PKG_VERSION")),
+    (
+        "commit",
+        match option_env!("PORTCULLIS_COMMIT") {
+            Some(commit) => commit,
+            None => "unknown",
+        },
+    ),
+    ("rustc", env!("BUILT_BY_RUSTC")),
+    ("wasmtime", env!("BUILT_WITH_WASMTIME")),
+    ("rustls", env!("BUILT_WITH_RUSTLS")),
+];
 
 /// Registers the `process_` metrics. Where there is no `/proc`, they read 0.
 pub(super) fn register(registry: &Registry) {

@@ -75,7 +75,7 @@ impl QueueFamilies {
         registry.register(Box::new(held.clone())).expect(UNIQUE);
         let unreported = IntCounter::new(
             "portcullis_queue_unreported_total",
-            "Recipients that failed with no sender to be told",
+            "Recipients that failed with no sender to be told: lost bounces",
         );
         let unreported = unreported.expect(UNIQUE);
         registry.register(Box::new(unreported.clone())).expect(UNIQUE);
@@ -89,19 +89,19 @@ impl QueueFamilies {
             recipients: counters(
                 registry,
                 "portcullis_queue_recipients_total",
-                "What became of recipients by those transactions",
+                "What became of recipients by those transactions; `unreached`: the upstream was not there to be asked",
                 &["upstream", "result"],
             ),
             unreachable: gauges(
                 registry,
                 "portcullis_queue_unreachable",
-                "Whether an upstream cannot be reached, so that messages wait for it",
+                "1 while it cannot be reached, and one message after the other finds out whether it is back",
                 &["upstream"],
             ),
             waiting: gauges(
                 registry,
                 "portcullis_queue_waiting",
-                "Messages that wait for an upstream and are not being tried",
+                "Messages that wait for it and are not being tried",
                 &["upstream"],
             ),
             own: OwnMetrics { held, reports: reports.collect(), unreported },

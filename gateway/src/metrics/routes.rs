@@ -24,7 +24,7 @@ impl RouteFamilies {
             reloads: counters(
                 registry,
                 "portcullis_route_map_reloads_total",
-                "Maps of routes that changed, by whether what stands there now is used",
+                "Maps of routes that changed: used now, or refused, and the old one stays",
                 &["map", "result"],
             ),
         }

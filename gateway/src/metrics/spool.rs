@@ -69,26 +69,26 @@ impl SpoolMetrics {
         let errors = counters(
             registry,
             "portcullis_spool_errors_total",
-            "What the file system of the spool could not do",
+            "What the spool's disk could not do",
             &["op"],
         );
         let options = HistogramOpts::new(
             "portcullis_spool_fsync_duration_seconds",
-            "How long the disk took to have a file or the names of a directory",
+            "How long the disk took to have a file, or the names of a directory",
         );
         let sync_seconds =
             Histogram::with_opts(options.buckets(CALL_SECONDS.to_vec())).expect(UNIQUE);
         registry.register(Box::new(sync_seconds.clone())).expect(UNIQUE);
         let torn = IntCounter::new(
             "portcullis_spool_torn_total",
-            "Files that could not be read and were put aside",
+            "Files that were no messages or states any more, and were put aside",
         );
         let torn = torn.expect(UNIQUE);
         registry.register(Box::new(torn.clone())).expect(UNIQUE);
         let refused = counters(
             registry,
             "portcullis_spool_refused_total",
-            "Messages for which the spool had no room, by the bound that was reached",
+            "Messages for which the spool had no room",
             &["limit"],
         );
         let errors = SpoolStep::ALL.iter().map(|op| errors.with_label_values(&[op.label()]));

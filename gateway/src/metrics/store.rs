@@ -61,26 +61,26 @@ impl StoreFamilies {
             octets: gauges(
                 registry,
                 "portcullis_store_bytes",
-                "What a store holds, for the kinds memory and redb",
+                "What a store of kind memory or redb holds",
                 &["store"],
             ),
             operations: counters(
                 registry,
                 "portcullis_store_operations_total",
-                "What plugins asked of stores, by what came of it",
+                "What plugins asked of stores, and what came of it",
                 &["store", "operation", "result"],
             ),
             operation_seconds: histograms(
                 registry,
                 "portcullis_store_operation_duration_seconds",
-                "How long stores took",
+                "How long operations took",
                 &["store", "operation"],
                 CALL_SECONDS,
             ),
             up: gauges(
                 registry,
                 "portcullis_store_up",
-                "Whether a store can be used at this moment",
+                "1 if the store could be used when it was last asked",
                 &["store"],
             ),
         }

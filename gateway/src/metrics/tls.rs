@@ -1,8 +1,10 @@
 //! What happens with TLS on a listener.
 
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Registry};
+use std::time::Duration;
 
-use super::family::{counters, gauges};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry};
+
+use super::family::{NETWORK_SECONDS, counters, gauges, histogram};
 use super::label::{Each, HandshakeFailure};
 
 /// The families about TLS that have a `listener` label.
@@ -11,6 +13,7 @@ pub(super) struct TlsFamilies {
     certificate_ends: IntGaugeVec,
     certificate_reloads: IntCounterVec,
     handshake_failures: IntCounterVec,
+    handshake_seconds: Histogram,
     handshakes: IntCounterVec,
 }
 
@@ -20,20 +23,26 @@ impl TlsFamilies {
             certificate_ends: gauges(
                 registry,
                 "portcullis_tls_certificate_not_after_seconds",
-                "When the certificate in this file ends, since the epoch",
+                "When the certificate in this file ends, since the epoch; the file is read again when it changes",
                 &["listener", "certificate"],
             ),
             certificate_reloads: counters(
                 registry,
                 "portcullis_tls_certificate_reloads_total",
-                "Certificates whose files changed while the gateway ran",
+                "Certificates whose files changed: used now, or refused, and the old one stays",
                 &["listener", "result"],
             ),
             handshake_failures: counters(
                 registry,
                 "portcullis_tls_handshake_failures_total",
-                "TLS handshakes with clients that failed",
+                "Why handshakes with clients failed; `alert`: the client went, most likely it does not trust the certificate",
                 &["listener", "reason"],
+            ),
+            handshake_seconds: histogram(
+                registry,
+                "portcullis_tls_handshake_duration_seconds",
+                "How long TLS handshakes with clients took, failed ones, too",
+                NETWORK_SECONDS,
             ),
             handshakes: counters(
                 registry,
@@ -52,6 +61,7 @@ impl TlsFamilies {
             certificates_refused: of(&self.certificate_reloads, "failed"),
             certificates_reloaded: of(&self.certificate_reloads, "ok"),
             handshake_failures: Each::new(&self.handshake_failures, listener),
+            handshake_seconds: self.handshake_seconds.clone(),
             handshakes_done: of(&self.handshakes, "ok"),
             handshakes_failed: of(&self.handshakes, "failed"),
         }
@@ -66,12 +76,14 @@ pub(super) struct TlsMetrics {
     certificates_refused: IntCounter,
     certificates_reloaded: IntCounter,
     handshake_failures: Each<HandshakeFailure, IntCounter>,
+    handshake_seconds: Histogram,
     handshakes_done: IntCounter,
     handshakes_failed: IntCounter,
 }
 
 impl TlsMetrics {
-    pub(super) fn handshake(&self, ended: Result<(), HandshakeFailure>) {
+    pub(super) fn handshake(&self, ended: Result<(), HandshakeFailure>, took: Duration) {
+        self.handshake_seconds.observe(took.as_secs_f64());
         match ended {
             Ok(()) => self.handshakes_done.inc(),
             Err(reason) => {

@@ -16,7 +16,8 @@ impl TraceMetrics {
         let traces = counters(
             registry,
             "portcullis_traces_total",
-            "Transactions that were to become traces",
+            "Transactions that were to become traces: no room for them; the collector did not take them; it has \
+             them",
             &["result"],
         );
         let count = |result: &TraceResult| traces.with_label_values(&[result.value()]);

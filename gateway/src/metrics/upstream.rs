@@ -1,6 +1,6 @@
 //! What happens towards an upstream.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -15,23 +15,28 @@ use super::label::{Codes, Connect, Each, Label, Probe, Retry, Stage, TurnedAway}
 pub(super) struct UpstreamFamilies {
     address_up: IntGaugeVec,
     ambiguous: IntCounterVec,
+    connect_seconds: HistogramVec,
     connections: IntGaugeVec,
+    connections_limit: IntGaugeVec,
     connects: IntCounterVec,
+    delivery_seconds: HistogramVec,
     probes: IntCounterVec,
     replies: IntCounterVec,
     reply_seconds: HistogramVec,
     retries: IntCounterVec,
     turned_away: IntCounterVec,
     up: IntGaugeVec,
+    wait_seconds: HistogramVec,
 }
 
 impl UpstreamFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
+        let seconds = |name, help| histograms(registry, name, help, &["upstream"], NETWORK_SECONDS);
         Self {
             address_up: gauges(
                 registry,
                 "portcullis_upstream_address_up",
-                "Whether an address of the configuration can get mail",
+                "1 if this address of the configuration can get mail; of a name or domain, if any address behind it can",
                 &["upstream", "address"],
             ),
             ambiguous: counters(
@@ -40,17 +45,31 @@ impl UpstreamFamilies {
                 "Messages whose final dot was sent and never answered: perhaps delivered",
                 &["upstream"],
             ),
+            connect_seconds: seconds(
+                "portcullis_upstream_connect_duration_seconds",
+                "How long it took to connect, with TLS, the greeting and the login; failed attempts, too",
+            ),
             connections: gauges(
                 registry,
                 "portcullis_upstream_connections",
-                "Connections to upstreams at this moment",
+                "Connections to it now, in use and idle",
+                &["upstream"],
+            ),
+            connections_limit: gauges(
+                registry,
+                "portcullis_upstream_connections_limit",
+                "Connections that it may have: `connections`",
                 &["upstream"],
             ),
             connects: counters(
                 registry,
                 "portcullis_upstream_connects_total",
-                "Attempts to connect to upstreams",
+                "Attempts to connect; `login`: the upstream did not accept the gateway's, or there was no safe way to log in",
                 &["upstream", "result"],
+            ),
+            delivery_seconds: seconds(
+                "portcullis_upstream_delivery_duration_seconds",
+                "How long deliveries took: from the message that may leave to the last answer to it",
             ),
             probes: counters(
                 registry,
@@ -61,7 +80,7 @@ impl UpstreamFamilies {
             replies: counters(
                 registry,
                 "portcullis_upstream_replies_total",
-                "Replies of upstreams",
+                "What upstreams said",
                 &["upstream", "stage", "code"],
             ),
             reply_seconds: histograms(
@@ -74,20 +93,24 @@ impl UpstreamFamilies {
             retries: counters(
                 registry,
                 "portcullis_upstream_retries_total",
-                "Transactions that went on over another connection, unheard by the client",
+                "Transactions that went on over another connection, unheard by the client: an address could not be talked to, or a connection was lost before there could be a message",
                 &["upstream", "reason"],
             ),
             turned_away: counters(
                 registry,
                 "portcullis_upstream_turned_away_total",
-                "Transactions that got no connection, without an attempt to connect",
+                "Transactions that got no connection: all were in use, or all addresses were down",
                 &["upstream", "reason"],
             ),
             up: gauges(
                 registry,
                 "portcullis_upstream_up",
-                "Whether any address of the upstream can get mail",
+                "1 if any of its addresses can get mail; 0 is told in `/readyz`, too",
                 &["upstream"],
+            ),
+            wait_seconds: seconds(
+                "portcullis_upstream_wait_seconds",
+                "How long transactions waited until they might have a connection; 0 where one was free",
             ),
         }
     }
@@ -100,17 +123,21 @@ impl UpstreamFamilies {
             address_up: self.address_up.clone(),
             addresses: Mutex::default(),
             ambiguous: self.ambiguous.with_label_values(&[upstream]),
+            connect_seconds: self.connect_seconds.with_label_values(&[upstream]),
             connections: self.connections.with_label_values(&[upstream]),
+            connections_limit: self.connections_limit.with_label_values(&[upstream]),
             connects: Each::new(&self.connects, upstream),
+            delivery_seconds: self.delivery_seconds.with_label_values(&[upstream]),
             probes: Each::new(&self.probes, upstream),
             replies: Stage::ALL
                 .iter()
                 .map(|stage| Codes::new(&self.replies, &[upstream, stage.label()]))
                 .collect(),
-            reply_seconds: Each::new(&self.reply_seconds, upstream),
+            reply_seconds: Stages::new(&self.reply_seconds, upstream),
             retries: Each::new(&self.retries, upstream),
             turned_away: Each::new(&self.turned_away, upstream),
             up,
+            wait_seconds: self.wait_seconds.with_label_values(&[upstream]),
         }
     }
 }
@@ -123,15 +150,49 @@ pub struct UpstreamMetrics {
     /// Those that are shown.
     addresses: Mutex<Vec<String>>,
     ambiguous: IntCounter,
+    connect_seconds: Histogram,
     connections: IntGauge,
+    connections_limit: IntGauge,
     connects: Each<Connect, IntCounter>,
+    delivery_seconds: Histogram,
     probes: Each<Probe, IntCounter>,
     replies: Vec<Codes>,
-    reply_seconds: Each<Stage, Histogram>,
+    reply_seconds: Stages,
     retries: Each<Retry, IntCounter>,
     turned_away: Each<TurnedAway, IntCounter>,
     up: IntGauge,
+    wait_seconds: Histogram,
 }
+
+/// How long replies took, by what was asked. What only some upstreams are asked comes up when it is:
+/// a histogram is eighteen series.
+#[derive(Debug)]
+struct Stages {
+    family: HistogramVec,
+    upstream: String,
+    histograms: Vec<OnceLock<Histogram>>,
+}
+
+impl Stages {
+    fn new(family: &HistogramVec, upstream: &str) -> Self {
+        let histograms = Stage::ALL.iter().map(|_| OnceLock::new()).collect();
+        let stages = Self { family: family.clone(), upstream: upstream.to_owned(), histograms };
+        for stage in USUAL_STAGES {
+            let _ = stages.histogram(*stage);
+        }
+        stages
+    }
+
+    fn histogram(&self, stage: Stage) -> Option<&Histogram> {
+        let labels = [&*self.upstream, stage.label()];
+        let slot = self.histograms.get(stage.position())?;
+        Some(slot.get_or_init(|| self.family.with_label_values(&labels)))
+    }
+}
+
+/// What every message needs.
+const USUAL_STAGES: &[Stage] =
+    &[Stage::Banner, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Content];
 
 /// Whether one address is up.
 #[derive(Debug)]
@@ -185,8 +246,29 @@ impl UpstreamMetrics {
     }
 
     /// An attempt to connect ended.
-    pub fn connect(&self, result: Connect) {
+    pub fn connect(&self, result: Connect, took: Duration) {
         self.connects.inc(result);
+        self.connect_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A name could not be looked up, so that nobody was there to connect to.
+    pub fn unresolved(&self) {
+        self.connects.inc(Connect::Resolve);
+    }
+
+    /// So many connections there may be.
+    pub fn connections_limit(&self, connections: usize) {
+        self.connections_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    /// A transaction waited so long until it might have a connection.
+    pub fn waited(&self, duration: Duration) {
+        self.wait_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A message was delivered, or not.
+    pub fn delivered(&self, took: Duration) {
+        self.delivery_seconds.observe(took.as_secs_f64());
     }
 
     /// A connection is open; it need not be ready yet.
@@ -208,7 +290,9 @@ impl UpstreamMetrics {
 
     /// How long it took to reply.
     pub fn reply_duration(&self, stage: Stage, duration: Duration) {
-        self.reply_seconds.observe(stage, duration.as_secs_f64());
+        if let Some(histogram) = self.reply_seconds.histogram(stage) {
+            histogram.observe(duration.as_secs_f64());
+        }
     }
 
     /// The final dot was sent, and nobody knows what became of the message.

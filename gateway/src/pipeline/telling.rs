@@ -4,6 +4,7 @@ use portcullis_smtp::server::Verdict;
 
 use super::Pipeline;
 use crate::message::Envelope;
+use crate::metrics::{RefusedAt, RefusedBy};
 use crate::policy::{Event, Stage};
 
 impl Pipeline {
@@ -15,6 +16,7 @@ impl Pipeline {
         by: Option<&str>,
         verdict: &Verdict,
     ) {
+        self.count_refusal(stage, by, verdict);
         self.site.house().chain.tell(|| {
             let event = Event::new(stage, &self.session, envelope);
             match verdict {
@@ -24,6 +26,21 @@ impl Pipeline {
                 Verdict::Accept | Verdict::Each(_) => event,
             }
         });
+    }
+
+    /// Logins have a metric of their own, and transactions count what follows MAIL.
+    fn count_refusal(&self, stage: Stage, by: Option<&str>, verdict: &Verdict) {
+        let (Verdict::Disconnect(reply) | Verdict::Reply(reply)) = verdict else { return };
+        let at = match stage {
+            Stage::Connect => RefusedAt::Connect,
+            Stage::Helo => RefusedAt::Helo,
+            Stage::Mail => RefusedAt::Mail,
+            Stage::Auth | Stage::Delivery | Stage::Disconnect | Stage::Message | Stage::Rcpt => {
+                return;
+            }
+        };
+        let by = if by.is_some() { RefusedBy::Plugin } else { RefusedBy::Gateway };
+        self.site.house().metrics.refused(at, by, reply.code());
     }
 
     /// The end of the connection.

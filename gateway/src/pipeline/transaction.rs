@@ -1,6 +1,7 @@
 //! One mail transaction, from MAIL to its one outcome.
 
 mod answering;
+mod counting;
 mod delivering;
 mod following;
 mod recalling;
@@ -25,13 +26,14 @@ use crate::message::{
     Content, ContentError, ContentWriter, Envelope, HeaderSection, Lease, Message, Provenance,
     Recipient,
 };
-use crate::metrics::{Bound, Outcome};
+use crate::metrics::{Bound, Outcome, RefusedBy};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
 use crate::queue::Spooling;
 use crate::routing::Routes;
 use crate::telemetry::{Errand, Masks};
 use crate::upstream::Delivery;
 
+use counting::Counts;
 use recording::Named;
 
 pub(super) use recalling::Unheard;
@@ -68,6 +70,7 @@ pub(super) struct Transaction {
     /// Recipients that plugins added at a DATA that was refused.
     added_in_vain: Vec<u32>,
     record: Notes,
+    counts: Counts,
     /// Whether the final dot has come.
     complete: bool,
     ended: bool,
@@ -121,6 +124,7 @@ impl Transaction {
             refusal: None,
             added_in_vain: Vec::new(),
             record: Notes::new(),
+            counts: Counts::new(),
             complete: false,
             ended: false,
         }
@@ -189,6 +193,7 @@ impl Transaction {
             (decision, _) => {
                 let verdict = verdict(decision, self.id());
                 if let Verdict::Reply(reply) | Verdict::Disconnect(reply) = &verdict {
+                    self.count_refused_recipient(RefusedBy::Plugin, reply);
                     self.tell_rcpt(&said, by.as_deref(), Some(reply));
                     self.refuse_recipient(named, None, by.as_deref(), reply);
                 }
@@ -200,6 +205,7 @@ impl Transaction {
 
     /// The client is told yes, and nobody gets anything.
     fn discard(&mut self, index: u32, named: Named<'_>) -> Verdict {
+        self.count_recipient();
         self.tell_rcpt(named.address, None, None);
         self.slots.push(Slot { index, discarded: true });
         self.presence.recipient(named.address);
@@ -229,12 +235,13 @@ impl Transaction {
             Ok(upstream) if self.spools() => Ok(upstream),
             Ok(upstream) => match self.offer_to(&upstream, &recipient).await {
                 Ok(()) => Ok(upstream),
-                Err(reply) => Err((Some(upstream), reply)),
+                Err((by, reply)) => Err((Some(upstream), by, reply)),
             },
-            Err(reply) => Err((None, reply)),
+            Err(reply) => Err((None, RefusedBy::Gateway, reply)),
         };
         match offered {
             Ok(upstream) => {
+                self.count_recipient();
                 self.tell_rcpt(said, Some(&upstream), None);
                 self.slots.push(Slot { index: recipient.index, discarded: false });
                 self.presence.recipient(named.address);
@@ -246,7 +253,8 @@ impl Transaction {
                 }
                 Verdict::Accept
             }
-            Err((upstream, reply)) => {
+            Err((upstream, by, reply)) => {
+                self.count_refused_recipient(by, &reply);
                 if self.slots.is_empty() {
                     self.record.undecided();
                 }
@@ -257,18 +265,25 @@ impl Transaction {
         }
     }
 
-    async fn offer_to(&mut self, upstream: &str, recipient: &Recipient) -> Result<(), Reply> {
-        let Some(envelope) = self.case.envelope.clone() else { return Err(self.no_upstream()) };
+    async fn offer_to(
+        &mut self,
+        upstream: &str,
+        recipient: &Recipient,
+    ) -> Result<(), (RefusedBy, Reply)> {
+        let by_us = |reply| (RefusedBy::Gateway, reply);
+        let Some(envelope) = self.case.envelope.clone() else {
+            return Err(by_us(self.no_upstream()));
+        };
         let known = self.deliveries.iter().position(|(name, _)| name == upstream);
         let at = match known {
             Some(at) => at,
             None if self.must_keep_to_one_upstream() => {
                 let text = "one destination at a time, send this recipient again";
-                return Err(signed(&Reply::fixed(452, (4, 5, 3), text), self.id()));
+                return Err(by_us(signed(&Reply::fixed(452, (4, 5, 3), text), self.id())));
             }
             None => {
                 let begun = self.house.upstreams.begin(upstream, &self.provenance);
-                let begun = begun.ok_or_else(|| self.no_upstream())?;
+                let begun = begun.ok_or_else(|| by_us(self.no_upstream()))?;
                 self.deliveries.push((upstream.to_owned(), begun));
                 self.deliveries.len() - 1
             }
@@ -287,7 +302,7 @@ impl Transaction {
             let (_, delivery) = self.deliveries.swap_remove(at);
             delivery.abandon().await;
         }
-        offered
+        offered.map_err(|reply| (RefusedBy::Upstream, reply))
     }
 
     /// One reply for all recipients could not tell two upstreams apart.
@@ -322,6 +337,7 @@ impl Transaction {
         self.forget_added_again(first);
         let verdict = verdict(ruling.decision, self.id());
         if let Verdict::Reply(reply) | Verdict::Disconnect(reply) = &verdict {
+            self.count_answer(reply);
             self.tell_message(reply);
         }
         if let Verdict::Reply(reply) = &verdict {
@@ -466,11 +482,12 @@ impl Transaction {
             return;
         }
         self.house.metrics.transaction_ended(outcome);
-        if self.complete {
-            self.house.metrics.message_octets(self.record.octets);
-            if let Some(reply) = reply {
-                self.tell_message(reply);
-            }
+        self.count_end();
+        if self.complete
+            && let Some(reply) = reply
+        {
+            self.count_answer(reply);
+            self.tell_message(reply);
         }
         self.note_waiting();
         let record = self.record.record(&self.house, &mut self.case, outcome, reply);

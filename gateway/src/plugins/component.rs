@@ -16,16 +16,14 @@ use crate::config::{Digest, Pin};
 /// Reads a plugin's file, which has to be the one that it is pinned to.
 ///
 /// It is read once: what is compared is what is used, whatever becomes of the file meanwhile.
-pub(super) fn read(file: &Path, pins: &[Pin]) -> Result<Vec<u8>, LoadFailure> {
+pub(super) fn read(file: &Path, pins: &[Pin]) -> Result<(Digest, Vec<u8>), LoadFailure> {
     let octets = octets(file)?;
-    if !pins.is_empty() {
-        let found = Digest::of(&octets);
-        if let Some(pin) = pins.iter().find(|pin| pin.sha256 != found) {
-            let octets = octets.len() as u64;
-            return Err(LoadFailure::Pinned { found, octets, pin: Box::new(pin.clone()) });
-        }
+    let found = Digest::of(&octets);
+    if let Some(pin) = pins.iter().find(|pin| pin.sha256 != found) {
+        let octets = octets.len() as u64;
+        return Err(LoadFailure::Pinned { found, octets, pin: Box::new(pin.clone()) });
     }
-    named(file, component(octets))
+    Ok((found, named(file, component(octets))?))
 }
 
 /// Reads a file, which is not to be trusted with its length.

@@ -255,6 +255,7 @@ impl Running {
         let said = timeout_at(deadline.into(), self.ask(hook, index)).await;
         let state = self.store.data_mut();
         state.flush_log();
+        state.facts.metrics.memory_used(state.memory.used());
         let said = match said {
             Ok(Ok(said)) => said,
             Ok(Err(error)) => return Err(failure(&error, state, loaded.time_limit)),

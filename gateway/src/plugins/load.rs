@@ -64,7 +64,7 @@ impl Engine {
             return Err(LoadFailure::MemoryLimit { limit, most });
         }
         let (file, pins) = (plugin.file.clone(), plugin.pins.clone());
-        let component = blocking(move || component::read(&file, &pins)).await?;
+        let (digest, component) = blocking(move || component::read(&file, &pins)).await?;
         let facts = Facts::of(shared, plugin, upstreams);
         let settings: Arc<str> = plugin.settings.to_string().into();
         let configured = match start {
@@ -78,6 +78,8 @@ impl Engine {
         let settings = (!configured.frozen).then_some(settings);
         let loaded = Loaded::new(shared.clone(), facts, plugin, pre, hooks, settings);
         loaded.try_out().await?;
+        let digest = digest.to_string();
+        shared.metrics.plugin(&plugin.name).is_file(digest.get(..DIGEST_SHOWN).unwrap_or(&digest));
         Ok(WasmPlugin::new(loaded))
     }
 }
@@ -376,6 +378,9 @@ const WASI: [&str; 7] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
+
+/// Of a plugin's digest, as much as tells files apart.
+const DIGEST_SHOWN: usize = 12;
 
 #[cfg(test)]
 mod tests {

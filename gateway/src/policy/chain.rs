@@ -262,12 +262,11 @@ impl Chain {
         };
         let kept = hook.in_transaction() && !link.plugin.fresh_each_call();
         let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
-        let started = Instant::now();
+        let begun = link.metrics.call(hook.label());
         let answer = copy.call(call).await;
         let answer = answer.and_then(|answer| self.possible(hook, answer));
         let result = answer.as_ref().map_or("failure", |answer| answer.opinion.label());
-        let took = started.elapsed();
-        link.metrics.hook_called(hook.label(), result, took);
+        let took = begun.ended(result);
         pass.settle(answer.as_ref().map(drop), case, credentials.as_deref());
         case.plugins_time += took;
         case.record_call((hook, link.plugin.name()), (started, took), &answer);
@@ -472,6 +471,7 @@ fn report(link: &Link, hook: Hook, case: &Case, failure: &HookFailure) {
     let id = case.envelope.as_ref().map_or(&case.session.id, |envelope| &envelope.id);
     let (plugin, hook, reason) = (link.plugin.name(), hook.label(), failure.reason.label());
     let on_failure = link.plugin.guard().on_failure(failure.reason);
+    link.metrics.failure_meant(on_failure.label());
     if failure.reason == FailureReason::Open {
         // That it is open was told when it opened, and it may be everybody whom it concerns.
         debug!(plugin, hook, reason, id, ?on_failure, "plugin not called");

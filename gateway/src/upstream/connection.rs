@@ -67,16 +67,18 @@ impl Target {
         address: &Arc<Address>,
         patience: Patience,
     ) -> Result<Connection, Failure> {
+        let began = Instant::now();
         let connection = match patience.whole {
             Some(whole) => timeout(whole, self.connect_any_way(address, patience))
                 .await
                 .unwrap_or(Err(Failure::Timeout)),
             None => self.connect_any_way(address, patience).await,
         };
-        self.metrics.connect(match &connection {
+        let result = match &connection {
             Ok(_) => metrics::Connect::Ok,
             Err(failure) => failure.connect_result(),
-        });
+        };
+        self.metrics.connect(result, began.elapsed());
         connection
     }
 

@@ -1,6 +1,7 @@
 //! One message on its way to one upstream, whatever that is.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use portcullis_smtp::{Parameter, Reply, ReversePath};
 
@@ -78,10 +79,17 @@ impl Delivery {
         match self.way {
             Way::Discard => vec![Reply::fixed(250, (2, 0, 0), "discarded"); recipients.len()],
             Way::Hop(transaction) => {
-                transaction.deliver(sender, parameters, recipients, message).await
+                let (metrics, began) = (transaction.metrics(), Instant::now());
+                let said = transaction.deliver(sender, parameters, recipients, message).await;
+                metrics.delivered(began.elapsed());
+                said
             }
             Way::Maildir(transaction) => {
-                Box::pin(transaction.deliver(sender, parameters, recipients, message)).await
+                let (metrics, began) = (transaction.metrics(), Instant::now());
+                let delivered = transaction.deliver(sender, parameters, recipients, message);
+                let said = Box::pin(delivered).await;
+                metrics.delivered(began.elapsed());
+                said
             }
         }
     }

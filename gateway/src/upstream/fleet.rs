@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::config::{Member, UpstreamHealth};
-use crate::metrics::{AddressUp, Connect, Probe};
+use crate::metrics::{AddressUp, Probe};
 
 use super::address::{Address, Endpoint};
 use super::balance::{Roster, Seat};
@@ -70,6 +70,7 @@ impl Fleet {
             let label = |member: &Member| member.address.to_string();
             let metrics = &self.target.metrics;
             metrics.set_up(true);
+            metrics.connections_limit(self.target.upstream.connections);
             metrics.addresses(self.target.upstream.members.iter().map(label).collect())
         });
         self.tell();
@@ -155,7 +156,7 @@ impl Fleet {
         }
         if let Some(failure) = failure {
             if seats.is_empty() {
-                self.target.metrics.connect(Connect::Resolve);
+                self.target.metrics.unresolved();
                 return Err(failure);
             }
             let cause = std::error::Error::source(&failure).map(ToString::to_string);

@@ -114,6 +114,11 @@ impl Transaction {
         Self { maildir, provenance }
     }
 
+    /// Where its delivery is counted.
+    pub(super) fn metrics(&self) -> Arc<UpstreamMetrics> {
+        self.maildir.metrics.clone()
+    }
+
     /// Looks whether the recipient has a mailbox.
     pub(super) async fn offer(
         &mut self,

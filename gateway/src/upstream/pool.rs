@@ -334,11 +334,15 @@ impl Pool {
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            self.target.metrics.waited(Duration::ZERO);
             return Ok(permit);
         }
+        let began = Instant::now();
         let permit =
             timeout(self.target.upstream.busy_timeout, self.permits.clone().acquire_owned());
-        permit.await.ok().and_then(Result::ok).ok_or_else(|| {
+        let permit = permit.await;
+        self.target.metrics.waited(began.elapsed());
+        permit.ok().and_then(Result::ok).ok_or_else(|| {
             self.target.metrics.turned_away(TurnedAway::Busy);
             Failure::Busy
         })

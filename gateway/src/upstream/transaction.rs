@@ -10,7 +10,7 @@ use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath};
 use tracing::warn;
 
 use crate::message::{Outbound, Provenance, Recipient};
-use crate::metrics::Retry;
+use crate::metrics::{Retry, UpstreamMetrics};
 
 use super::content::{self, Framing, Progress};
 use super::failure::{Failure, passed_on, unanswered};
@@ -61,6 +61,11 @@ impl Transaction {
     /// Where it gets to, and how long it waits for that.
     pub(super) fn trail(&self) -> &Arc<Trail> {
         &self.trail
+    }
+
+    /// Where its delivery is counted.
+    pub(super) fn metrics(&self) -> Arc<UpstreamMetrics> {
+        self.pool.target.metrics.clone()
     }
 
     /// Offers a recipient to the upstream.

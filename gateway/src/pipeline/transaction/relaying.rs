@@ -190,6 +190,7 @@ impl Transaction {
     fn settle(&mut self, group: Group, said: Vec<Reply>, fates: &mut Vec<Fate>) {
         for (recipient, reply) in group.recipients.into_iter().zip(said) {
             let address = recipient.address.as_str();
+            self.counts.delivered(&reply);
             self.tell_delivery(address, &group.upstream, &reply);
             self.show_upstream(&group.upstream, address, Some(&reply), None);
             self.note(&recipient, Some(&group.upstream), Some(&reply));

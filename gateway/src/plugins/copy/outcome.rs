@@ -180,11 +180,11 @@ impl Waiting {
 async fn deliver(loaded: Arc<Loaded>, queue: Arc<Queue>) {
     let (plugin, hook) = (&*loaded.facts.name, Hook::Outcome.label());
     while let Some(batch) = queue.batch().await {
-        let started = Instant::now();
+        let begun = queue.metrics.call(hook);
         let heard = loaded.tell(&batch).await;
         let (result, fate) =
             if heard.is_ok() { ("next", "delivered") } else { ("failure", "failed") };
-        queue.metrics.hook_called(hook, result, started.elapsed());
+        begun.ended(result);
         queue.metrics.outcomes(fate, batch.len() as u64);
         if let Err(failure) = heard {
             let reason = failure.reason.label();

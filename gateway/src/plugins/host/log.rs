@@ -60,6 +60,7 @@ impl State {
         let (text, fields) = if withheld { (WITHHELD, &[][..]) } else { (text, fields) };
         let text = printable(text, LINE_OCTETS);
         let fields = joined(fields, LINE_OCTETS - text.len());
+        self.facts.metrics.logged(name(at));
         let (plugin, hook) = (&*self.facts.name, self.running());
         let call = self.call.as_ref();
         let session = call.map_or("", |call| &*call.given.session.id);
@@ -116,9 +117,21 @@ impl State {
         self.log.written = 0;
         let dropped = std::mem::take(&mut self.log.dropped);
         if dropped > 0 {
+            self.facts.metrics.log_dropped(dropped);
             let (plugin, hook) = (&*self.facts.name, self.running());
             tracing::warn!(target: TARGET, plugin, hook, dropped, "plugin logs too much");
         }
+    }
+}
+
+/// The level's value in the metrics.
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
     }
 }
 
