@@ -73,9 +73,9 @@ enum Command {
     /// What a configuration may say, what it amounts to, and what a reload would change.
     #[command(subcommand)]
     Config(Configuration),
-    /// Say what would become of a message, and who would say so: where each recipient goes. The exit code
-    /// is 1 if one goes nowhere.
-    Explain(Explain),
+    /// Say what would become of a message, and who would say so: each hook, each plugin's answer, what it
+    /// changes, the score, where each recipient goes, and what the client hears.
+    Explain(Box<Explain>),
     /// Show what Portcullis does: a gateway, two embedded upstreams, and conversations to watch.
     Demo {
         /// End after the last conversation.
@@ -147,7 +147,7 @@ impl Arguments {
             }
             Command::Check { config } => check(config).await,
             Command::Config(configuration) => configuration.execute(),
-            Command::Explain(explain) => explain.execute(),
+            Command::Explain(explain) => explain.execute().await,
             Command::Metrics(metrics) => metrics.execute(),
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,

@@ -126,7 +126,7 @@ pub async fn serve<P: Policy>(
         socket = shaken.inspect_err(|error| account.ends(error.cause()))?;
     }
     let bindings = socket.bindings(&terms.settings);
-    let channel = Channel { tls: terms.implicit_tls, bindings, ..channel };
+    let channel = Channel { tls: channel.tls || terms.implicit_tls, bindings, ..channel };
     let mut session = Session::new(terms.settings.clone(), channel);
     session.transcribe(presence.is_followed());
     let (socket, account_of) = (&mut socket, &mut account);

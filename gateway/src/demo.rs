@@ -3,7 +3,6 @@
 //! Nothing is staged but the mail: the configuration is read from a file, the plugins are the
 //! bundled ones, and every message goes through sockets.
 
-mod paint;
 mod scene;
 mod talk;
 
@@ -16,7 +15,7 @@ use crate::gateway::{Gateway, StartError};
 use crate::listener::Passed;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
-use paint::{Colour, Paint};
+use crate::telemetry::{Colour, Paint};
 use scene::Stage;
 
 /// How to demonstrate.

@@ -1,36 +1,49 @@
-//! What would become of a message, and who would say so: asked of the code that serves.
+//! What would become of a message, and who would say so: a dry run through the code that serves.
 //!
-//! Each part of the answer is a section of its own ([`Way`] is the one about routes), made from what
-//! the part's own code says, and shown by [`fmt::Display`] to people and by serde to programs.
+//! ```text
+//! Inquiry ──► Client ──(a pipe)──► connection ──► session ──► Pipeline ──► plugins
+//!               │                                                │  Notes look on
+//!             Steps                                              └──► Rehearsal instead of upstreams
+//!               └───────────────► Explanation ◄──────────────────┘
+//! ```
+//!
+//! What is read is real: plugins, maps, stores, names of DNS, what plugins fetch by HTTP. What is
+//! written is not: nothing is delivered, stored or counted.
 
+mod call;
+mod conversation;
+mod difference;
+mod ending;
+mod inquiry;
+mod notes;
+mod text;
+mod together;
 mod way;
+mod ways;
 
-use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use portcullis_smtp::server::Protocol;
-use portcullis_smtp::{Mailbox, ReversePath};
+use portcullis_smtp::server::{Channel, Protocol};
 use serde::Serialize;
+use tracing::instrument::WithSubscriber;
 
-use crate::config::{Config, DeliveryMode, Grant, Listener, Mixed};
-use crate::routing::Routes;
+use crate::config::{Config, DeliveryMode, Grant, Listener};
+use crate::connection::{self, Terms};
+use crate::message::{ClientAddress, SessionFacts, TlsFacts};
+use crate::pipeline::{Pipeline, Site};
+use crate::shutdown::Shutdown;
+use crate::upstream::Rehearsal;
+use conversation::Client;
 
+pub use call::{Call, Line};
+pub use conversation::{Said, Step};
+pub use ending::{Delivered, Ending, Score, Symbol, Threshold};
+pub use inquiry::{HELO, Inquiry, Unsayable, helo, mailbox, reverse_path};
+pub use notes::Notes;
+pub use together::Together;
 pub use way::{Decision, Destination, Way};
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub struct Inquiry {
-    /// The listener's name; none is the first.
-    pub listener: Option<String>,
-    /// Who sends the message.
-    pub sender: ReversePath,
-    /// Whom it is for.
-    pub recipients: Vec<Mailbox>,
-    /// Where the client is; none at a Unix socket.
-    pub client: Option<IpAddr>,
-    /// Who has logged in.
-    pub user: Option<String>,
-}
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -43,29 +56,32 @@ pub struct Explanation {
     pub sender: String,
     /// Where the client is.
     pub client: Option<IpAddr>,
+    /// What it calls itself.
+    pub helo: String,
     /// Who has logged in.
     pub user: Option<String>,
+    /// Whether the connection is under TLS.
+    pub tls: bool,
     /// Whether upstreams are asked while the client waits, or later: relay or spool.
     pub delivery: &'static str,
+    /// How it ends.
+    pub ending: Ending,
+    /// The conversation, with each plugin that was asked.
+    pub steps: Vec<Step>,
+    /// What plugins think of it.
+    pub score: Option<Score>,
     /// What becomes of each recipient.
     pub recipients: Vec<Way>,
+    /// What upstreams get.
+    pub delivered: Vec<Delivered>,
     /// What becomes of recipients of several upstreams in one transaction.
     pub together: Option<Together>,
-    /// Plugins of the listener that may decide otherwise.
+    /// Plugins of the listener that were not asked about a message, and may decide otherwise.
     pub plugins: Vec<MayChange>,
     /// Where the listener sends what a plugin wants in quarantine.
     pub quarantine: Option<Destination>,
-}
-
-/// Several upstreams in one transaction.
-#[derive(Debug, Serialize)]
-pub struct Together {
-    /// What the listener does with them.
-    pub rule: &'static str,
-    /// The same in words.
-    pub text: String,
-    /// Recipients that are to be sent again by themselves.
-    pub deferred: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
 }
 
 /// A plugin that may decide otherwise.
@@ -81,59 +97,116 @@ pub struct MayChange {
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
     /// The listener.
-    #[error("there is no listener \"{0}\"; there is {1}")]
-    UnknownListener(String, String),
+    #[error("there is no listener \"{}\"; there is {there}", wanted.escape_debug())]
+    UnknownListener {
+        /// Its name.
+        wanted: String,
+        /// The names of those that are there.
+        there: String,
+    },
 }
 
-impl Explanation {
-    /// What a configuration says to an inquiry.
-    ///
-    /// # Errors
-    ///
-    /// If the listener is not there.
-    pub fn of(config: &Config, inquiry: &Inquiry) -> Result<Self, ExplainError> {
-        let listener = listener(config, inquiry)?;
-        let routes = Routes::new(config);
-        let recipients: Vec<_> = inquiry
-            .recipients
-            .iter()
-            .map(|recipient| Way::of(config, &routes, listener, inquiry, recipient))
-            .collect();
-        Ok(Self {
+/// What a dry run takes place on: what serves, with nothing behind it.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The listener.
+    pub listener: &'a Listener,
+    /// Its house, in which the notes look on, and deliveries go to the rehearsal.
+    pub site: Arc<Site>,
+    /// How sessions speak there.
+    pub terms: Terms,
+    /// What would have been delivered.
+    pub rehearsal: Arc<Rehearsal>,
+    /// What is seen.
+    pub notes: Notes,
+}
+
+impl Stage<'_> {
+    /// Holds a conversation, and tells what came of it.
+    pub async fn play(&self, inquiry: &Inquiry) -> Explanation {
+        let begun = Instant::now();
+        let dispatch = self.notes.log.dispatch();
+        let steps = Box::pin(self.converse(inquiry)).with_subscriber(dispatch).await;
+        self.explain(inquiry, steps, begun.elapsed())
+    }
+
+    async fn converse(&self, inquiry: &Inquiry) -> Vec<Step> {
+        let (near, far) = tokio::io::duplex(PIPE_OCTETS);
+        let client = Client::new(far, &self.notes, self.listener.protocol);
+        let channel = Channel {
+            tls: inquiry.tls,
+            authenticated: inquiry.user.is_some(),
+            ..Channel::default()
+        };
+        let mut pipeline = Pipeline::new(self.site.clone(), self.session(inquiry));
+        // Nobody ends it.
+        let shutdown = Shutdown::new();
+        let mut watcher = shutdown.watcher();
+        let presence = pipeline.presence().clone();
+        let (terms, pipeline) = (&self.terms, &mut pipeline);
+        let serving =
+            connection::serve(near.into(), terms, channel, pipeline, &presence, &mut watcher);
+        let (steps, _) = tokio::join!(client.talk(inquiry), serving);
+        steps
+    }
+
+    /// The session as hooks see it from its beginning, as with a proxy that says so (XCLIENT).
+    fn session(&self, inquiry: &Inquiry) -> SessionFacts {
+        let port = |ip| SocketAddr::new(ip, PORT).into();
+        let client = inquiry.client.map_or(ClientAddress::Unknown, port);
+        SessionFacts {
+            user: inquiry.user.clone(),
+            mechanism: inquiry.user.as_ref().map(|_| "PLAIN".to_owned()),
+            tls: inquiry.tls.then(|| TlsFacts {
+                version: "TLSv1.3".to_owned(),
+                cipher: "TLS13_AES_256_GCM_SHA384".to_owned(),
+                ..TlsFacts::default()
+            }),
+            ..SessionFacts::new(ID.to_owned(), &self.listener.name, client)
+        }
+    }
+
+    fn explain(&self, inquiry: &Inquiry, steps: Vec<Step>, took: Duration) -> Explanation {
+        let Self { config, listener, notes, .. } = self;
+        let ending = Ending::of(notes, inquiry, &steps);
+        let recipients = self.ways(inquiry, &steps, &ending);
+        let content = steps.iter().any(|step| step.stage == "message");
+        Explanation {
             listener: listener.name.clone(),
             protocol: protocol(listener.protocol),
             sender: inquiry.sender.to_string(),
             client: inquiry.client,
+            helo: inquiry.helo.clone(),
             user: inquiry.user.clone(),
+            tls: inquiry.tls,
             delivery: match listener.delivery {
                 DeliveryMode::Relay => "relay",
                 DeliveryMode::Spool => "spool",
             },
+            score: Score::of(notes, listener),
             together: Together::of(listener, &recipients),
             recipients,
-            plugins: may_change(config, listener),
+            delivered: self.rehearsal.taken().iter().map(Delivered::of).collect(),
+            plugins: if content { Vec::new() } else { may_change(config, listener) },
             quarantine: listener
                 .quarantine
                 .as_ref()
                 .and_then(|name| Destination::of(config, name, None)),
-        })
-    }
-
-    /// Whether every recipient has a way.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.recipients.iter().all(|way| way.upstream.is_some())
+            steps,
+            ending,
+            seconds: took.as_micros() as f64 / 1e6,
+        }
     }
 }
 
-fn listener<'a>(config: &'a Config, inquiry: &Inquiry) -> Result<&'a Listener, ExplainError> {
-    let wanted =
-        |listener: &&Listener| inquiry.listener.as_ref().is_none_or(|name| *name == listener.name);
-    config.listeners.iter().find(wanted).ok_or_else(|| {
-        let names: Vec<_> = config.listeners.iter().map(|one| one.name.as_str()).collect();
-        let wanted = inquiry.listener.clone().unwrap_or_default();
-        ExplainError::UnknownListener(wanted, names.join(", "))
-    })
+impl Explanation {
+    /// Whether the client hears yes of everything, as far as it got.
+    #[must_use]
+    pub fn is_yes(&self) -> bool {
+        self.ending.is_yes() && !self.recipients.iter().any(|way| way.refused)
+    }
 }
 
 fn may_change(config: &Config, listener: &Listener) -> Vec<MayChange> {
@@ -148,82 +221,6 @@ fn may_change(config: &Config, listener: &Listener) -> Vec<MayChange> {
     may.collect()
 }
 
-impl Together {
-    fn of(listener: &Listener, ways: &[Way]) -> Option<Self> {
-        let named = |way: &Way| way.upstream.as_ref().map(|upstream| upstream.name.clone());
-        let first = ways.iter().find_map(named)?;
-        let others = ways.iter().filter(|way| named(way).is_some_and(|name| name != first));
-        let others: Vec<_> = others.map(|way| way.recipient.clone()).collect();
-        if others.is_empty() {
-            return None;
-        }
-        if listener.delivery == DeliveryMode::Spool {
-            let text =
-                "all are taken as soon as the message is on the disk, and delivered afterwards";
-            return Some(Self { rule: "spool", text: text.to_owned(), deferred: Vec::new() });
-        }
-        let (rule, text, deferred) = match (listener.protocol, listener.mixed) {
-            (Protocol::Lmtp, _) => {
-                ("each", "over LMTP each recipient has its own answer".to_owned(), Vec::new())
-            }
-            (Protocol::Smtp, Mixed::DeferOthers) => {
-                let text = format!(
-                    "recipients of \"{first}\" are taken, and the others get 452 4.5.3, so that they are \
-                     sent again by themselves; to clients that say PRDR each has its own answer"
-                );
-                ("defer-others", text, others)
-            }
-            (Protocol::Smtp, Mixed::Spool) => {
-                let text = "all are delivered, and where one of them took it the others wait in the spool; to \
-                            clients that say PRDR each has its own answer";
-                ("spool", text.to_owned(), Vec::new())
-            }
-            (Protocol::Smtp, Mixed::Worst) => {
-                let text = "all are delivered, and the worst answer is told for all; to clients that \
-                            say PRDR each has its own answer";
-                ("worst", text.to_owned(), Vec::new())
-            }
-        };
-        Some(Self { rule, text, deferred })
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at \"{}\" ({}), from <{}>", self.listener, self.protocol, self.sender)?;
-        match self.client {
-            Some(client) => write!(f, ", client {client}")?,
-            None => write!(f, ", client anywhere")?,
-        }
-        match &self.user {
-            Some(user) => writeln!(f, ", \"{}\" logged in", user.escape_debug())?,
-            None => writeln!(f, ", nobody logged in")?,
-        }
-        for way in &self.recipients {
-            write!(f, "\n{way}")?;
-        }
-        if let Some(together) = &self.together {
-            writeln!(f, "\nin one transaction ({}): {}", together.rule, together.text)?;
-            for recipient in &together.deferred {
-                writeln!(f, "  452 4.5.3 to <{recipient}>")?;
-            }
-        }
-        if self.delivery == "spool" && self.together.is_none() {
-            writeln!(f, "\nwhen: taken as soon as it is on the disk, and delivered afterwards")?;
-        }
-        if !self.plugins.is_empty() {
-            writeln!(f, "\nplugins that may decide otherwise:")?;
-        }
-        for plugin in &self.plugins {
-            writeln!(f, "  \"{}\" ({})", plugin.name, plugin.grants.join(", "))?;
-        }
-        if let Some(quarantine) = &self.quarantine {
-            writeln!(f, "\nwhat a plugin wants in quarantine goes to {quarantine}")?;
-        }
-        Ok(())
-    }
-}
-
 /// A protocol as the configuration calls it.
 fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
@@ -232,5 +229,11 @@ fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// What stands for the session's id in replies and `Received`.
+const ID: &str = "explain";
+
+/// The client's port; nothing is decided by it.
+const PORT: u16 = 4025;
+
+/// Octets on their way between client and session.
+const PIPE_OCTETS: usize = 64 << 10;

@@ -7,6 +7,7 @@ mod logging;
 mod logins;
 mod overview;
 mod pulse;
+mod rehearsing;
 mod reloads;
 mod standing;
 mod supervisor;
@@ -27,6 +28,7 @@ use crate::config::{self, Config, Mistakes, Place};
 use crate::listener::{CurrentTerms, Listener, Passed, Permits};
 use crate::metrics::ConfigurationInUse;
 use crate::pipeline::Site;
+use crate::plugins::WasmPlugin;
 use crate::policy::{Hook, Plugin};
 use crate::resolver::ResolverError;
 use crate::routing::{CurrentRoutes, Routes};
@@ -42,16 +44,17 @@ use logins::Admission;
 use standing::{Stand, Standing};
 
 pub use logging::log_options;
+pub use rehearsing::Rehearsals;
 pub use reloads::Reloads;
 
 /// Everything that a configuration needs before a socket is opened. `check` ends here.
 #[derive(Debug)]
 pub struct Parts {
-    config: Config,
+    config: Arc<Config>,
     foundation: Foundation,
     routes: Arc<CurrentRoutes>,
     upstreams: Arc<Upstreams>,
-    plugins: Vec<Arc<dyn Plugin>>,
+    plugins: Vec<Arc<WasmPlugin>>,
     /// For each listener, in their order.
     secured: Vec<Option<Secured>>,
     /// For each listener, in their order.
@@ -162,7 +165,7 @@ impl Parts {
             config.warnings.push(warning.clone());
         }
         let (Some(upstreams), true) = (upstreams, mistakes.is_empty()) else {
-            certificates::forget(&config, earlier.map(|earlier| &earlier.config), metrics);
+            certificates::forget(&config, earlier.map(|earlier| &*earlier.config), metrics);
             return Err(mistakes.into());
         };
         for (listener, admission) in config.listeners.iter().zip(&admissions) {
@@ -173,6 +176,7 @@ impl Parts {
         let routes = Arc::new(CurrentRoutes::from_pointee(Routes::new(&config)));
         certificates::warn_of(&mut config, &secured);
         let in_use = Arc::new(metrics.configuration_in_use());
+        let config = Arc::new(config);
         Ok(Self { config, foundation, routes, upstreams, plugins, secured, admissions, in_use })
     }
 
@@ -362,7 +366,7 @@ impl Gateway {
 }
 
 /// Lets plugins hear what has happened up to the end.
-async fn tell_the_rest(plugins: &[Arc<dyn Plugin>], deadline: Instant) {
+async fn tell_the_rest(plugins: &[Arc<WasmPlugin>], deadline: Instant) {
     let told = async {
         for plugin in plugins {
             plugin.told().await;
@@ -377,7 +381,7 @@ async fn load(
     config: &Config,
     foundation: &Foundation,
     mistakes: &mut Mistakes,
-) -> Vec<Arc<dyn Plugin>> {
+) -> Vec<Arc<WasmPlugin>> {
     let Foundation { engine, metrics, .. } = foundation;
     let upstreams = Arc::new(config.upstreams.keys().cloned().collect());
     let mut plugins = Vec::new();

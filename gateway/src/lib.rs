@@ -5,9 +5,9 @@
 //! ```text
 //! 12  main
 //! 11  cli
-//! 10  demo, explain
+//! 10  demo
 //! 9  gateway, sink                                     wiring; an embedded upstream
-//! 8  listener, admin
+//! 8  listener, admin, explain
 //! 7  connection, workbench                             knows policy as a trait; one plugin alone
 //! 6  pipeline                                          plugins + routing + queue + upstream
 //! 5  queue                                             spool + routing + upstream

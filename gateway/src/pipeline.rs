@@ -34,7 +34,7 @@ use crate::metrics::{ConfigurationInUse, ListenerMetrics, Outcome};
 use crate::policy::{
     CLOSED, Calls, Case, Chain, Copies, Decision, Hook, Memory, Policy, SessionCalls, Stage,
 };
-use crate::queue::Spooling;
+use crate::queue::Keeping;
 use crate::routing::CurrentRoutes;
 use crate::traces::Traces;
 use crate::upstream::Upstreams;
@@ -71,7 +71,7 @@ pub struct House {
     /// What SMTP tells of recipients that fare differently.
     pub mixed: Mixed,
     /// Where messages wait that are accepted before they are delivered, if they may.
-    pub spool: Option<Spooling>,
+    pub spool: Option<Keeping>,
     /// What clients will send again although it was delivered, of all listeners.
     pub receipts: Arc<Receipts>,
     /// What goes on in all sessions, for those who watch.

@@ -30,6 +30,7 @@ mod pool;
 mod snapshot;
 mod state;
 
+pub use copy::WasmPlugin;
 pub use engine::{Engine, EngineError, Services};
 pub use fingerprint::Fingerprint;
 pub use inspect::{Fit, Inspection, Told};

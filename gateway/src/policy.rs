@@ -8,6 +8,7 @@ mod findings;
 mod guard;
 mod outcome;
 mod scoring;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ pub use chain::{
 pub use findings::{Findings, Found, Search};
 pub use outcome::{Event, Stage};
 pub use scoring::Scoring;
+pub use witness::{Asked, Scored, Witness};
 
 pub(crate) use outcome::call as outcome_call;
 

@@ -16,6 +16,7 @@ mod command;
 mod conditions;
 mod desk;
 mod fate;
+mod keeping;
 mod report;
 mod schedule;
 mod settlement;
@@ -45,6 +46,7 @@ use desk::{Desk, Opened};
 
 pub use command::{Summary, UpstreamSummary};
 pub use conditions::Conditions;
+pub use keeping::Keeping;
 
 /// A spool and what delivers from it.
 #[derive(Clone, Debug)]

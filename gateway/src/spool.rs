@@ -124,6 +124,12 @@ impl Spool {
         bound.is_none()
     }
 
+    /// The same for who only wants to know; a no is not counted.
+    #[must_use]
+    pub fn would_have_room(&self, octets: u64) -> bool {
+        self.ledger.bound(octets).is_none()
+    }
+
     /// Why it stores nothing now, as far as is known.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {

@@ -7,6 +7,7 @@
 mod memory;
 mod redb;
 mod redis;
+mod rehearsed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::metrics::{Metrics, StoreMetrics, StoreOperation, StoreResult};
 use memory::Memory;
 use redb::{Answer, Redb, Request};
 use redis::Redis;
+use rehearsed::Rehearsed;
 
 /// All stores of a configuration.
 #[derive(Debug, Default)]
@@ -40,6 +42,7 @@ enum Kind {
     /// With the time for one operation.
     Redb(Arc<Redb>, Duration),
     Redis(Arc<Redis>, Duration),
+    Rehearsed(Arc<Rehearsed>),
 }
 
 /// What is kept under a key.
@@ -91,6 +94,18 @@ impl Stores {
         Self(stores.iter().map(open).collect())
     }
 
+    /// The same stores for a rehearsal: what is written to them is only true there.
+    #[must_use]
+    pub fn rehearsed(&self, metrics: &Metrics) -> Self {
+        let double = |(name, store): (&String, &Arc<Store>)| {
+            let kind = Kind::Rehearsed(Arc::new(Rehearsed::over(store.kind.clone())));
+            let (name, shared, bound) = (name.clone(), store.shared, store.bound);
+            let metrics = metrics.store(&name);
+            (name.clone(), Arc::new(Store { name, shared, bound, kind, metrics }))
+        };
+        Self(self.0.iter().map(double).collect())
+    }
+
     /// This configuration is used now: opens files and connects, rather than when the first plugin
     /// asks, and keeps to its bounds.
     pub fn start(&self) {
@@ -102,6 +117,7 @@ impl Stores {
                     redb.start();
                 }
                 Kind::Redis(redis, _) => redis.start(),
+                Kind::Rehearsed(_) => {}
             }
         }
     }
@@ -159,6 +175,20 @@ impl Kind {
     }
 }
 
+impl Kind {
+    async fn get(&self, keys: Vec<String>) -> Result<Vec<Option<Entry>>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.get(&keys, Instant::now())),
+            Self::Redb(redb, time) => match redb.ask(Request::Get(keys), *time).await? {
+                Answer::Entries(entries) => Ok(entries),
+                _ => Err(confused()),
+            },
+            Self::Redis(redis, time) => redis.get(&keys, *time).await,
+            Self::Rehearsed(rehearsed) => Box::pin(rehearsed.get(keys)).await,
+        }
+    }
+}
+
 /// The part of a store that a plugin sees.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -182,14 +212,7 @@ impl Keys {
     pub async fn get(&self, keys: &[String]) -> Result<Vec<Option<Entry>>, StoreError> {
         let work = async {
             let keys = self.all(keys)?;
-            match &self.store.kind {
-                Kind::Memory(memory) => Ok(memory.get(&keys, Instant::now())),
-                Kind::Redb(redb, time) => match redb.ask(Request::Get(keys), *time).await? {
-                    Answer::Entries(entries) => Ok(entries),
-                    _ => Err(confused()),
-                },
-                Kind::Redis(redis, time) => redis.get(&keys, *time).await,
-            }
+            self.store.kind.get(keys).await
         };
         self.counted(StoreOperation::Get, work).await
     }
@@ -224,6 +247,7 @@ impl Keys {
                 Kind::Redis(redis, time) => {
                     redis.put(&key, value, time_to_live, expect, *time).await
                 }
+                Kind::Rehearsed(rehearsed) => rehearsed.put(key, value, expect).await,
             }
         };
         self.counted(StoreOperation::Put, work).await
@@ -250,6 +274,7 @@ impl Keys {
                     }
                 }
                 Kind::Redis(redis, time) => redis.add(&key, by, time_to_live, *time).await,
+                Kind::Rehearsed(rehearsed) => rehearsed.add(key, by).await,
             }
         };
         self.counted(StoreOperation::Add, work).await
@@ -269,6 +294,10 @@ impl Keys {
                 }
                 Kind::Redb(redb, time) => redb.ask(Request::Delete(keys), *time).await.map(|_| ()),
                 Kind::Redis(redis, time) => redis.delete(&keys, *time).await,
+                Kind::Rehearsed(rehearsed) => {
+                    rehearsed.delete(keys);
+                    Ok(())
+                }
             }
         };
         self.counted(StoreOperation::Delete, work).await

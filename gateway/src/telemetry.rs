@@ -9,6 +9,7 @@ mod kept;
 mod line;
 mod masks;
 mod output;
+mod paint;
 mod queue;
 mod record;
 
@@ -36,6 +37,7 @@ use queue::Queue;
 pub use kept::{Kept, KeptLine};
 pub use masks::{Addresses, Masks};
 pub use output::Destination;
+pub use paint::{Colour, Paint};
 pub use queue::LogCounts;
 pub use record::{
     CallRecord, CertificateRecord, ClientRecord, Decision, DeliveryRecord, EditRecord, Errand,

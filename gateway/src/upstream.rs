@@ -24,6 +24,7 @@ mod login;
 mod maildir;
 mod parameters;
 mod pool;
+mod rehearsal;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,12 +44,14 @@ use crate::resolver::Resolver;
 use directory::Directory;
 use maildir::Maildir;
 use pool::Pool;
+use rehearsal::Double;
 use transaction::Transaction;
 
 pub use delivery::Delivery;
 pub use facts::{AddressFacts, UpstreamFacts};
 pub use failure::is_unreachable;
 pub use maildir::mailbox_folder;
+pub use rehearsal::{Refusal, Rehearsal, Taken};
 pub use trail::Trail;
 
 /// All upstreams of one configuration, with their connections.
@@ -63,12 +66,13 @@ enum Place {
     Discard,
     Hop(Arc<Pool>),
     Maildir(Arc<Maildir>),
+    Rehearsed(Arc<Double>),
 }
 
 impl Place {
     fn pool(&self) -> Option<&Arc<Pool>> {
         match self {
-            Self::Discard | Self::Maildir(_) => None,
+            Self::Discard | Self::Maildir(_) | Self::Rehearsed(_) => None,
             Self::Hop(pool) => Some(pool),
         }
     }
@@ -136,6 +140,7 @@ impl Upstreams {
             let place = match place {
                 Place::Discard => Place::Discard,
                 Place::Maildir(maildir) => Place::Maildir(maildir.clone()),
+                Place::Rehearsed(double) => Place::Rehearsed(double.clone()),
                 Place::Hop(pool) => {
                     let known = earlier.and_then(|upstreams| upstreams.pool(name));
                     let known = known.filter(|share| share.is_share_of(pool));
@@ -152,6 +157,21 @@ impl Upstreams {
         Self { places: self.places.iter().map(share).collect() }
     }
 
+    /// The same upstreams in a rehearsal: nobody is connected to, nothing is written, and what would
+    /// be delivered is written down there.
+    #[must_use]
+    pub fn rehearsed(&self, rehearsal: &Arc<Rehearsal>) -> Self {
+        let double = |(name, place): (&String, &Place)| {
+            let mailboxes = match place {
+                Place::Maildir(maildir) => Some(maildir.clone()),
+                Place::Discard | Place::Hop(_) | Place::Rehearsed(_) => None,
+            };
+            let double = Double { name: name.clone(), mailboxes, rehearsal: rehearsal.clone() };
+            (name.clone(), Place::Rehearsed(Arc::new(double)))
+        };
+        Self { places: self.places.iter().map(double).collect() }
+    }
+
     /// Begins a transaction at the upstream of this name; none if there is no such upstream.
     ///
     /// Connects to it when the first recipient is offered.
@@ -165,6 +185,7 @@ impl Upstreams {
             Place::Hop(pool) => {
                 Delivery::to_hop(Transaction::new(pool.clone(), provenance.clone()))
             }
+            Place::Rehearsed(double) => Delivery::rehearsed(double.clone(), provenance.clone()),
         })
     }
 

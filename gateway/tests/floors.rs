@@ -12,6 +12,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("cli", &["clap_complete", "clap_mangen", "quick_junit", "ratatui"]),
     ("authenticity", &["mail_auth"]),
     ("config", &["serde_yaml"]),
+    ("explain", &["similar"]),
     ("gateway", &["sd_notify"]),
     ("listener", &["listenfd"]),
     ("message", &["encoding_rs", "mail_parser"]),

@@ -32,12 +32,11 @@ use crate::xclient::{Xclient, Xforward};
 use crate::{Mailbox, Parameter, Reply, ReversePath};
 
 use auth::Exchange;
-use replies::Replies;
 
 pub use auth::{Login, Mechanism};
 pub use error::ClientError;
 pub use extensions::Extensions;
-pub use replies::MalformedReply;
+pub use replies::{MalformedReply, Replies};
 pub use settings::{Settings, StartTls};
 pub use step::{Stage, Step};
 

@@ -90,11 +90,13 @@ impl Session {
     /// A session at its beginning; the first [`poll`](Self::poll) asks [`Question::Connect`].
     #[must_use]
     pub fn new(settings: Arc<Settings>, channel: Channel) -> Self {
+        // Where nobody can authenticate, nobody has.
+        let authenticated = channel.authenticated && !settings.auth.mechanisms.is_empty();
         Self {
             settings,
             channel,
             phase: Phase::Start,
-            standing: Standing::default(),
+            standing: Standing { authenticated, ..Standing::default() },
             chunk: None,
             counts: Counts::default(),
             may_pipeline: false,

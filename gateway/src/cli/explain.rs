@@ -1,37 +1,63 @@
 //! `portcullis explain`: what would become of a message, and who would say so.
 
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use portcullis_smtp::{Mailbox, ReversePath};
 
-use super::MISCONFIGURED;
-use crate::config;
-use crate::explain::{Explanation, Inquiry};
+use super::{MISCONFIGURED, unfit};
+use crate::explain::{self, HELO, Inquiry};
+use crate::gateway::{self, Rehearsals};
+use crate::telemetry::Paint;
+use crate::workbench::with_crlf;
 
-/// Which message.
+/// The code that serves holds the conversation: plugins are asked, and what they read (maps, stores, DNS,
+/// HTTP) is real. Nothing is delivered, stored or counted, and nothing listens.
+///
+/// Exit code: 0 the client hears yes of all of it, 1 something is refused, 2 the configuration or what was
+/// asked is wrong.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  portcullis explain --config portcullis.yaml --from ann@a.example --to bob@b.example --client 192.0.2.7
+  portcullis explain --config portcullis.yaml --to bob@b.example --eml mail.eml --format json
+  jq -c . inquiries.json | portcullis explain --config portcullis.yaml --batch -
+
+An inquiry of --batch is {\"from\": \"\", \"to\": [\"\"], \"client\": \"\", \"helo\": \"\", \"user\": \"\", \
+\"listener\": \"\", \"tls\": false, \"message\": \"\"}, of which only \"to\" has to be there.")]
 pub(super) struct Explain {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// A recipient; may be given several times.
-    #[arg(long, value_name = "ADDRESS", required = true, value_parser = mailbox)]
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "batch", value_parser = explain::mailbox)]
     to: Vec<Mailbox>,
     /// The sender; by default "<>", as bounces have it.
     #[arg(long, value_name = "ADDRESS", value_parser = reverse_path, default_value = "<>")]
     from: Sender,
-    /// The client's address; by default one that no route asks for.
+    /// The client's address; by default nobody knows where it is.
     #[arg(long, value_name = "IP")]
     client: Option<IpAddr>,
+    /// What the client calls itself.
+    #[arg(long, value_name = "NAME", value_parser = explain::helo, default_value = HELO)]
+    helo: String,
     /// The listener that it comes to; by default the first.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// Who has logged in; by default nobody.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// The connection is under TLS.
+    #[arg(long)]
+    tls: bool,
+    /// The message; "-" is standard input. Without one, the conversation ends before DATA.
+    #[arg(long, value_name = "FILE")]
+    eml: Option<PathBuf>,
+    /// Inquiries, one a line as JSON, and as many answers; "-" is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "client", "listener", "user", "tls", "eml"])]
+    batch: Option<PathBuf>,
     /// For people, or for programs.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -40,57 +66,95 @@ pub(super) struct Explain {
 #[derive(Clone, Debug)]
 struct Sender(ReversePath);
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Form {
     Json,
     Text,
 }
 
 impl Explain {
-    pub(super) fn execute(self) -> ExitCode {
-        let config = match config::load(&self.config) {
-            Ok(config) => config,
-            Err(mistakes) => {
-                eprintln!("{mistakes}");
-                return MISCONFIGURED.into();
+    pub(super) async fn execute(self) -> ExitCode {
+        let rehearsals = match gateway::check(&self.config).await {
+            Ok(parts) => parts.rehearsals(),
+            Err(error) => return unfit(&error),
+        };
+        let answered = match &self.batch {
+            Some(batch) => answer_all(&rehearsals, batch).await,
+            None => self.answer(&rehearsals).await,
+        };
+        answered.unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            MISCONFIGURED.into()
+        })
+    }
+
+    async fn answer(self, rehearsals: &Rehearsals) -> Result<ExitCode, Box<dyn std::error::Error>> {
+        let message = match &self.eml {
+            Some(file) => {
+                let octets = read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+                Some(with_crlf(&octets))
             }
+            None => None,
         };
         let inquiry = Inquiry {
             listener: self.listener,
             sender: self.from.0,
             recipients: self.to,
             client: self.client,
+            helo: self.helo,
             user: self.user,
+            tls: self.tls,
+            message,
         };
-        let explanation = match Explanation::of(&config, &inquiry) {
-            Ok(explanation) => explanation,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return MISCONFIGURED.into();
-            }
+        let explanation = rehearsals.explain(&inquiry).await?;
+        let told = match self.format {
+            Form::Text => explanation.told(Paint::for_stdout()),
+            Form::Json => format!("{}\n", serde_json::to_string_pretty(&explanation)?),
         };
-        match self.format {
-            Form::Text => print!("{explanation}"),
-            Form::Json => match serde_json::to_string_pretty(&explanation) {
-                Ok(json) => println!("{json}"),
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    return ExitCode::FAILURE;
-                }
-            },
+        std::io::stdout().write_all(told.as_bytes())?;
+        Ok(if explanation.is_yes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// One answer a line.
+async fn answer_all(
+    rehearsals: &Rehearsals,
+    file: &Path,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let inquiries: Box<dyn BufRead> = match file == Path::new("-") {
+        true => Box::new(std::io::stdin().lock()),
+        false => {
+            let file = std::fs::File::open(file);
+            Box::new(std::io::BufReader::new(file?))
         }
-        if explanation.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    };
+    let mut all = ExitCode::SUCCESS;
+    for (number, line) in (1..).zip(inquiries.lines()) {
+        let wrong = |error: &dyn std::error::Error| format!("line {number}: {error}");
+        let inquiry: Inquiry = serde_json::from_str(&line?).map_err(|error| wrong(&error))?;
+        let explanation = rehearsals.explain(&inquiry).await.map_err(|error| wrong(&error))?;
+        let mut told = serde_json::to_string(&explanation)?;
+        told.push('\n');
+        std::io::stdout().write_all(told.as_bytes())?;
+        if !explanation.is_yes() {
+            all = ExitCode::FAILURE;
+        }
     }
+    Ok(all)
 }
 
-fn mailbox(text: &str) -> Result<Mailbox, String> {
-    let bare = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
-    Mailbox::parse(bare).ok_or_else(|| "this is no address".to_owned())
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file);
+    }
+    if std::io::stdin().is_terminal() {
+        eprintln!("the message, ended by Ctrl-D:");
+    }
+    let mut octets = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut octets)?;
+    Ok(octets)
 }
 
-fn reverse_path(text: &str) -> Result<Sender, String> {
-    match text {
-        "" | "<>" => Ok(Sender(ReversePath::Null)),
-        _ => mailbox(text).map(|sender| Sender(ReversePath::Mailbox(sender))),
-    }
+fn reverse_path(text: &str) -> Result<Sender, explain::Unsayable> {
+    explain::reverse_path(text).map(Sender)
 }

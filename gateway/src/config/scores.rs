@@ -43,7 +43,7 @@ impl Scores {
     }
 
     /// The thresholds that are set, from the mildest to the harshest.
-    fn thresholds(&self) -> impl Iterator<Item = (&'static str, f64)> {
+    pub fn thresholds(&self) -> impl Iterator<Item = (&'static str, f64)> {
         let all = [
             ("add_header", self.add_header),
             ("quarantine", self.quarantine),

@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::paint::{Colour, Paint};
 use super::talk::Talk;
 use crate::sink::Sink;
+use crate::telemetry::{Colour, Paint};
 
 /// Where the scenes are played.
 #[derive(Debug)]

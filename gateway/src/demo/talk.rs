@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::paint::{Colour, Paint};
+use crate::telemetry::{Colour, Paint};
 
 /// A conversation with the gateway.
 #[derive(Debug)]

@@ -3,30 +3,38 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use portcullis_smtp::Mailbox;
+use portcullis_smtp::{Mailbox, ReversePath};
 use serde::Serialize;
 
-use super::{Inquiry, protocol};
-use crate::config::{Config, Listener, Target, Upstream};
+use super::{Inquiry, Stage, protocol};
+use crate::config::{Config, Target, Upstream};
 use crate::message::Recipient;
 use crate::routing::{Asked, By, Routes};
 use crate::upstream::mailbox_folder;
 
-/// Where a recipient goes, as far as the configuration says it.
-#[derive(Debug, Serialize)]
+/// Where a recipient goes.
+#[derive(Clone, Debug, Serialize)]
 pub struct Way {
-    /// The address.
+    /// The address, as plugins have left it.
     pub recipient: String,
-    /// Who says where.
+    /// The address that the client said, if that is another one; none where plugins added it, too.
+    pub said: Option<String>,
+    /// Whether a plugin added it.
+    pub added: bool,
+    /// Who says where it goes.
     pub decision: Decision,
     /// Where; none is nowhere.
     pub upstream: Option<Destination>,
-    /// What the client is told where it is nowhere.
-    pub reply: Option<&'static str>,
+    /// What is said of it: at RCPT where that is a no, or in the end.
+    pub reply: Option<String>,
+    /// Whether that is a no.
+    pub refused: bool,
+    /// Whether the conversation came to it.
+    pub asked: bool,
 }
 
 /// Who says where a recipient goes.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum Decision {
     /// A route.
@@ -50,10 +58,21 @@ pub enum Decision {
     Default,
     /// Nobody.
     Nobody,
+    /// A plugin took it out: the client hears yes.
+    Dropped,
+    /// Nobody: a plugin refused it first.
+    Refused {
+        /// Its name.
+        plugin: String,
+    },
+    /// A plugin.
+    Plugin,
+    /// A plugin that put the message into quarantine.
+    Quarantine,
 }
 
 /// An upstream.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Destination {
     /// Its name in the configuration.
     pub name: String,
@@ -64,28 +83,33 @@ pub struct Destination {
 }
 
 impl Way {
+    /// The way of a recipient as it is now, of a message from this sender.
     pub(super) fn of(
-        config: &Config,
+        stage: &Stage<'_>,
         routes: &Routes,
-        listener: &Listener,
         inquiry: &Inquiry,
-        recipient: &Mailbox,
+        sender: &ReversePath,
+        recipient: &Recipient,
     ) -> Self {
-        let asked =
-            Recipient { index: 0, address: recipient.clone(), parameters: Vec::new(), route: None };
+        let Stage { config, listener, .. } = stage;
         let way = routes.way(&Asked {
-            recipient: &asked,
-            sender: &inquiry.sender,
+            recipient,
+            sender,
             listener: &listener.name,
             listener_upstream: listener.upstream.as_deref(),
             client: inquiry.client,
             user: inquiry.user.as_deref(),
         });
-        let upstream = way.and_then(|way| Destination::of(config, way.upstream, Some(recipient)));
+        let address = &recipient.address;
+        let upstream = way.and_then(|way| Destination::of(config, way.upstream, Some(address)));
         Self {
-            recipient: recipient.to_string(),
+            recipient: address.to_string(),
+            said: None,
+            added: false,
             decision: way.map_or(Decision::Nobody, |way| Decision::of(config, way.by)),
-            reply: upstream.is_none().then_some(NO_ROUTE),
+            reply: None,
+            refused: false,
+            asked: false,
             upstream,
         }
     }
@@ -94,8 +118,7 @@ impl Way {
 impl Decision {
     fn of(config: &Config, by: By<'_>) -> Self {
         match by {
-            // Nobody has asked a plugin.
-            By::Plugin => Self::Nobody,
+            By::Plugin => Self::Plugin,
             By::Listener => Self::Listener,
             By::Default => Self::Default,
             By::Route(place, pattern, map_line) => {
@@ -139,11 +162,24 @@ impl Destination {
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "<{}>", self.recipient)?;
-        writeln!(f, "  {}", self.decision)?;
-        match (&self.upstream, self.reply) {
-            (Some(upstream), _) => writeln!(f, "  goes to {upstream}"),
-            (None, reply) => writeln!(f, "  goes nowhere: {}", reply.unwrap_or_default()),
+        write!(f, "<{}>", self.recipient)?;
+        match (&self.said, self.added) {
+            (_, true) => f.write_str(", added by a plugin")?,
+            (Some(said), false) => write!(f, ", for <{said}>")?,
+            (None, false) => {}
+        }
+        writeln!(f, "\n  {}", self.decision)?;
+        match &self.upstream {
+            Some(upstream) if self.refused || !self.asked => {
+                writeln!(f, "  would go to {upstream}")?
+            }
+            Some(upstream) => writeln!(f, "  goes to {upstream}")?,
+            None if matches!(self.decision, Decision::Refused { .. }) => {}
+            None => writeln!(f, "  goes nowhere")?,
+        }
+        match &self.reply {
+            Some(reply) => writeln!(f, "  {reply}"),
+            None => Ok(()),
         }
     }
 }
@@ -166,6 +202,10 @@ impl fmt::Display for Decision {
             Self::Nobody => f.write_str(
                 "no route fits, and there is neither the listener's \"upstream\" nor a default",
             ),
+            Self::Dropped => f.write_str("a plugin took it out, and the client hears yes"),
+            Self::Refused { plugin } => write!(f, "refused by the plugin \"{plugin}\""),
+            Self::Plugin => f.write_str("a plugin says where"),
+            Self::Quarantine => f.write_str("the message is put into quarantine"),
         }
     }
 }
@@ -180,6 +220,3 @@ impl fmt::Display for Destination {
         }
     }
 }
-
-/// What the client hears of a recipient that goes nowhere.
-const NO_ROUTE: &str = "550 5.7.1 no route to this recipient";

@@ -120,6 +120,17 @@ impl Foundation {
         Ok(Self { engine, services, dns, traces, tracing, ..self.clone() })
     }
 
+    /// For rehearsals: what they count, what they find sent again and what is seen of them is theirs.
+    pub(super) fn rehearsed(&self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, receipts: Arc::default(), live: Arc::default(), ..self.clone() }
+    }
+
+    /// What plugins reach in one rehearsal: what they write to stores is true there alone.
+    pub(super) fn rehearsed_services(&self) -> Services {
+        let stores = self.services.stores.rehearsed(&self.metrics);
+        self.services.with_stores(Arc::new(stores))
+    }
+
     /// Opens the spool, which nobody else can have then, and finds what waits in it.
     pub(super) async fn open_spool(&mut self, config: &Config) -> Result<Vec<Entry>, StartError> {
         let Some(config) = config.spool.clone() else { return Ok(Vec::new()) };

@@ -13,8 +13,8 @@ use crate::config::{self, Config, SessionLimits, TlsMode};
 use crate::connection::Terms;
 use crate::metrics::Bounds;
 use crate::pipeline::{House, Login};
-use crate::policy::{Chain, Link, Scoring};
-use crate::queue::{Conditions, Queue, Spooling};
+use crate::policy::{Chain, Link, Plugin as _, Scoring};
+use crate::queue::{Conditions, Keeping, Queue, Spooling};
 use crate::routing;
 use crate::shutdown::Shutdown;
 use crate::spool::Entry;
@@ -58,7 +58,7 @@ impl Parts {
             quarantine: listener.quarantine.clone(),
             delivery: listener.delivery,
             mixed: listener.mixed,
-            spool,
+            spool: spool.map(Keeping::Spooled),
             receipts: self.foundation.receipts.clone(),
             live: self.foundation.live.clone(),
             duplicates: self.config.duplicates,

@@ -9,6 +9,7 @@ use portcullis_smtp::server;
 
 use crate::config::{Auth, Config, Listener, Mistakes};
 use crate::pipeline::Login;
+use crate::plugins::WasmPlugin;
 use crate::policy::{Hook, Plugin};
 use crate::users::{self, Book, Hashing, Scheme, Throttle, Users};
 
@@ -25,7 +26,7 @@ pub(super) struct Admission {
 /// `earlier` knows by the listener's name who has failed too often under the configuration before.
 pub(super) fn prepare(
     config: &Config,
-    plugins: &[Arc<dyn Plugin>],
+    plugins: &[Arc<WasmPlugin>],
     hashing: Hashing,
     earlier: impl Fn(&str) -> Option<Arc<Throttle>>,
     told: &mut Told<'_>,
@@ -72,7 +73,7 @@ impl<'a> Files<'a> {
     fn admission(
         &mut self,
         listener: &'a Listener,
-        plugins: &[Arc<dyn Plugin>],
+        plugins: &[Arc<WasmPlugin>],
         earlier: impl Fn(&str) -> Option<Arc<Throttle>>,
     ) -> Option<Admission> {
         let auth = listener.auth.as_ref()?;

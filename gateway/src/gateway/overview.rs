@@ -10,7 +10,7 @@ use super::standing::{Stand, Standing};
 use super::{Parts, StartError};
 use crate::admin::{Listening, Serving};
 use crate::config::{Mistakes, TlsMode};
-use crate::policy::Hook;
+use crate::policy::{Hook, Plugin as _};
 use crate::upstream::Upstreams;
 
 impl Standing {

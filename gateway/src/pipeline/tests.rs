@@ -186,7 +186,7 @@ routes:
             routes,
             upstreams,
             upstream: None,
-            spool: spool.as_ref().map(|spool| spool.spooling.clone()),
+            spool: spool.as_ref().map(|spool| Keeping::Spooled(spool.spooling.clone())),
             quarantine: Some("quarantine".into()),
             delivery: setup.delivery,
             mixed: setup.mixed,

@@ -28,7 +28,7 @@ use crate::message::{
 };
 use crate::metrics::{Bound, Outcome, RefusedBy};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
-use crate::queue::Spooling;
+use crate::queue::Keeping;
 use crate::routing::Routes;
 use crate::telemetry::{Errand, Masks};
 use crate::upstream::Delivery;
@@ -424,7 +424,7 @@ impl Transaction {
 
     /// The refusal of a message of at least so many octets, if there is no room for it now.
     pub(super) fn room(&self, octets: u64) -> Result<(), Reply> {
-        let full = |spooling: &Spooling| !spooling.spool.has_room(octets);
+        let full = |spool: &Keeping| !spool.has_room(octets);
         if self.spools() && self.house.spool.as_ref().is_some_and(full) {
             return Err(signed(&no_room(), self.id()));
         }
@@ -491,6 +491,9 @@ impl Transaction {
         }
         self.note_waiting();
         let record = self.record.record(&self.house, &mut self.case, outcome, reply);
+        if let Some(witness) = self.house.chain.witness() {
+            witness.ended(&record, &self.case);
+        }
         let record = Arc::new(Masks::current().record(record));
         record.emit();
         if let Some(traces) = &self.house.traces {

@@ -14,7 +14,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
 use super::authentication;
 use super::bindings::{Verdict, types};
 use super::convert;
-use super::engine::Shared;
+use super::engine::{Services, Shared};
 use super::host::{LogLines, MessageHandle, SessionHandle, TransactionHandle, printable};
 use super::load::{Hooks, LoadFailure};
 use super::pool::Pool;
@@ -22,6 +22,7 @@ use super::snapshot::call_configure;
 use super::state::{Call, Facts, State};
 use crate::config::{self, Grant, Isolation};
 use crate::message::ContentError;
+use crate::metrics::Metrics;
 use crate::policy::{
     Answer, BoxFuture, Event, FailureReason, Guard, Hook, HookCall, HookFailure, Opinion, Plugin,
     PluginCopy,
@@ -30,7 +31,7 @@ use outcome::{Inbox, Outcome};
 
 /// A plugin that is made of wasm.
 #[derive(Debug)]
-pub(super) struct WasmPlugin {
+pub struct WasmPlugin {
     loaded: Arc<Loaded>,
     /// If it wants to know what has happened.
     inbox: Option<Inbox>,
@@ -41,6 +42,14 @@ impl WasmPlugin {
         let loaded = Arc::new(loaded);
         let listens = loaded.hooks[Hook::Outcome as usize].is_some();
         Self { inbox: listens.then(|| Inbox::of(loaded.clone())), loaded }
+    }
+
+    /// The same plugin with other services and metrics, that is told nothing of what happens: what it
+    /// does in a rehearsal leaves nothing behind with this one. It fails where this one does now.
+    #[must_use]
+    pub fn double(&self, services: &Services, metrics: &Metrics) -> Arc<Self> {
+        let loaded = Arc::new(self.loaded.double(services, metrics));
+        Arc::new(Self { loaded, inbox: None })
     }
 }
 
@@ -113,6 +122,23 @@ impl Loaded {
         let (isolation, time_limit) = (plugin.isolation, plugin.time_limit);
         let pool = (isolation == Isolation::Pooled).then(|| shared.pool());
         Self { shared, facts, guard, isolation, pool, time_limit, pre, hooks, settings }
+    }
+
+    fn double(&self, services: &Services, metrics: &Metrics) -> Self {
+        let (facts, metrics) = (&self.facts, metrics.plugin(&self.facts.name));
+        let guard = self.guard.double(metrics.clone());
+        Self {
+            shared: self.shared.clone(),
+            facts: Arc::new(facts.double(services, metrics)),
+            guard,
+            isolation: self.isolation,
+            // Nothing that a rehearsal leaves in a copy is to be found by mail.
+            pool: None,
+            time_limit: self.time_limit,
+            pre: self.pre.clone(),
+            hooks: self.hooks,
+            settings: self.settings.clone(),
+        }
     }
 
     /// Makes one copy and looks at its hooks, so that what does not fit is told now.

@@ -48,6 +48,12 @@ impl Services {
         Self { resolver, authenticator, stores, http }
     }
 
+    /// The same with other stores.
+    #[must_use]
+    pub fn with_stores(&self, stores: Arc<Stores>) -> Self {
+        Self { stores, ..self.clone() }
+    }
+
     /// Services that find nothing and nobody: for tests, and to try a plugin out.
     ///
     /// # Errors

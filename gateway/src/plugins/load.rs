@@ -10,12 +10,13 @@ use wasmtime::component::Component;
 
 use super::component;
 use super::copy::{Loaded, WasmPlugin};
-use super::engine::{Engine, Shared};
+use super::engine::{Engine, Services, Shared};
 use super::host::printable;
 use super::snapshot::{compile, configured, lifecycle, unfrozen};
 use super::state::{CONTRACT, CONTRACT_VERSION, Facts, interface};
 use crate::config::{self, Digest, Pin, PinnedBy};
-use crate::policy::{Hook, HookFailure, Plugin};
+use crate::metrics::PluginMetrics;
+use crate::policy::{Hook, HookFailure};
 use crate::store::{Store, Stores};
 
 impl Engine {
@@ -28,7 +29,7 @@ impl Engine {
         &self,
         plugin: &config::Plugin,
         upstreams: Arc<BTreeSet<String>>,
-    ) -> Result<Arc<dyn Plugin>, LoadError> {
+    ) -> Result<Arc<WasmPlugin>, LoadError> {
         let loaded = self.try_load(plugin, upstreams, Start::Snapshot).await;
         let loaded =
             loaded.map_err(|failure| LoadError { plugin: plugin.name.clone(), failure })?;
@@ -45,7 +46,7 @@ impl Engine {
         &self,
         plugin: &config::Plugin,
         upstreams: Arc<BTreeSet<String>>,
-    ) -> Result<Arc<dyn Plugin>, LoadError> {
+    ) -> Result<Arc<WasmPlugin>, LoadError> {
         let loaded = self.try_load(plugin, upstreams, Start::Configure).await;
         let loaded =
             loaded.map_err(|failure| LoadError { plugin: plugin.name.clone(), failure })?;
@@ -110,6 +111,23 @@ impl Facts {
             metrics: shared.metrics.plugin(&plugin.name),
             services: shared.services.clone(),
         })
+    }
+
+    /// The same with other services.
+    pub(super) fn double(&self, services: &Services, metrics: Arc<PluginMetrics>) -> Self {
+        let stores = self.stores.keys();
+        let stores = stores.filter_map(|name| Some((name.clone(), services.stores.get(name)?)));
+        Self {
+            name: self.name.clone(),
+            grants: self.grants.clone(),
+            upstreams: self.upstreams.clone(),
+            stores: stores.collect(),
+            origins: self.origins.clone(),
+            memory_limit: self.memory_limit,
+            budget: self.budget.clone(),
+            metrics,
+            services: services.clone(),
+        }
     }
 }
 

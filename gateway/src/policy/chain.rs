@@ -12,11 +12,11 @@ use portcullis_smtp::Reply;
 use tracing::{debug, warn};
 
 use super::{
-    Answer, Event, FailureReason, Findings, Hook, HookCall, HookFailure, Opinion, Plugin,
-    PluginCopy, Scoring,
+    Answer, Asked, Event, FailureReason, Findings, Hook, HookCall, HookFailure, Opinion, Plugin,
+    PluginCopy, Scored, Scoring, Witness,
 };
 use crate::config::OnFailure;
-use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, SessionFacts};
+use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, Scores, SessionFacts};
 use crate::metrics::PluginMetrics;
 use crate::telemetry::{EditRecord, ThresholdsRecord};
 
@@ -42,6 +42,8 @@ pub struct Chain {
     quarantine: bool,
     /// What follows from the points that they give.
     scoring: Option<Scoring>,
+    /// Who looks on, in a rehearsal.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// What is judged: one session, and one transaction of it.
@@ -147,7 +149,7 @@ impl Chain {
             let answers = |link: &Link| link.plugin.answers(hook);
             (0..links.len()).filter(|&n| answers(&links[n])).collect()
         });
-        Self { links, order, quarantine, scoring: None }
+        Self { links, order, quarantine, scoring: None, witness: None }
     }
 
     /// The same, and where no plugin objects to a message, its score decides.
@@ -160,6 +162,18 @@ impl Chain {
     #[must_use]
     pub fn thresholds(&self) -> Option<ThresholdsRecord> {
         self.scoring.as_ref().map(Scoring::thresholds)
+    }
+
+    /// The same, and somebody looks on.
+    #[must_use]
+    pub fn witnessed(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
+    /// Who looks on, if anybody does.
+    #[must_use]
+    pub fn witness(&self) -> Option<&dyn Witness> {
+        self.witness.as_deref()
     }
 
     /// Tells the plugins that want to know what has happened. Where there is none, it is not even
@@ -190,21 +204,23 @@ impl Chain {
         for &n in &self.order[hook as usize] {
             let link = &self.links[n];
             let call = case.hook_call(hook, link.plugin.name(), memory);
-            let decision = match self.call(n, call, case, copies).await {
-                Ok(answer) => {
-                    let opinion = answer.opinion.clone();
-                    memory.take(link.plugin.name(), &answer);
-                    case.apply((link.plugin.name(), hook), &answer.edits);
-                    match opinion {
-                        // `possible` keeps identities to the hook that establishes them.
-                        Opinion::Authenticated(_) | Opinion::Next => continue,
-                        Opinion::Accept => Decision::Pass,
-                        Opinion::Defer(reply) | Opinion::Reject(reply) => Decision::Refuse(reply),
-                        Opinion::Disconnect(reply) => Decision::Disconnect(reply),
-                        Opinion::Discard(why) => Decision::Discard(why),
-                        Opinion::Quarantine(why) => Decision::Quarantine(why),
-                    }
-                }
+            let before = self.witness.is_some().then(|| case.clone());
+            let answer = self.call(n, call, case, copies).await;
+            if let Ok(answer) = &answer {
+                memory.take(link.plugin.name(), answer);
+                case.apply((link.plugin.name(), hook), &answer.edits);
+            }
+            self.show_asked(link, hook, before.as_ref(), case, &answer);
+            let decision = match answer {
+                Ok(answer) => match answer.opinion {
+                    // `possible` keeps identities to the hook that establishes them.
+                    Opinion::Authenticated(_) | Opinion::Next => continue,
+                    Opinion::Accept => Decision::Pass,
+                    Opinion::Defer(reply) | Opinion::Reject(reply) => Decision::Refuse(reply),
+                    Opinion::Disconnect(reply) => Decision::Disconnect(reply),
+                    Opinion::Discard(why) => Decision::Discard(why),
+                    Opinion::Quarantine(why) => Decision::Quarantine(why),
+                },
                 Err(failure) => {
                     report(link, hook, case, &failure);
                     match consequence(link.plugin.guard().on_failure(failure.reason)) {
@@ -232,7 +248,13 @@ impl Chain {
     ) -> Result<(Cleared<Case>, Ruling), (Case, Ruling)> {
         let mut ruling = self.ask(Hook::Message, &mut case, memory, copies).await;
         if let Some(scoring) = &self.scoring {
+            let before = self.witness.is_some().then(|| case.clone());
             ruling = scoring.judge(&mut case, ruling);
+            if let (Some(witness), Some(before)) = (&self.witness, &before) {
+                let scores = case.envelope.as_ref().map(|envelope| &envelope.scores);
+                let sum = scores.map(Scores::sum).unwrap_or_default();
+                witness.scored(Scored { sum, before, after: &case, ruling: &ruling });
+            }
         }
         match ruling.decision {
             Decision::Disconnect(_) | Decision::Refuse(_) => Err((case, ruling)),
@@ -279,6 +301,28 @@ impl Chain {
 }
 
 impl Chain {
+    /// Shows who looks on what a plugin said; `before` is there only if somebody does.
+    fn show_asked(
+        &self,
+        link: &Link,
+        hook: Hook,
+        before: Option<&Case>,
+        after: &Case,
+        answer: &Result<Answer, HookFailure>,
+    ) {
+        let (Some(witness), Some(before)) = (&self.witness, before) else { return };
+        let result = answer.as_ref();
+        witness.asked(Asked {
+            plugin: link.plugin.name(),
+            hook,
+            before,
+            after,
+            result,
+            on_failure: result.err().map(|it| link.plugin.guard().on_failure(it.reason)),
+            took: after.plugins_time.saturating_sub(before.plugins_time),
+        });
+    }
+
     /// What is no answer here is a failure.
     fn possible(&self, hook: Hook, answer: Answer) -> Result<Answer, HookFailure> {
         let detail = match &answer.opinion {

@@ -48,6 +48,19 @@ impl Guard {
         }
     }
 
+    /// One that begins with what this one remembers now, and tells it nothing.
+    #[must_use]
+    pub fn double(&self, metrics: Arc<PluginMetrics>) -> Self {
+        Self {
+            plugin: self.plugin.clone(),
+            on_failure: self.on_failure,
+            on_poison: self.on_poison,
+            metrics,
+            breakers: std::array::from_fn(|hook| self.breakers[hook].double()),
+            poisons: self.poisons.double(),
+        }
+    }
+
     /// What a failure means.
     #[must_use]
     pub fn on_failure(&self, reason: FailureReason) -> OnFailure {

@@ -6,9 +6,10 @@ use std::time::Instant;
 use portcullis_smtp::{Parameter, Reply, ReversePath};
 
 use super::maildir;
+use super::rehearsal::Double;
 use super::trail::Trail;
 use super::transaction::Transaction;
-use crate::message::{Outbound, Recipient};
+use crate::message::{Outbound, Provenance, Recipient};
 
 /// One message on its way to one upstream. Dropped, it is taken back.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ enum Way {
     Discard,
     Hop(Box<Transaction>),
     Maildir(Box<maildir::Transaction>),
+    Rehearsed(Arc<Double>, Arc<Provenance>),
 }
 
 impl Delivery {
@@ -40,9 +42,13 @@ impl Delivery {
     #[must_use]
     pub fn trail(&self) -> Option<Arc<Trail>> {
         match &self.way {
-            Way::Discard | Way::Maildir(_) => None,
+            Way::Discard | Way::Maildir(_) | Way::Rehearsed(..) => None,
             Way::Hop(transaction) => Some(transaction.trail().clone()),
         }
+    }
+
+    pub(super) fn rehearsed(double: Arc<Double>, provenance: Arc<Provenance>) -> Self {
+        Self { way: Way::Rehearsed(double, provenance) }
     }
 
     /// Offers a recipient to the upstream.
@@ -62,6 +68,9 @@ impl Delivery {
             Way::Hop(transaction) => transaction.offer(sender, parameters, recipient).await,
             // What waits for the disk weighs on no idle connection.
             Way::Maildir(transaction) => Box::pin(transaction.offer(parameters, recipient)).await,
+            Way::Rehearsed(double, provenance) => {
+                Box::pin(double.offer(parameters, recipient, &provenance.id)).await
+            }
         }
     }
 
@@ -91,6 +100,7 @@ impl Delivery {
                 metrics.delivered(began.elapsed());
                 said
             }
+            Way::Rehearsed(double, _) => double.deliver(sender, parameters, recipients, message),
         }
     }
 
@@ -98,7 +108,7 @@ impl Delivery {
     /// anew when the delivery goes on.
     pub async fn rest(&mut self) {
         match &mut self.way {
-            Way::Discard | Way::Maildir(_) => {}
+            Way::Discard | Way::Maildir(_) | Way::Rehearsed(..) => {}
             Way::Hop(transaction) => transaction.rest().await,
         }
     }
@@ -106,7 +116,7 @@ impl Delivery {
     /// Takes the transaction back.
     pub async fn abandon(self) {
         match self.way {
-            Way::Discard | Way::Maildir(_) => {}
+            Way::Discard | Way::Maildir(_) | Way::Rehearsed(..) => {}
             Way::Hop(transaction) => transaction.abandon().await,
         }
     }

@@ -54,6 +54,7 @@ impl Upstreams {
             .map(|(name, place)| match place {
                 Place::Discard => without_connections(name, "discard"),
                 Place::Maildir(_) => without_connections(name, "maildir"),
+                Place::Rehearsed(_) => without_connections(name, "rehearsed"),
                 Place::Hop(pool) => {
                     let idle = shares.iter().filter_map(|share| share.pool(name));
                     pool.facts(idle.map(|pool| pool.idle_connections()).sum())

@@ -69,6 +69,25 @@ impl Maildir {
         }
     }
 
+    /// Whether there is a mailbox; if not, what the client hears.
+    async fn look_for(self: &Arc<Self>, recipient: &Mailbox, id: &str) -> Result<(), Reply> {
+        let (maildir, address) = (self.clone(), recipient.clone());
+        let looked = tokio::task::spawn_blocking(move || maildir.look(&address)).await;
+        let looked = looked.unwrap_or_else(|lost| Err(gone(lost)));
+        looked.map_err(|failure| self.refusal(&failure, recipient, id))
+    }
+
+    /// What an offer of this recipient would come to. Nothing is counted, nothing is written.
+    pub(super) async fn rehearse_offer(
+        self: &Arc<Self>,
+        parameters: &[Parameter],
+        recipient: &Recipient,
+        id: &str,
+    ) -> Result<(), Reply> {
+        fits(parameters, recipient)?;
+        self.look_for(&recipient.address, id).await
+    }
+
     fn deliver(
         &self,
         sender: &ReversePath,
@@ -125,9 +144,7 @@ impl Transaction {
         parameters: &[Parameter],
         recipient: &Recipient,
     ) -> Result<(), Reply> {
-        if let Some(refusal) = unfit(parameters).or_else(|| unkept(recipient)) {
-            return Err(refusal);
-        }
+        fits(parameters, recipient)?;
         if value_of(&recipient.parameters, "NOTIFY").is_some() {
             self.maildir.no_reports.call_once(|| {
                 let upstream = &self.maildir.name;
@@ -137,15 +154,11 @@ impl Transaction {
                 );
             });
         }
-        let (maildir, address, asked) =
-            (self.maildir.clone(), recipient.address.clone(), Instant::now());
-        let looked = tokio::task::spawn_blocking(move || maildir.look(&address)).await;
-        let reply = match looked.unwrap_or_else(|lost| Err(gone(lost))) {
-            Ok(()) => Reply::fixed(250, (2, 1, 5), "ok"),
-            Err(failure) => self.maildir.refusal(&failure, &recipient.address, &self.provenance.id),
-        };
-        self.maildir.said(Stage::Rcpt, &reply, asked);
-        if reply.is_positive() { Ok(()) } else { Err(reply) }
+        let asked = Instant::now();
+        let looked = self.maildir.look_for(&recipient.address, &self.provenance.id).await;
+        let ok = Reply::fixed(250, (2, 1, 5), "ok");
+        self.maildir.said(Stage::Rcpt, looked.as_ref().err().unwrap_or(&ok), asked);
+        looked
     }
 
     /// Delivers the message: one reply for each recipient, in order.
@@ -199,6 +212,10 @@ pub fn mailbox_folder(maildir: &config::Maildir, recipient: &Mailbox, hostname: 
     let mut path = maildir.root.clone();
     path.extend(name::folders(maildir, recipient, hostname));
     path
+}
+
+fn fits(parameters: &[Parameter], recipient: &Recipient) -> Result<(), Reply> {
+    unfit(parameters).or_else(|| unkept(recipient)).map_or(Ok(()), Err)
 }
 
 /// Why a message cannot lie in a mailbox as its sender wants it.

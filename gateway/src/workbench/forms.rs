@@ -79,8 +79,9 @@ pub(super) const LINES: &[Form] = &[
     Form { kind: "warn", keys: &["fields", "hook", "text"], short: Short::Field("text") },
 ];
 
-/// What a hook call came to.
-pub(super) fn verdict(auth: bool, result: &Result<Answer, HookFailure>) -> Fact {
+/// What a hook call came to, in the words of a scenario.
+#[must_use]
+pub fn verdict(auth: bool, result: &Result<Answer, HookFailure>) -> Fact {
     let opinion = match result {
         Ok(answer) => &answer.opinion,
         Err(HookFailure { reason, detail }) => {
@@ -135,7 +136,8 @@ pub(super) fn line(line: &KeptLine) -> Fact {
 }
 
 /// One edit.
-pub(super) fn edit(edit: &Edit) -> Fact {
+#[must_use]
+pub fn edit(edit: &Edit) -> Fact {
     let (kind, fields) = match edit {
         Edit::AddRecipient(added) => (
             "add-recipient",

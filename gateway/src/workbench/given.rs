@@ -242,8 +242,9 @@ pub fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(with_crlf(&std::fs::read(path)?))
 }
 
-/// Each line ended by CRLF.
-fn with_crlf(text: &[u8]) -> Vec<u8> {
+/// A text with each line ended by CRLF.
+#[must_use]
+pub fn with_crlf(text: &[u8]) -> Vec<u8> {
     let mut octets = Vec::with_capacity(text.len() + text.len() / 32);
     let mut before = 0;
     for &octet in text {

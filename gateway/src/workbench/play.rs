@@ -18,7 +18,7 @@ use crate::config::{self, Limits};
 use crate::message::{Budget, Content, Envelope, HeaderSection, Message, Recipient, Scores};
 use crate::metrics::{Metrics, Names};
 use crate::plugins::{Engine, EngineError, Inspection, LoadError};
-use crate::policy::{AuthRuling, Case, Chain, Copies, Decision, Hook, Link, Memory};
+use crate::policy::{AuthRuling, Case, Chain, Copies, Decision, Hook, Link, Memory, Plugin as _};
 use crate::store::Stores;
 use crate::telemetry::{Kept, KeptLine};
 

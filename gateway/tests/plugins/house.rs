@@ -63,7 +63,8 @@ impl House {
         change(&mut plugin);
         let upstreams = BTreeSet::from(["store".to_owned()]);
         let loaded = self.engine.load(&plugin, Arc::new(upstreams)).await;
-        loaded.map_err(|error| error.failure)
+        let loaded = loaded.map_err(|error| error.failure)?;
+        Ok(loaded)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{EnhancedStatus, Reply};
 /// An upstream may be broken or hostile too: lines, their number and their sum are bounded, and
 /// only CRLF ends a line.
 #[derive(Debug, Default)]
-pub(super) struct Replies {
+pub struct Replies {
     input: Vec<u8>,
     /// Where in `input` the current line starts.
     start: usize,
@@ -28,7 +28,7 @@ struct Partial {
 impl Replies {
     /// Takes octets from the peer. What no well-behaved peer would send is dropped; the next call
     /// of [`next`](Self::next) finds that out.
-    pub(super) fn receive(&mut self, octets: &[u8]) {
+    pub fn receive(&mut self, octets: &[u8]) {
         if self.start == self.input.len() {
             self.input.clear();
             (self.start, self.searched) = (0, 0);
@@ -38,12 +38,17 @@ impl Replies {
     }
 
     /// Whether nothing of a reply is there, not even its beginning.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.start == self.input.len() && self.partial.is_none()
     }
 
     /// The next reply, if it is complete.
-    pub(super) fn next(&mut self) -> Result<Option<Reply>, MalformedReply> {
+    ///
+    /// # Errors
+    ///
+    /// If what came is none.
+    pub fn next(&mut self) -> Result<Option<Reply>, MalformedReply> {
         if self.input.len() > INPUT_OCTETS {
             return Err(MalformedReply::TooLong);
         }

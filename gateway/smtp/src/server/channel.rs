@@ -7,6 +7,9 @@ use crate::sasl::ChannelBindings;
 pub struct Channel {
     /// Whether it is under TLS.
     pub tls: bool,
+    /// Whether the peer has authenticated before anything is said, so far as the listener lets peers
+    /// authenticate.
+    pub authenticated: bool,
     /// What SASL can be bound to, if there is anything.
     pub bindings: Option<Box<ChannelBindings>>,
     /// Whether the peer may say who the client is (XCLIENT).

@@ -3,6 +3,7 @@
 use tokio::runtime::Handle;
 
 use crate::message::Edit;
+use crate::queue::Spooling;
 use crate::queue::{Conditions, Queue};
 use crate::shutdown::Shutdown;
 use crate::spool::{Entry, Id, Spool, State};

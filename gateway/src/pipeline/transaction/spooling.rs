@@ -9,7 +9,6 @@ use super::relaying::{Group, Outgoing};
 use super::{Fate, Transaction};
 use crate::config::{DeliveryMode, Mixed};
 use crate::message::{Envelope, Provenance, Recipient};
-use crate::queue::Spooling;
 use crate::spool::{Addressee, Entry, Id, State};
 
 impl Transaction {
@@ -78,9 +77,9 @@ impl Transaction {
         if !(self.spools_the_rest() && taken && left) || self.must_come_again(fates) {
             return false;
         }
-        let Some(Spooling { queue, .. }) = self.house.spool.clone() else { return false };
+        let Some(spool) = self.house.spool.clone() else { return false };
         let accepted = Timestamp::now();
-        let pause = SignedDuration::try_from(queue.first_pause()).unwrap_or_default();
+        let pause = SignedDuration::try_from(spool.first_pause()).unwrap_or_default();
         let next = accepted.checked_add(pause).unwrap_or(accepted);
         let waiting = fates.iter().filter(|fate| fate.reply.is_transient());
         let waiting = waiting.filter_map(|fate| {
@@ -141,7 +140,7 @@ impl Transaction {
         outbound: &Outgoing,
         accepted: Timestamp,
     ) -> Result<Id, Reply> {
-        let Some(Spooling { spool, queue }) = self.house.spool.clone() else {
+        let Some(spool) = self.house.spool.clone() else {
             return Err(signed(&Reply::fixed(451, (4, 3, 0), "there is no spool"), self.id()));
         };
         let entry = Entry {
@@ -156,11 +155,7 @@ impl Transaction {
             recipients,
         };
         match spool.store(entry, outbound.get()).await {
-            Ok(stored) => {
-                let id = stored.id().clone();
-                queue.enqueue(&stored, outbound.get().clone());
-                Ok(id)
-            }
+            Ok(id) => Ok(id),
             Err(error) => {
                 warn!(id = self.id(), %error, "message not stored");
                 Err(signed(&error.reply(), self.id()))

@@ -31,7 +31,7 @@ const WATCHED: u8 = 1;
 /// It is open, or half open.
 const TRIPPED: u8 = 2;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Closed(Option<Window>),
     Open {
@@ -42,7 +42,7 @@ enum State {
 }
 
 /// Failures that come close together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Window {
     since: Instant,
     failures: u64,
@@ -56,6 +56,16 @@ impl Breaker {
             level: AtomicU8::new(QUIET),
             calls: AtomicU64::new(0),
             state: Mutex::new(State::Closed(None)),
+        }
+    }
+
+    /// Another one that is as this one is now.
+    pub(super) fn double(&self) -> Self {
+        Self {
+            settings: self.settings,
+            level: AtomicU8::new(self.level.load(Ordering::Relaxed)),
+            calls: AtomicU64::new(self.calls.load(Ordering::Relaxed)),
+            state: Mutex::new(self.state().clone()),
         }
     }
 

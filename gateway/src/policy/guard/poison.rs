@@ -50,6 +50,20 @@ impl Poisons {
         }
     }
 
+    /// Another one that remembers the same.
+    pub(super) fn double(&self) -> Self {
+        let flag = |flag: &AtomicBool| AtomicBool::new(flag.load(Ordering::Relaxed));
+        let count = |hook: usize| AtomicU64::new(self.answers[hook].load(Ordering::Relaxed));
+        Self {
+            settings: self.settings,
+            key: self.key.clone(),
+            watchful: flag(&self.watchful),
+            any: flag(&self.any),
+            answers: std::array::from_fn(count),
+            failures: Mutex::new(self.failures().clone()),
+        }
+    }
+
     pub(super) fn any(&self) -> bool {
         self.any.load(Ordering::Relaxed)
     }

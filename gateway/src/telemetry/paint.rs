@@ -4,11 +4,12 @@ use std::io::IsTerminal;
 
 /// Whether to use colour.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint(bool);
+pub struct Paint(bool);
 
-/// The colours of the demonstration.
+/// The colours.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Colour {
+#[expect(missing_docs, reason = "named for what they are")]
+pub enum Colour {
     Blue,
     Bold,
     Green,
@@ -18,13 +19,22 @@ pub(super) enum Colour {
 
 impl Paint {
     /// Colour if standard output is a terminal and nobody asked for none (no-color.org).
-    pub(super) fn for_stdout() -> Self {
+    #[must_use]
+    pub fn for_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
         Self(forced || wanted && std::io::stdout().is_terminal())
     }
 
-    pub(super) fn in_colour(self, colour: Colour, text: &str) -> String {
+    /// No colour, wherever it goes.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(false)
+    }
+
+    /// The text in a colour.
+    #[must_use]
+    pub fn in_colour(self, colour: Colour, text: &str) -> String {
         if !self.0 {
             return text.to_owned();
         }

@@ -1,12 +1,15 @@
-//! What is explained.
+//! What is explained, where no plugin is asked.
 
 use std::fs;
 
+use portcullis_smtp::{Mailbox, ReversePath};
+
 use super::*;
-use crate::config;
+use crate::explain::HELO;
 
 const TEXT: &str = "\
 hostname: mx.example.org
+cache_directory: cache
 listeners:
   - {name: mx, address: \"127.0.0.1:25\", plugins: []}
   - {name: local, address: \"127.0.0.1:24\", protocol: lmtp, upstream: dovecot, quarantine: box}
@@ -24,12 +27,19 @@ routes:
     upstream: dovecot
 ";
 
-fn explain(inquiry: &Inquiry) -> Result<Explanation, ExplainError> {
+async fn explain(inquiry: &Inquiry) -> Result<Explanation, ExplainError> {
     let folder = tempfile::tempdir().expect("a folder");
+    for part in ["cur", "new", "tmp"] {
+        fs::create_dir_all(folder.path().join("c.example/x").join(part)).expect("a folder");
+    }
     fs::write(folder.path().join("map"), "# ours\nc.example box\n").expect("a file");
+    let text = TEXT.replace("/{domain}", &format!("{}/{{domain}}", folder.path().display()));
     let file = folder.path().join("portcullis.yaml");
-    let config = config::parse(&file, TEXT).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    Explanation::of(&config, inquiry)
+    let config = config::parse(&file, text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let parts = Parts::prepare(config).await.expect("a configuration that is fit");
+    let explained = parts.rehearsals().explain(inquiry).await;
+    assert!(!folder.path().join("spool").exists(), "nothing is written");
+    explained
 }
 
 fn inquiry(listener: &str, recipients: &[&str]) -> Inquiry {
@@ -39,23 +49,27 @@ fn inquiry(listener: &str, recipients: &[&str]) -> Inquiry {
         sender: ReversePath::Null,
         recipients: recipients.iter().map(mailbox).collect(),
         client: None,
+        helo: HELO.to_owned(),
         user: None,
+        tls: false,
+        message: None,
     }
 }
 
-#[test]
-fn each_recipient_is_told_its_way_and_who_says_so() {
+#[tokio::test]
+async fn each_recipient_is_told_its_way_and_who_says_so() {
     let asked = inquiry("mx", &["x@b.example", "X+y@c.example", "x@d.example"]);
-    let answer = explain(&asked).expect("a listener");
-    assert!(!answer.is_complete());
+    let answer = explain(&asked).await.expect("a listener");
+    assert!(!answer.is_yes());
     let text = answer.to_string();
     for line in [
-        "at \"mx\" (smtp), from <>, client anywhere, nobody logged in\n",
-        "portcullis.yaml:15), by \"b.example\"\n",
+        "at \"mx\" (smtp), from <>, client anywhere as \"client.example\", nobody logged in\n",
+        "portcullis.yaml:16), by \"b.example\"\n",
         "  goes to \"dovecot\": lmtp at unix:/run/dovecot/lmtp\n",
         "map:2)\n",
-        "  goes to \"box\": maildir /c.example/x\n",
-        "  goes nowhere: 550 5.7.1 no route to this recipient\n",
+        "  would go to \"box\": maildir ",
+        "/c.example/x\n  452 4.5.3 one destination at a time, send this recipient again [explain.1]\n",
+        "  goes nowhere\n  550 5.7.1 no route to this recipient [explain.1]\n",
         "in one transaction (defer-others): recipients of \"dovecot\" are taken",
         "  452 4.5.3 to <X+y@c.example>\n",
     ] {
@@ -70,10 +84,11 @@ fn each_recipient_is_told_its_way_and_who_says_so() {
     assert_eq!(json["together"]["deferred"], serde_json::json!(["X+y@c.example"]));
 }
 
-#[test]
-fn a_listener_and_a_sender_change_the_way() {
-    let answer = explain(&inquiry("local", &["x@c.example", "x@d.example"])).expect("a listener");
-    assert!(answer.is_complete());
+#[tokio::test]
+async fn a_listener_and_a_sender_change_the_way() {
+    let answer =
+        explain(&inquiry("local", &["x@c.example", "x@d.example"])).await.expect("a listener");
+    assert!(answer.is_yes());
     let text = answer.to_string();
     assert!(text.contains("no route fits: the listener's \"upstream\"\n"), "{text}");
     assert!(text.contains("in one transaction (each): over LMTP"), "{text}");
@@ -83,21 +98,21 @@ fn a_listener_and_a_sender_change_the_way() {
     );
     let boss = Mailbox::parse("Boss@A.example").expect("a mailbox");
     let asked = Inquiry { sender: ReversePath::Mailbox(boss), ..inquiry("mx", &["x@c.example"]) };
-    let text = explain(&asked).expect("a listener").to_string();
+    let text = explain(&asked).await.expect("a listener").to_string();
     assert!(text.contains("goes to \"next\": smtp at [2001:db8::1]:25\n"), "{text}");
     assert!(!text.contains("in one transaction"), "{text}");
 }
 
-#[test]
-fn what_is_delivered_afterwards_is_told() {
-    let text = explain(&inquiry("later", &["x@b.example"])).expect("a listener").to_string();
+#[tokio::test]
+async fn what_is_delivered_afterwards_is_told() {
+    let text = explain(&inquiry("later", &["x@b.example"])).await.expect("a listener").to_string();
     assert!(text.contains("\nwhen: taken as soon as it is on the disk"), "{text}");
-    let text = explain(&inquiry("mx", &["x@b.example"])).expect("a listener").to_string();
+    let text = explain(&inquiry("mx", &["x@b.example"])).await.expect("a listener").to_string();
     assert!(!text.contains("\nwhen:"), "{text}");
 }
 
-#[test]
-fn a_listener_that_is_not_there_is_named() {
-    let error = explain(&inquiry("mxx", &[])).expect_err("no listener");
+#[tokio::test]
+async fn a_listener_that_is_not_there_is_named() {
+    let error = explain(&inquiry("mxx", &[])).await.expect_err("no listener");
     assert_eq!(error.to_string(), "there is no listener \"mxx\"; there is mx, local, later");
 }

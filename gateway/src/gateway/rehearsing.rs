@@ -1,0 +1,100 @@
+//! Dry runs: a conversation with everything that serves, of which nothing stays.
+
+use std::sync::Arc;
+
+use super::Parts;
+use crate::config;
+use crate::connection::Terms;
+use crate::explain::{ExplainError, Explanation, Inquiry, Notes, Stage};
+use crate::metrics::{Metrics, Names};
+use crate::pipeline::{House, Site};
+use crate::plugins::WasmPlugin;
+use crate::queue::Keeping;
+use crate::upstream::Rehearsal;
+
+/// Dry runs with what serves one configuration. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rehearsals(Arc<Parts>);
+
+impl Parts {
+    /// Dry runs with what this configuration is served by: the same plugins, routes, maps and stores, with
+    /// metrics that nobody sees.
+    #[must_use]
+    pub fn rehearsals(&self) -> Rehearsals {
+        let metrics = Arc::new(Metrics::new(&Names::default()));
+        Rehearsals(Arc::new(Self {
+            config: self.config.clone(),
+            in_use: Arc::new(metrics.configuration_in_use()),
+            foundation: self.foundation.rehearsed(metrics),
+            routes: self.routes.clone(),
+            upstreams: self.upstreams.clone(),
+            plugins: self.plugins.clone(),
+            secured: Vec::new(),
+            admissions: self.admissions.clone(),
+        }))
+    }
+
+    /// For one dry run, of which the next one is to find nothing.
+    fn rehearsed(&self, rehearsal: &Arc<Rehearsal>) -> Self {
+        let (foundation, services) = (&self.foundation, self.foundation.rehearsed_services());
+        let double = |plugin: &Arc<WasmPlugin>| plugin.double(&services, &foundation.metrics);
+        Self {
+            config: self.config.clone(),
+            foundation: foundation.rehearsed(foundation.metrics.clone()),
+            routes: self.routes.clone(),
+            upstreams: Arc::new(self.upstreams.rehearsed(rehearsal)),
+            plugins: self.plugins.iter().map(double).collect(),
+            secured: Vec::new(),
+            admissions: self.admissions.clone(),
+            in_use: self.in_use.clone(),
+        }
+    }
+
+    /// The house of a listener, in which nothing is delivered and somebody looks on.
+    fn rehearsed_house(
+        &self,
+        listener: &config::Listener,
+        rehearsal: &Arc<Rehearsal>,
+        notes: &Notes,
+    ) -> House {
+        let house = self.house(listener, &self.upstreams, None);
+        let spool = self.config.spool.as_ref().map(|_| Keeping::Rehearsed {
+            rehearsal: rehearsal.clone(),
+            spool: self.foundation.spool.clone(),
+        });
+        let chain = house.chain.witnessed(Arc::new(notes.clone()));
+        House { chain, spool, traces: None, ..house }
+    }
+
+    /// As clients hear it at a listener, at once and without a handshake.
+    fn rehearsed_terms(&self, listener: &config::Listener) -> Terms {
+        let terms = self.terms(listener, None);
+        Terms { implicit_tls: false, greeting_delay: std::time::Duration::ZERO, ..terms }
+    }
+}
+
+impl Rehearsals {
+    /// What would become of a message.
+    ///
+    /// # Errors
+    ///
+    /// If the inquiry cannot be answered.
+    pub async fn explain(&self, inquiry: &Inquiry) -> Result<Explanation, ExplainError> {
+        let config = &self.0.config;
+        let listener = inquiry.listener_of(config)?;
+        let (rehearsal, notes) = (Arc::new(Rehearsal::default()), Notes::default());
+        let parts = self.0.rehearsed(&rehearsal);
+        let stage = Stage {
+            config,
+            listener,
+            site: Arc::new(Site::new(parts.rehearsed_house(listener, &rehearsal, &notes))),
+            terms: parts.rehearsed_terms(listener),
+            rehearsal,
+            notes,
+        };
+        Ok(stage.play(inquiry).await)
+    }
+}
+
+#[cfg(test)]
+mod tests;
