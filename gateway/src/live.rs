@@ -13,6 +13,7 @@
 mod audience;
 mod filter;
 mod history;
+mod masking;
 mod pattern;
 mod presence;
 mod sieve;

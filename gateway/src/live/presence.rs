@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::audience::{News, Subject};
 use super::{Live, Step, What};
 use crate::message::SessionFacts;
-use crate::telemetry::TransactionRecord;
+use crate::telemetry::{Masks, TransactionRecord};
 
 /// One session in flight.
 #[derive(Debug)]
@@ -229,14 +229,14 @@ impl Presence {
         if !self.is_followed() {
             return;
         }
-        let facts = self.facts();
+        let (facts, masks) = (self.facts(), Masks::current());
         let step = Arc::new(Step {
             at: format!("{:.3}", Timestamp::now()),
             session: facts.id.clone(),
             listener: facts.listener.clone(),
-            client: facts.client.to_string(),
+            client: masks.client(&facts.client.to_string()).into_owned(),
             transaction: self.transaction().as_ref().map(|open| open.id.clone()),
-            what: what(),
+            what: what().masked(&masks),
         });
         self.live.audience.tell(Subject::Steps, |filter| {
             filter.takes_session(&facts).then(|| News::Step(step.clone()))
@@ -251,7 +251,7 @@ impl Presence {
         let changed = f64::from(self.changed.load(Ordering::Relaxed)) / 1e3;
         let tls = facts.tls.as_ref();
         let awaited = self.stage.load(Ordering::Relaxed) & AWAITED != 0;
-        SessionView {
+        let view = SessionView {
             id: facts.id.clone(),
             listener: facts.listener.clone(),
             client: facts.client.to_string(),
@@ -276,7 +276,8 @@ impl Presence {
                 octets: self.content.load(Ordering::Relaxed),
                 since_seconds: open.since.elapsed().as_secs_f64(),
             }),
-        }
+        };
+        view.masked(&Masks::current())
     }
 }
 

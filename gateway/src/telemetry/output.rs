@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::fs::{fstat, major, minor};
+use rustix::fs::fstat;
 use tracing::Level;
 
 use super::Format;
@@ -125,8 +125,7 @@ fn stderr() -> Place {
 fn is_journal() -> bool {
     let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(here) = fstat(io::stderr().as_fd()) else { return false };
-    let device = rustix::fs::makedev(major(here.st_dev), minor(here.st_dev));
-    named == format!("{device}:{}", here.st_ino)
+    named == format!("{}:{}", here.st_dev, here.st_ino)
 }
 
 /// Like the method of `Write`, and how far it got. One who shares the stream may have made it one that

@@ -1,5 +1,6 @@
 //! HTTP as far as a collector needs it.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -64,15 +65,20 @@ async fn send(mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError>
     request.headers_mut().insert(HOST, HeaderValue::from_str(authority.as_str())?);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse()?;
-    let answered = sender.send_request(request.map(Full::new));
-    // Ends with the request: the one needs the other to go on.
-    let response = tokio::select! {
-        response = answered => response?,
-        _ = connection => return Err(Failure("the connection was closed").into()),
+    let answered = async {
+        let (parts, body) = sender.send_request(request.map(Full::new)).await?.into_parts();
+        let body = Limited::new(body, ANSWER).collect().await?.to_bytes();
+        Ok(Response::from_parts(parts, body))
     };
-    let (parts, body) = response.into_parts();
-    let body = Limited::new(body, ANSWER).collect().await?.to_bytes();
-    Ok(Response::from_parts(parts, body))
+    // What was read before the end of the connection is an answer, too.
+    let carried = async {
+        let _ = connection.await;
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        answer = answered => answer,
+        never = carried => match never {},
+    }
 }
 
 /// Octets of an answer: what of the spans was not taken.

@@ -72,8 +72,9 @@ impl TransactionRecord {
             line.push_str(" refused by ");
             push_word(line, plugin);
         }
-        // What is the reply of all need not be told of each.
-        let told = recipient.reply.as_ref().filter(|reply| Some(*reply) != self.reply.as_ref());
+        // What is the reply of all, or begins it, need not be told of each.
+        let whole = self.reply.as_deref().unwrap_or_default();
+        let told = recipient.reply.as_ref().filter(|reply| !whole.starts_with(&***reply));
         if let Some(reply) = told {
             line.push_str(" \"");
             push_escaped(line, reply, true);
