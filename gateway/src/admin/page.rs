@@ -59,8 +59,10 @@ const FILES: &[File] = &[
     File { path: "/page.js", kind: SCRIPT, text: include_str!("page/page.js") },
     File { path: "/page/icon.svg", kind: SVG, text: include_str!("page/icon.svg") },
     module!("chart.js"),
+    module!("configuration.js"),
     module!("dom.js"),
     module!("events.js"),
+    module!("explanation.js"),
     module!("gateway.js"),
     module!("history.js"),
     module!("metrics.js"),
@@ -73,7 +75,6 @@ const FILES: &[File] = &[
     module!("state.js"),
     module!("story.js"),
     module!("transactions.js"),
-    module!("tree.js"),
     module!("trial.js"),
     module!("words.js"),
 ];

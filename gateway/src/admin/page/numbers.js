@@ -96,7 +96,7 @@ export function latency(history) {
   if (!parent.hasChildNodes()) parent.append(parent.table.element);
   const kinds = [
     ["Transaction, from MAIL to the reply", WHOLE, {}], ["Plugins, each call", PLUGIN, {}],
-    ...now.values(`${CONTENT}_bucket`, "stage").filter((stage) => STAGES[stage]).map((stage) => [`Upstreams, ${STAGES[stage]}`, CONTENT, { stage }]),
+    ...Object.entries(STAGES).map(([stage, label]) => [`Upstreams, ${label}`, CONTENT, { stage }]),
     ["DNS", "portcullis_dns_query_duration_seconds", {}], ["Stores of plugins", "portcullis_store_operation_duration_seconds", {}],
     ["Spool, on the disk", "portcullis_spool_fsync_duration_seconds", {}],
   ];

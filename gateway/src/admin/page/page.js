@@ -1,9 +1,10 @@
 // The live page: asks the gateway, and hands what it says to the panels.
 
 import { Chart } from "./page/chart.js";
-import { at, empty, write } from "./page/dom.js";
+import { pollConfiguration, prepareConfiguration } from "./page/configuration.js";
+import { at, write } from "./page/dom.js";
 import { listen } from "./page/events.js";
-import { Locked, askJson, askMaybe, askText, remember } from "./page/gateway.js";
+import { Locked, askJson, askText, remember } from "./page/gateway.js";
 import { History, OUTCOMES } from "./page/history.js";
 import { Scrape } from "./page/metrics.js";
 import * as numbers from "./page/numbers.js";
@@ -14,7 +15,6 @@ import { sessions } from "./page/sessions.js";
 import * as state from "./page/state.js";
 import { prepareStory, wanted } from "./page/story.js";
 import * as transactions from "./page/transactions.js";
-import { tree } from "./page/tree.js";
 import { offerListeners, prepareTrial } from "./page/trial.js";
 
 const OFTEN = 2000;
@@ -55,15 +55,6 @@ async function sessionsCome() {
 async function transactionsCome() {
   const some = await transactions.poll();
   history.recall(some.map((record) => ({ time: instant(record), outcome: record.outcome })));
-}
-
-async function configurationComes() {
-  const parent = at("configuration-panel");
-  const told = await askMaybe("/api/config");
-  const text = JSON.stringify(told);
-  if (parent.told === text) return;
-  parent.told = text;
-  parent.replaceChildren(told ? tree(told) : empty("In the terminal: portcullis config show"));
 }
 
 /** Asks over and over; what fails is asked again, and told. */
@@ -113,6 +104,7 @@ async function begin() {
   transactions.prepare();
   prepareStory();
   prepareTrial();
+  prepareConfiguration();
   login();
   chart = new Chart(at("outcomes"), OUTCOMES, "Outcomes a second in the last 15 minutes, stacked. The numbers are in the table below.");
   addEventListener("hashchange", openWanted);
@@ -121,7 +113,7 @@ async function begin() {
   repeat(transactionsCome, () => (live ? SELDOM : OFTEN));
   repeat(numbersCome, () => OFTEN);
   repeat(sessionsCome, () => OFTEN);
-  repeat(configurationComes, () => SELDOM);
+  repeat(pollConfiguration, () => SELDOM);
   listen("/api/events?events=transaction", hear, (now) => {
     live = now;
     state.link(now);

@@ -111,7 +111,7 @@ function upstreamRow({ name, up, protocol, addresses, busy, idle, limit, classes
     make("th", { scope: "row" }, said(name), make("small", null, protocol)),
     make("td", null, make("span", { class: up ? "chip good" : "chip bad" }, up ? "up" : "down")),
     make("td", null, addresses.length ? make("ul", { class: "addresses" }, addresses.map(({ address, host, well }) => make("li", null,
-      make("span", { class: well ? "dot good" : "dot bad", role: "img", "aria-label": well ? "up:" : "down:" }), said(address), host ? make("small", null, said(host)) : null))) : make("span", { class: "quiet" }, "–")),
+      make("span", { class: well ? "dot good" : "dot bad", role: "img", "aria-label": well ? "up:" : "down:" }), said(address), host && !address.startsWith(host) ? make("small", null, said(host)) : null))) : make("span", { class: "quiet" }, "–")),
     make("td", { class: "number" }, limit === null ? "–" : [`${whole(busy)} of ${whole(limit)}`, make("small", null, `${whole(idle)} idle`)]),
     make("td", { class: "split" }, make("div", { class: "pieces", "aria-hidden": "true" }, pieces), make("small", null, classes.map(([kind, count]) => `${kind} ${whole(count)}`).join(" · ") || "none yet")),
     times.map((time) => make("td", { class: "number" }, time)),

@@ -11,10 +11,14 @@ const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\
 // More marks on one letter than any language has: they would climb over their neighbours.
 const HEAPED = /(\p{M}{4})\p{M}+/gu;
 
-/** A peer's text as an element; in a cell it is cut, elsewhere it can be unfolded. */
-export function said(text, { cut = 0 } = {}) {
+/** A peer's text as an element; in a cell it is cut, elsewhere it can be unfolded; where `lines` are meant, they are ends of lines. */
+export function said(text, { cut = 0, lines = false } = {}) {
   const whole = String(text ?? "");
   const element = make("bdi", { class: "said", dir: "auto" });
+  if (lines) {
+    element.append(...whole.replace(/\n$/, "").split("\n").flatMap((line, nth) => (nth ? ["\n", ...shown(line)] : shown(line))));
+    return element;
+  }
   const limit = cut || SHORT;
   if (whole.length <= limit) {
     element.append(...shown(whole));

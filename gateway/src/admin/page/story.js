@@ -115,8 +115,9 @@ function handed({ upstream, what, address: place_, recipients: count, connect_se
 }
 
 function track({ at_seconds: begin, duration_seconds: duration }, total) {
-  const box = make("span", { class: "track", "aria-hidden": "true" }, make("i"));
+  const box = make("span", { class: "track", "aria-hidden": "true" });
   if (begin !== undefined && total > 0) {
+    box.append(make("i"));
     const start = Math.min(1, begin / total);
     box.firstChild.style.marginInlineStart = `${start * 100}%`;
     box.firstChild.style.width = `${Math.max(0.4, Math.min(1 - start, duration / total) * 100)}%`;
@@ -139,7 +140,7 @@ function stages(record) {
 }
 
 /** What stood there and what stands there, as in a diff. */
-export function edited(list) {
+function edited(list) {
   return make("ul", { class: "edits" }, list.map(({ plugin, hook, what, old, new: fresh }) => make("li", null,
     make("p", null, make("b", null, said(what)), make("small", null, " by ", said(plugin), hook ? ` at ${hook}` : "")),
     old === undefined ? null : make("del", null, said(old)), fresh === undefined ? null : make("ins", null, said(fresh)))));
@@ -149,12 +150,17 @@ const edits = (record) => (record.edits.length ? part("Edits", edited(record.edi
 
 function scores(record) {
   if (!record.scores.length) return null;
-  const rows = record.scores.map(({ plugin, symbol, points }) => make("tr", null,
-    make("th", { scope: "row" }, said(symbol)), make("td", null, said(plugin)), make("td", { class: "number" }, signed(points))));
   const thresholds = Object.entries(record.thresholds ?? {}).map(([action, points]) => `${action.replace("_", "-")} from ${points}`).join(", ");
-  return part("Scores", make("table", { class: "scores" }, make("thead", null, make("tr", null, make("th", { scope: "col" }, "Symbol"), make("th", { scope: "col" }, "Plugin"), make("th", { scope: "col", class: "number" }, "Points"))),
-    make("tbody", null, rows), make("tfoot", null, make("tr", null, make("th", { scope: "row", colspan: 2 }, "Sum"), make("td", { class: "number" }, signed(record.score ?? 0))))),
-  thresholds ? make("p", { class: "quiet" }, thresholds) : null);
+  return part("Scores", scored(record.scores, record.score ?? 0), thresholds ? make("p", { class: "quiet" }, thresholds) : null);
+}
+
+/** Symbols and their sum. */
+export function scored(symbols, sum) {
+  const head = [["Symbol"], ["Plugin"], ["Points", "number"]].map(([title, kind]) => make("th", { scope: "col", class: kind }, title));
+  const rows = symbols.map(({ plugin, symbol, points }) => make("tr", null,
+    make("th", { scope: "row" }, said(symbol)), make("td", null, said(plugin)), make("td", { class: "number" }, signed(points))));
+  return make("table", { class: "scores" }, make("thead", null, make("tr", null, head)), make("tbody", null, rows),
+    make("tfoot", null, make("tr", null, make("th", { scope: "row", colspan: 2 }, "Sum"), make("td", { class: "number" }, signed(sum)))));
 }
 
 const signed = (points) => (points > 0 ? `+${points}` : String(points).replace("-", "−"));
