@@ -4,6 +4,7 @@ mod adversaries;
 mod authenticating;
 mod authenticity;
 mod bounds;
+mod browsing;
 mod carving;
 mod chunking;
 mod conversation;

@@ -82,6 +82,17 @@ pub fn python_with(module: &str) -> Option<PathBuf> {
     script("tests/python.sh", &[module])
 }
 
+/// axe-core, which looks for what keeps people from using a page: a script that a browser runs.
+///
+/// # Panics
+/// If it is not there and cannot be fetched, and `CI` is set.
+#[must_use]
+#[track_caller]
+pub fn axe() -> Option<PathBuf> {
+    need(["npm"])?;
+    script("tests/peers/axe.sh", &[])
+}
+
 /// The clients in Go of `tests/peers/go`, built by Go itself.
 ///
 /// # Panics
