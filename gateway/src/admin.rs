@@ -35,7 +35,7 @@ use crate::queue::Queue;
 
 pub use answer::{Answer, Gone, Stream};
 pub use ask::Ask;
-pub use client::{request_reload, request_spool};
+pub use client::{request_config, request_reload, request_spool};
 pub use health::Readiness;
 pub use hyper::StatusCode as Status;
 pub use overview::{Listening, Overview, Serving};

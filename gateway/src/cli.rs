@@ -1,6 +1,7 @@
 //! The command line.
 
 mod asking;
+mod check;
 mod config;
 mod explain;
 mod lock;
@@ -24,12 +25,13 @@ use tracing::{error, warn};
 
 use crate::config as configuration;
 use crate::demo;
-use crate::gateway::{self, Gateway, Reloads, StartError};
+use crate::gateway::{Gateway, Reloads, StartError};
 use crate::listener::Passed;
 use crate::metrics::count_panics;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::telemetry::{self, Format, Options};
+use check::Check;
 use config::Configuration;
 use explain::Explain;
 use metrics::Metrics;
@@ -65,11 +67,12 @@ enum Command {
         sink_refuse: Vec<String>,
     },
     /// Read a configuration and everything that it names, and say all that is wrong with it.
-    Check {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    ///
+    /// It is prepared as for "run": plugins are loaded and configured, certificates, users and maps read,
+    /// and the addresses of listeners tried. What is legal but dangerous is a warning. The exit code is 0 if it
+    /// can be served, 2 if it or a file that it names has a mistake, and 1 if something else keeps it from being
+    /// served, such as an address that is taken.
+    Check(Check),
     /// What a configuration may say, what it amounts to, and what a reload would change.
     #[command(subcommand)]
     Config(Configuration),
@@ -145,7 +148,7 @@ impl Arguments {
                 telemetry::flush(LAST_LINES);
                 code
             }
-            Command::Check { config } => check(config).await,
+            Command::Check(check) => check.execute().await,
             Command::Config(configuration) => configuration.execute(),
             Command::Explain(explain) => explain.execute().await,
             Command::Metrics(metrics) => metrics.execute(),
@@ -209,22 +212,6 @@ async fn run(
     match Gateway::start(config, passed, shutdown).await {
         Ok(gateway) => {
             gateway.reloading(reloads).run().await;
-            ExitCode::SUCCESS
-        }
-        Err(error) => unfit(&error),
-    }
-}
-
-async fn check(file: PathBuf) -> ExitCode {
-    match gateway::check(&file).await {
-        Ok(parts) => {
-            if !parts.warnings().is_empty() {
-                eprintln!("{}", parts.warnings());
-            }
-            for certificate in parts.certificates() {
-                println!("{certificate}");
-            }
-            println!("{} is fit to serve", file.display());
             ExitCode::SUCCESS
         }
         Err(error) => unfit(&error),

@@ -41,6 +41,7 @@ pub(crate) mod settings;
 pub(crate) mod spelling;
 mod spool;
 mod store;
+mod survey;
 mod tls;
 mod traces;
 pub(crate) mod tree;
@@ -86,6 +87,7 @@ pub use secret::Secrets;
 pub use session::{SessionLimits, SessionTimeouts};
 pub use spool::Spool;
 pub use store::{RedisUrl, Store, StoreKind};
+pub use survey::{Survey, survey};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use traces::Traces;
 pub use trust::{Peers, Trust};
@@ -194,7 +196,21 @@ fn octets(path: &Path) -> Result<Vec<u8>, Mistakes> {
 /// # Errors
 /// All mistakes of the text.
 pub fn parse(path: &Path, octets: impl Into<Vec<u8>>) -> Result<Config, Mistakes> {
-    let source = Source::new(path, octets.into())?;
+    let Decoded { config, mistakes, .. } = decode(path, octets.into())?;
+    mistakes.or_fail()?;
+    Ok(config)
+}
+
+/// What a file says, as far as that can be told.
+struct Decoded {
+    /// After a mistake, not what the file says.
+    config: Config,
+    mistakes: Mistakes,
+    root: Node,
+}
+
+fn decode(path: &Path, octets: Vec<u8>) -> Result<Decoded, Mistakes> {
+    let source = Source::new(path, octets)?;
     let mut mistakes = Mistakes::default();
     let root = tree::parse(&source, &mut mistakes);
     let mut root = match root {
@@ -207,10 +223,10 @@ pub fn parse(path: &Path, octets: impl Into<Vec<u8>>) -> Result<Config, Mistakes
     let secrets = secret::bring(&reader, &mut root);
     let config = Config::read(&reader, &root);
     let Reader { mistakes, warnings, readings, .. } = reader;
-    secrets.hidden_in(&mistakes.into_inner()).or_fail()?;
+    let mistakes = secrets.hidden_in(&mistakes.into_inner());
     let warnings = secrets.hidden_in(&warnings.into_inner());
     let effective = Arc::new(Effective::of(path, &root, &readings.into_inner()));
-    Ok(Config { warnings, secrets, effective, ..config })
+    Ok(Decoded { config: Config { warnings, secrets, effective, ..config }, mistakes, root })
 }
 
 /// What a file without content says.

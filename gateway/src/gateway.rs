@@ -1,6 +1,7 @@
 //! Builds every part from a configuration, starts them, and stops them in order.
 
 mod certificates;
+mod examination;
 mod foundation;
 mod furnishing;
 mod logging;
@@ -9,12 +10,12 @@ mod overview;
 mod pulse;
 mod rehearsing;
 mod reloads;
+mod sockets;
 mod standing;
 mod supervisor;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use crate::resolver::ResolverError;
 use crate::routing::{CurrentRoutes, Routes};
 use crate::shutdown::Shutdown;
 use crate::spool::{self, SpoolError};
-use crate::tls::Renewal;
+use crate::tls::{CertificateFacts, Renewal};
 use crate::traces::TracesError;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
@@ -43,6 +44,9 @@ use foundation::Foundation;
 use logins::Admission;
 use standing::{Stand, Standing};
 
+pub use examination::{
+    Examination, ExaminedCertificate, ExaminedListener, ExaminedPlugin, ExaminedUpstream, examine,
+};
 pub use logging::log_options;
 pub use rehearsing::Rehearsals;
 pub use reloads::Reloads;
@@ -186,11 +190,11 @@ impl Parts {
         &self.config.warnings
     }
 
-    /// The certificates, one a line.
-    pub fn certificates(&self) -> impl Iterator<Item = String> {
+    /// The certificates, each with the name of its listener.
+    fn certificates(&self) -> impl Iterator<Item = (&str, CertificateFacts)> {
         self.config.listeners.iter().zip(&self.secured).flat_map(|(listener, secured)| {
             let facts = secured.iter().flat_map(|one| one.renewal.certificates().facts());
-            facts.map(|facts| certificates::describe(&listener.name, &facts))
+            facts.map(|facts| (&*listener.name, facts))
         })
     }
 }
@@ -418,15 +422,6 @@ fn place_to_keep_mail(spool: &config::Spool, mistakes: &mut Mistakes, warnings: 
             mistakes.at(&spool.place, text, Some("it, or where it is made, must be ours to write"));
         }
     }
-}
-
-/// Reads a configuration and everything that it names, and says what is wrong with it.
-///
-/// # Errors
-///
-/// All mistakes.
-pub async fn check(file: &Path) -> Result<Parts, StartError> {
-    Parts::prepare(config::load(file)?).await
 }
 
 /// For plugins to hear of the end, where the deadline has come already, and for the last traces.

@@ -28,13 +28,31 @@ pub async fn request_spool(address: SocketAddr, order: &str) -> io::Result<(u16,
     post(address, "/api/spool", order).await
 }
 
+/// Asks the gateway at this address for its configuration, as JSON: the status of the answer, and its
+/// text.
+///
+/// # Errors
+///
+/// If nobody is there, or no answer comes.
+pub async fn request_config(address: SocketAddr) -> io::Result<(u16, String)> {
+    let request = format!(
+        "GET /api/config HTTP/1.1\r\nHost: {address}\r\nAccept: application/json\r\n\
+         Connection: close\r\n\r\n"
+    );
+    exchange(address, &request).await
+}
+
 async fn post(address: SocketAddr, path: &str, body: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address).await?;
     let length = body.len();
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\n{FIELD}: 1\r\nContent-Length: {length}\r\n\
          Content-Type: application/json\r\nConnection: close\r\n\r\n{body}"
     );
+    exchange(address, &request).await
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_OCTETS).read_to_end(&mut answer).await?;

@@ -109,7 +109,7 @@ fn told(changes: &[Change]) -> ExitCode {
 }
 
 /// Prints what may be long, to somebody who may have read enough.
-fn print(text: &str) -> ExitCode {
+pub(super) fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("error: {error}");

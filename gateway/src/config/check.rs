@@ -6,7 +6,8 @@ use portcullis_smtp::server::Protocol;
 
 use super::section::{Entry, Section};
 use super::{
-    Config, Grant, Listener, ListenerAddress, Place, Route, Upstream, UpstreamAddress, quantity,
+    Config, Grant, Listener, ListenerAddress, Place, Route, Target, Upstream, UpstreamAddress,
+    quantity,
 };
 
 /// Checks a configuration as a whole.
@@ -106,6 +107,22 @@ fn destination(config: &Config, section: &Section<'_>, listener: &Listener) {
         let text = format!("recipients at \"{name}\" that no route takes get 550 5.7.1");
         let help = format!("right where only your own domains are taken; else {help}");
         section.reader.warn_at(&listener.place, text, Some(&help));
+    }
+}
+
+impl Config {
+    /// Whether a listener hands on what no route takes, to another server that may hand it on in turn.
+    #[must_use]
+    pub fn sends_on(&self, listener: &Listener) -> bool {
+        let last = listener.upstream.as_ref().or(self.default_upstream.as_ref());
+        let routes = self.routes.iter().filter(|route| route.is_for(&listener.name));
+        let open = routes.filter(|route| route.takes_all());
+        let routed = open.filter_map(|route| match &route.target {
+            Target::Upstream(name) => Some(name),
+            Target::Map(_) => None,
+        });
+        let hands_on = |name: &String| matches!(self.upstreams.get(name), Some(Upstream::Hop(hop)) if hop.protocol == Protocol::Smtp);
+        last.into_iter().chain(routed).any(hands_on)
     }
 }
 

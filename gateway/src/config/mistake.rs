@@ -58,6 +58,26 @@ pub struct Mistake {
     pub help: Option<String>,
 }
 
+impl Mistake {
+    /// What kind of mistake it is, for machines: its sentence without what is quoted, numbers, and what
+    /// follows a colon. `unknown key "recipents"` is `unknown-key`.
+    #[must_use]
+    pub fn code(&self) -> String {
+        let mut words = String::new();
+        for (index, part) in self.text.split('"').enumerate() {
+            let part = if index % 2 == 0 { part } else { " " };
+            words.push_str(part);
+        }
+        let sentence = words.split(':').find(|part| part.chars().any(char::is_alphabetic));
+        let plain =
+            |word: &&str| !word.chars().any(|c| c.is_ascii_digit() || matches!(c, '/' | '$'));
+        let fit =
+            |word: &str| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_lowercase();
+        let words = sentence.unwrap_or_default().split_whitespace().filter(plain).map(fit);
+        words.filter(|word| !word.is_empty()).take(CODE_WORDS).collect::<Vec<_>>().join("-")
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -235,6 +255,9 @@ fn crop(line: &str, column: usize) -> (String, usize) {
     let visible = |c: char| if c.is_control() { ' ' } else { c };
     (line.chars().skip(start).take(EXCERPT).map(visible).collect(), before - start)
 }
+
+/// Enough of a sentence to know it by.
+const CODE_WORDS: usize = 8;
 
 /// Characters of a line that are shown: as wide as our own source.
 const EXCERPT: usize = 100;

@@ -4,6 +4,7 @@
 //! the tree is built from the parser's events and decoded by hand.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,6 +99,22 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// The lines that it takes; of a section and a list, all that they hold.
+    pub(crate) fn lines(&self) -> RangeInclusive<usize> {
+        let last = match &self.value {
+            Value::Broken | Value::Scalar { .. } => self.mark.line,
+            Value::Sequence(items) => {
+                items.iter().map(|item| *item.lines().end()).max().unwrap_or(0)
+            }
+            Value::Mapping(entries) => {
+                let ends =
+                    entries.iter().map(|(key, value)| *value.lines().end().max(key.lines().end()));
+                ends.max().unwrap_or(0)
+            }
+        };
+        self.mark.line..=last.max(self.mark.line)
     }
 
     /// Whether there is nothing: `key:` or `key: null`.

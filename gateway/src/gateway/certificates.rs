@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rustls::ServerConfig;
 use tracing::warn;
 
-use crate::config::{Config, Listener, ListenerTls, Mistakes};
+use crate::config::{Config, Listener, ListenerTls, Mistake, Mistakes};
 use crate::metrics::Metrics;
 use crate::tls::{self, CertificateFacts, Renewal};
 
@@ -67,7 +67,7 @@ pub(super) fn warn_of(config: &mut Config, secured: &[Option<Secured>]) {
         for (files, facts) in tls.certificates.iter().zip(&all) {
             let days = days(facts.not_after - now);
             let text = match days {
-                ..0 => format!("this certificate ended {} days ago", -days),
+                ..0 => format!("{OVER} {} days ago", -days),
                 DAYS.. => continue,
                 _ => format!("this certificate ends in {days} days"),
             };
@@ -88,6 +88,12 @@ pub(super) fn warn_of(config: &mut Config, secured: &[Option<Secured>]) {
     }
 }
 
+/// Whether this is about a certificate that has ended. Mail still comes and goes with it where nobody
+/// verifies, so that a gateway serves rather than not; a check need not be so lenient.
+pub(super) fn is_over(mistake: &Mistake) -> bool {
+    mistake.text.starts_with(OVER)
+}
+
 /// Takes certificates out of the metrics that one configuration names and the one that runs does not.
 pub(super) fn forget(gone: &Config, runs: Option<&Config>, metrics: &Metrics) {
     let here: Vec<_> = runs.into_iter().flat_map(files).collect();
@@ -104,11 +110,9 @@ fn files(config: &Config) -> impl Iterator<Item = (&str, &Path)> {
     })
 }
 
-/// A certificate in a line, for people.
-pub(super) fn describe(listener: &str, facts: &CertificateFacts) -> String {
-    let names: Vec<&str> = facts.names.iter().map(String::as_str).collect();
-    let days = days(facts.not_after - now());
-    format!("{listener}: {} for {}, {days} days left", facts.file.display(), list(&names))
+/// Whole days until it ends.
+pub(super) fn days_left(facts: &CertificateFacts) -> i64 {
+    days(facts.not_after - now())
 }
 
 fn list(names: &[&str]) -> String {
@@ -124,6 +128,8 @@ fn now() -> i64 {
 fn days(seconds: i64) -> i64 {
     seconds.div_euclid(24 * 60 * 60)
 }
+
+const OVER: &str = "this certificate ended";
 
 /// From how many days on there is nothing to say: those who renew by machine do it a month before the
 /// end, so that this means that something does not work.
