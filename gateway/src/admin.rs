@@ -67,6 +67,7 @@ pub fn routes(offer: &Arc<Offer>) -> Vec<Route> {
         offer.get("/livez", health::live).for_everyone(),
         offer.get("/readyz", health::ready).for_everyone(),
         offer.get("/metrics", scrape).for_scrapers(),
+        offer.get("/api/config", overview::configuration),
         offer.get("/api/events", live::events),
         offer.post("/api/reload", reload::reload).unhurried(),
         offer.get("/api/sessions", live::sessions),

@@ -149,7 +149,7 @@ impl Arguments {
                 code
             }
             Command::Check(check) => check.execute().await,
-            Command::Config(configuration) => configuration.execute(),
+            Command::Config(configuration) => configuration.execute().await,
             Command::Explain(explain) => explain.execute().await,
             Command::Metrics(metrics) => metrics.execute(),
             Command::Plugin(plugin) => plugin.execute().await,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Answer, Ask, Offer, Status};
+use crate::config::Effective;
 use crate::message::Budget;
 use crate::metrics::{ListenerMetrics, Metrics};
 use crate::queue::{Queue, Summary};
@@ -35,6 +36,8 @@ struct Reloads {
 pub struct Serving {
     /// Its file, if it came from one.
     pub file: Option<PathBuf>,
+    /// Every key of it with its value.
+    pub configuration: Arc<Effective>,
     /// When it was loaded.
     pub loaded: Timestamp,
     /// The gateway's own name.
@@ -239,6 +242,14 @@ impl Overview {
             history: HistoryReport { transactions, octets },
             watchers: WatchersReport { subscribers: live.subscribers(), dropped: live.dropped() },
         })
+    }
+}
+
+/// `/api/config`: every key of the configuration that is served.
+pub(super) async fn configuration(offer: Arc<Offer>, _: Ask) -> Answer {
+    match &*offer.overview.serving.load() {
+        Some(serving) => Answer::json(&serving.configuration.to_json()),
+        None => Answer::refusal(Status::SERVICE_UNAVAILABLE, "nothing is served yet"),
     }
 }
 

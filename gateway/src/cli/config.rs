@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::MISCONFIGURED;
-use crate::config::{self, Change, Effective, Mistakes};
+use super::{MISCONFIGURED, reachable};
+use crate::admin;
+use crate::config::{self, Change, Config, Effective, EffectiveEntry, Mistakes};
 
 /// What there is to know of configurations.
 #[derive(Debug, Subcommand)]
@@ -46,9 +47,9 @@ pub(super) struct Diff {
     /// The configuration file as it would be served.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The configuration file to compare it with.
+    /// The configuration file to compare it with, instead of the configuration of the gateway that runs.
     #[arg(long, value_name = "OTHER")]
-    against: PathBuf,
+    against: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -61,11 +62,11 @@ enum Format {
 }
 
 impl Configuration {
-    pub(super) fn execute(self) -> ExitCode {
+    pub(super) async fn execute(self) -> ExitCode {
         match self {
             Self::Schema => print(&format!("{:#}\n", config::schema())),
             Self::Show(show) => show.execute(),
-            Self::Diff(diff) => diff.execute(),
+            Self::Diff(diff) => diff.execute().await,
         }
     }
 }
@@ -89,15 +90,42 @@ fn with_head(effective: &Effective) -> String {
 }
 
 impl Diff {
-    fn execute(&self) -> ExitCode {
-        match (load(&self.against), load(&self.config)) {
-            (Ok(before), Ok(after)) => {
-                let (before, after) = (before.effective.entries(), after.effective.entries());
-                told(&config::changes(&before, &after))
-            }
-            (Err(code), _) | (_, Err(code)) => code,
+    async fn execute(&self) -> ExitCode {
+        let wanted = match load(&self.config) {
+            Ok(wanted) => wanted,
+            Err(code) => return code,
+        };
+        let before = match &self.against {
+            Some(other) => load(other).map(|config| config.effective.entries()),
+            None => running(&wanted).await,
+        };
+        match before {
+            Ok(before) => told(&config::changes(&before, &wanted.effective.entries())),
+            Err(code) => code,
         }
     }
+}
+
+/// What the gateway serves that answers where this configuration has its admin interface.
+async fn running(wanted: &Config) -> Result<Vec<EffectiveEntry>, ExitCode> {
+    let Some(address) = wanted.admin.address.map(reachable) else {
+        eprintln!("error: without \"admin\" no gateway can be asked: name a file with --against");
+        return Err(ExitCode::FAILURE);
+    };
+    let why = match admin::request_config(address).await {
+        Ok((200, told)) => {
+            let told = serde_json::from_str(&told).ok();
+            match told.as_ref().and_then(config::effective_entries) {
+                Some(entries) => return Ok(entries),
+                None => "what answers there is no gateway of this version".to_owned(),
+            }
+        }
+        Ok((status, told)) => format!("the answer is {status}: {}", told.trim_end()),
+        Err(error) => error.to_string(),
+    };
+    eprintln!("error: no gateway tells its configuration at {address}: {why}");
+    eprintln!("  = help: is it running, and is this its \"admin\"? --against compares with a file");
+    Err(ExitCode::FAILURE)
 }
 
 fn told(changes: &[Change]) -> ExitCode {
@@ -119,7 +147,7 @@ pub(super) fn print(text: &str) -> ExitCode {
     }
 }
 
-fn load(file: &Path) -> Result<config::Config, ExitCode> {
+fn load(file: &Path) -> Result<Config, ExitCode> {
     config::load(file).map_err(|mistakes: Mistakes| {
         eprintln!("{mistakes}");
         MISCONFIGURED.into()

@@ -58,6 +58,7 @@ impl Parts {
         };
         let limits = &self.config.limits;
         Serving {
+            configuration: self.config.effective.clone(),
             file: file.map(Path::to_owned),
             loaded: Timestamp::now(),
             hostname: self.config.hostname.clone(),
