@@ -131,10 +131,14 @@ impl Mistakes {
         });
     }
 
-    /// Adds one, after those that stand before it in the file.
+    /// Adds one, after those that stand before it in its file.
     pub fn push(&mut self, mistake: Mistake) {
-        let key = |mistake: &Mistake| (mistake.place.line, mistake.place.column);
-        let index = self.0.partition_point(|other| key(other) <= key(&mistake));
+        let Place { file, line, column, .. } = &mistake.place;
+        let key = (file, line, column);
+        let index = self.0.partition_point(|other| {
+            let Place { file, line, column, .. } = &other.place;
+            (file, line, column) <= key
+        });
         self.0.insert(index, mistake);
     }
 
@@ -225,6 +229,11 @@ fn discreet(line: &str) -> String {
             from..to
         } else if is_secret(before) {
             let from = behind.len() - behind.trim_start().len();
+            if let Some(length) = reference(&behind[from..]) {
+                shown.push_str(&behind[..from + length]);
+                rest = &behind[from + length..];
+                continue;
+            }
             let plain = !behind[from..].starts_with(['"', '\'']);
             let end = if plain && shown.contains('{') { behind.find([',', '}']) } else { None };
             from..end.unwrap_or(behind.len())
@@ -238,12 +247,30 @@ fn discreet(line: &str) -> String {
     shown + rest
 }
 
+/// The octets of a value that says where the secret stands and not what it is, as `"${file:secret}"`.
+fn reference(value: &str) -> Option<usize> {
+    let quote = value.starts_with(['"', '\'']).then(|| &value[..1]);
+    let bare = &value[quote.map_or(0, str::len)..];
+    let inner = bare.strip_prefix("${")?;
+    let end = inner.find('}')?;
+    let rest = &inner[end + 1..];
+    let rest = match quote {
+        Some(quote) => rest.strip_prefix(quote)?,
+        None => rest,
+    };
+    let over = rest.is_empty() || rest.starts_with([' ', ',', '}', ']']);
+    (over && !inner[..end].contains('$')).then(|| value.len() - rest.len())
+}
+
 /// Whether what ends here is a key whose value is nobody's business.
 pub(super) fn is_secret(before: &str) -> bool {
     let end = before.trim_end_matches([' ', '"', '\'']);
     let is_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let key = end.rsplit(|c| !is_key(c)).next().unwrap_or(end).to_ascii_lowercase();
-    !key.ends_with("file") && ["pas", "pw", "secret", "token"].iter().any(|part| key.contains(part))
+    !key.ends_with("file")
+        && ["pas", "pw", "secret", "token", "api_key", "apikey", "api-key", "credential"]
+            .iter()
+            .any(|part| key.contains(part))
 }
 
 /// The part of a line around a column that fits on a screen, without control characters (each
@@ -313,6 +340,11 @@ mod tests {
             ("auth: {user: me, password: s3cret}", "auth: {user: me, password: ******}"),
             ("auth: {\"pasword\" : 's,3}', user: me}", "auth: {\"pasword\" : *****************"),
             ("  api_token: ä", "  api_token: *"),
+            ("  password: ${file:a}", "  password: ${file:a}"),
+            ("{password: \"${env:A}\", user: b}", "{password: \"${env:A}\", user: b}"),
+            ("  password: x${env:A}", "  password: *********"),
+            ("  password: ${env:A}x", "  password: *********"),
+            ("  api_key: abc", "  api_key: ***"),
             ("    password_file: a", "    password_file: a"),
             ("url: \"redis://me:a:b@c@host/0\"", "url: \"redis://me:*****@host/0\""),
             ("url: redis://host:6379/0", "url: redis://host:6379/0"),
@@ -322,6 +354,21 @@ mod tests {
             mistakes.at(&place(1, 1, 1, line), "wrong", None);
             let text = mistakes.to_string();
             assert_eq!(text.lines().nth(3), Some(format!("1 | {shown}").as_str()));
+        }
+    }
+
+    #[test]
+    fn a_mistake_has_a_code_without_what_is_particular_to_it() {
+        for (text, code) in [
+            ("unknown key \"recipents\"", "unknown-key"),
+            ("\"localhost\" is no address to listen at", "is-no-address-to-listen-at"),
+            ("2m is out of range for \"greeting_delay\"", "is-out-of-range-for"),
+            ("cannot read \"x\": No such file or directory (os error 2)", "cannot-read"),
+            ("", ""),
+        ] {
+            let mut mistakes = Mistakes::default();
+            mistakes.at(&Place::default(), text, None);
+            assert_eq!(mistakes.0[0].code(), code, "{text}");
         }
     }
 

@@ -220,7 +220,8 @@ fn settings(section: &Section<'_>) -> serde_json::Value {
     }
     if !matches!(node.value, Value::Mapping(_) | Value::Broken) {
         let text = "\"settings\" must be a section, whose keys the plugin defines";
-        section.reader.error(node.mark, text, None);
+        let help = "such as settings: {key: value}; the plugin's README tells the keys";
+        section.reader.error(node.mark, text, Some(help));
     }
     to_json(section.reader, node)
 }

@@ -198,12 +198,14 @@ fn target(section: &Section<'_>, known: &Known<'_>, upstreams: &Arc<[Arc<str>]>)
     let path = section.reader.path(section.text("map")?.text);
     let fallback = upstream.and_then(|name| upstreams.iter().position(|known| **known == *name));
     let file = MapFile { path, upstreams: upstreams.clone(), fallback };
+    let shown = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
     match file.read() {
         Ok(map) => Some(Target::Map(RouteMap { file, map: Arc::new(map) })),
         Err(mistakes) => {
             for mut mistake in &mistakes {
                 let whole = super::Mistake {
                     place: section.reader.place(entry.node.mark),
+                    help: Some(format!("looked for {}", shown.display())),
                     ..mistake.clone()
                 };
                 if mistake.place.line == 0 {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::mistake::Mistakes;
-use super::section::Reader;
+use super::section::{Reader, absence};
 use super::spelling;
 use super::tree::{Elsewhere, Mark, Node, Value, Written};
 
@@ -218,9 +218,8 @@ fn file(reader: &Reader<'_>, mark: Mark, name: &str) -> Option<(Zeroizing<String
         }
         Ok(about) => about,
         Err(error) => {
-            let help = format!("looked for {}; paths are relative to this file", path.display());
-            let help = (path.as_os_str() != name).then_some(&*help);
-            reader.error(mark, format!("cannot read \"{name}\": {error}"), help);
+            let help = absence(&path, name, &error);
+            reader.error(mark, format!("cannot read \"{name}\": {error}"), Some(&help));
             return None;
         }
     };

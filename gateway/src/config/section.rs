@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -245,7 +245,8 @@ impl<'a> Section<'a> {
             Value::Scalar { text, .. } => Some(Text { text, mark: node.mark }),
             Value::Mapping(_) | Value::Sequence(_) => {
                 let text = format!("\"{}\" must be one value, not {}", key.text, kind(node));
-                self.reader.error(node.mark, text, None);
+                let help = "one value stands behind the colon, without brackets, braces or dashes";
+                self.reader.error(node.mark, text, Some(help));
                 None
             }
         }
@@ -305,7 +306,8 @@ impl<'a> Section<'a> {
                 Value::Broken => {}
                 _ => {
                     let text = format!("\"{key}\" must be a list of words, not of {}", kind(node));
-                    self.reader.error(node.mark, text, None);
+                    let help = "such as [one, two], or lines of \"- word\"";
+                    self.reader.error(node.mark, text, Some(help));
                 }
             }
         }
@@ -510,24 +512,43 @@ impl<'a> Section<'a> {
         let given = self.required(key, help)?;
         let path = self.reader.path(given.text);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
-        let error = match opened {
+        let (error, mut help) = match opened {
             Ok((true, file)) => return Some((path, file, given)),
-            Ok((false, _)) => "it is not a file".to_owned(),
-            Err(error) => error.to_string(),
+            Ok((false, _)) => ("it is not a file".to_owned(), vec![help.to_owned()]),
+            Err(error) => (error.to_string(), vec![absence(&path, given.text, &error)]),
         };
-        let mut help = Vec::new();
-        if path.as_os_str() != given.text {
-            help.push(format!("looked for {}; paths are relative to this file", path.display()));
-        }
         if path.extension().is_some_and(|extension| extension == "wasm") {
             help.push(
                 "\"portcullis plugin build\" makes it in the folder of its project".to_owned(),
             );
         }
-        let help = Some(help.join("; ")).filter(|help| !help.is_empty());
         let text = format!("cannot read \"{}\": {error}", given.text);
-        self.reader.error(given.mark, text, help.as_deref());
+        self.reader.error(given.mark, text, Some(&help.join("; ")));
         None
+    }
+}
+
+/// What may be the matter with a file that cannot be read.
+pub(super) fn absence(path: &Path, given: &str, error: &io::Error) -> String {
+    let relative = path.as_os_str() != given;
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let near = || {
+        let entries = std::fs::read_dir(full.parent()?).ok()?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let names: Vec<String> = names.collect();
+        let name = full.file_name()?.to_str()?;
+        let near = spelling::nearest(name, names.iter().map(String::as_str))?;
+        Some(format!("did you mean \"{}\"?", Path::new(given).with_file_name(near).display()))
+    };
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("the user who runs this may not read {}", full.display())
+        }
+        io::ErrorKind::NotFound if let Some(near) = near() => near,
+        _ if relative => {
+            format!("looked for {}; paths are relative to this file", full.display())
+        }
+        _ => format!("is {} there, and a file?", full.display()),
     }
 }
 
@@ -543,7 +564,9 @@ pub(crate) fn distinct<'a>(reader: &Reader<'_>, entries: &'a [(Node, Node)]) -> 
     let mut lines = std::collections::HashMap::new();
     for (key, node) in entries {
         let Value::Scalar { text, .. } = &key.value else {
-            reader.error(key.mark, format!("a key must be a word, not {}", kind(key)), None);
+            let help = "brackets and braces begin lists and sections; text that begins with them is quoted";
+            let text = format!("a key must be a word, not {}", kind(key));
+            reader.error(key.mark, text, Some(help));
             continue;
         };
         if let Some(line) = lines.get(text) {

@@ -375,7 +375,8 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, anchor: usize, mark: Mark) -> Option<()> {
         let Some(node) = self.anchors.get(&anchor) else {
-            self.error(mark, "a value cannot hold itself", None);
+            let help = "an alias repeats a value that is complete, further up";
+            self.error(mark, "a value cannot hold itself", Some(help));
             return None;
         };
         self.copied += size(node);
@@ -399,10 +400,17 @@ impl<'a> Builder<'a> {
         let start = start.min(self.source.text.len());
         let mark = Mark { start, end: start, line: marker.line(), column: marker.col() + 1 };
         let help = match error.kind() {
-            ErrorKind::RecursionLimitExceeded => None,
+            ErrorKind::RecursionLimitExceeded => {
+                Some("lists and sections stand within each other 64 deep; is a bracket left open?")
+            }
+            _ if self.line(marker.line()).contains("${") => Some(UNQUOTED),
             _ => Some("what is wrong may begin further up: a quote or bracket, the indentation"),
         };
         self.error(mark, format!("not YAML: {}", error.kind()), help);
+    }
+
+    fn line(&self, number: usize) -> &str {
+        self.source.text.lines().nth(number.saturating_sub(1)).unwrap_or_default()
     }
 
     fn error(&mut self, mark: Mark, text: impl Into<String>, help: Option<&str>) {
@@ -410,6 +418,9 @@ impl<'a> Builder<'a> {
         self.mistakes.at(&place, text, help);
     }
 }
+
+const UNQUOTED: &str =
+    "a brace begins a section here: put the reference into quotes, as \"${env:NAME}\"";
 
 /// How many values a tree holds.
 fn size(node: &Node) -> usize {
