@@ -25,7 +25,7 @@ use tracing::{error, warn};
 
 use crate::config as configuration;
 use crate::demo;
-use crate::gateway::{Gateway, Reloads, StartError};
+use crate::gateway::{self, Gateway, Reloads, StartError};
 use crate::listener::Passed;
 use crate::metrics::count_panics;
 use crate::shutdown::Shutdown;

@@ -1,6 +1,8 @@
 //! The configuration file: what is in it, and what is said about what is wrong with it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+#[path = "config/effective.rs"]
+mod effective;
 #[path = "config/pins.rs"]
 mod pins;
 
@@ -90,7 +92,7 @@ fn each_bad_configuration_says_what_is_wrong_with_it() {
         .collect();
     directory.sort();
     assert!(directory.len() >= 240, "only {}", directory.len());
-    let mut failures = String::new();
+    let (mut failures, mut with_help) = (String::new(), 0);
     for path in directory {
         let octets = fs::read(&path).unwrap();
         let text = String::from_utf8_lossy(&octets);
@@ -106,12 +108,15 @@ fn each_bad_configuration_says_what_is_wrong_with_it() {
         let told =
             |mistake: &Mistake| mistake.help.as_ref().map(|help| help.replace(&*folder, "DIR"));
         let helped = mistakes.iter().all(|mistake| told(mistake).as_deref() == help);
+        let helped = help.is_none() || helped;
+        with_help += usize::from(help.is_some());
         if found != [expected] || !helped {
             let name = path.file_name().unwrap().display();
             failures += &format!("{name} should say\n{expected}\nand says\n{mistakes}\n");
         }
     }
     assert!(failures.is_empty(), "{failures}");
+    assert!(with_help >= 240, "only {with_help} tell the help in their second line");
 }
 
 #[test]

@@ -115,6 +115,9 @@ impl Builder<'_> {
     ) -> Setting {
         let path = below(section, key);
         let (value, origin) = match given {
+            Some((name, node)) if node.is_null() && self.readings.sections.contains(&path) => {
+                (Value::Section(self.section(&path, None)), origin(name, node))
+            }
             Some((name, node)) => (self.value(pattern, key, node), origin(name, node)),
             None if self.readings.sections.contains(&path) => {
                 let settings = self.section(&path, None);
