@@ -16,6 +16,7 @@ mod supervisor;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -422,6 +423,15 @@ fn place_to_keep_mail(spool: &config::Spool, mistakes: &mut Mistakes, warnings: 
             mistakes.at(&spool.place, text, Some("it, or where it is made, must be ours to write"));
         }
     }
+}
+
+/// Reads a configuration and prepares everything that it names.
+///
+/// # Errors
+///
+/// All mistakes.
+pub async fn check(file: &Path) -> Result<Parts, StartError> {
+    Parts::prepare(config::load(file)?).await
 }
 
 /// For plugins to hear of the end, where the deadline has come already, and for the last traces.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::{
     self, Config, Hop, ListenerAddress, Mistake, Mistakes, Severity, Upstream, UpstreamTlsMode,
 };
-use crate::policy::Hook;
+use crate::policy::{Hook, Plugin};
 
 use super::{Parts, StartError, certificates, sockets};
 
