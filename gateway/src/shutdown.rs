@@ -1,7 +1,7 @@
-//! The end of the process: everyone is told, and those who are at work may finish.
+//! The end of the process, or of a part of it: everyone is told, and those who are at work may finish.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,19 +19,43 @@ enum Phase {
 
 /// Begins the end and waits for it. Clones are the same shutdown.
 #[derive(Clone, Debug)]
-pub struct Shutdown {
-    phase: Arc<watch::Sender<Phase>>,
-    tasks: Arc<watch::Sender<usize>>,
+pub struct Shutdown(Arc<Affair>);
+
+/// What comes to an end: the whole, or a part of it.
+#[derive(Debug)]
+struct Affair {
+    phase: watch::Sender<Phase>,
+    tasks: watch::Sender<usize>,
+    /// What ends no later than this.
+    parts: Mutex<Vec<Weak<Affair>>>,
+    whole: Option<Shutdown>,
+}
+
+impl Affair {
+    fn new(phase: Phase, whole: Option<Shutdown>) -> Self {
+        let (phase, tasks) = (watch::Sender::new(phase), watch::Sender::new(0));
+        Self { phase, tasks, parts: Mutex::default(), whole }
+    }
 }
 
 impl Shutdown {
     /// One that has not begun.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            phase: Arc::new(watch::Sender::new(Phase::Serving)),
-            tasks: Arc::new(watch::Sender::new(0)),
-        }
+        Self(Arc::new(Affair::new(Phase::Serving, None)))
+    }
+
+    /// A part, which may end before the whole, and ends with it. Who is at work for it is at work for
+    /// the whole.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        // A list that a panic left behind is still a list.
+        let mut parts = self.0.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.retain(|part| part.strong_count() > 0);
+        let phase = *self.0.phase.borrow();
+        let part = Arc::new(Affair::new(phase, Some(self.clone())));
+        parts.push(Arc::downgrade(&part));
+        Self(part)
     }
 
     /// Begins at the first SIGTERM or SIGINT. The second one ends the wait for those at work.
@@ -61,7 +85,7 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Tells all watchers. Once more changes nothing.
+    /// Tells all watchers, also those of its parts. Once more changes nothing.
     pub fn begin(&self) {
         self.advance(Phase::Draining);
     }
@@ -74,20 +98,25 @@ impl Shutdown {
     /// Someone who wants to be told.
     #[must_use]
     pub fn watcher(&self) -> Watcher {
-        Watcher(self.phase.subscribe())
+        Watcher(self.0.phase.subscribe())
     }
 
     /// Counts someone who is at work, until the task is dropped.
     #[must_use]
     pub fn track(&self) -> Task {
-        self.tasks.send_modify(|tasks| *tasks += 1);
-        Task(Arc::clone(&self.tasks))
+        self.count(|tasks| *tasks += 1);
+        Task(self.clone())
+    }
+
+    fn count(&self, change: fn(&mut usize)) {
+        let affairs = std::iter::successors(Some(self), |affair| affair.0.whole.as_ref());
+        affairs.for_each(|affair| affair.0.tasks.send_modify(change));
     }
 
     /// Waits until nobody is at work, for `limit` at most, and says how many still are.
     pub async fn drained(&self, limit: Duration) -> usize {
-        let mut tasks = self.tasks.subscribe();
-        let mut phase = self.phase.subscribe();
+        let mut tasks = self.0.tasks.subscribe();
+        let mut phase = self.0.phase.subscribe();
         let drained = async {
             tokio::select! {
                 _ = tasks.wait_for(|tasks| *tasks == 0) => {}
@@ -96,15 +125,18 @@ impl Shutdown {
         };
         // Out of time or not: what counts is who is left.
         let _ = timeout(limit, drained).await;
-        *self.tasks.borrow()
+        *self.0.tasks.borrow()
     }
 
     fn advance(&self, to: Phase) {
-        self.phase.send_if_modified(|phase| {
+        // As long as it is locked, no part is made that this would miss.
+        let parts = self.0.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.phase.send_if_modified(|phase| {
             let later = to > *phase;
             *phase = to.max(*phase);
             later
         });
+        parts.iter().filter_map(Weak::upgrade).for_each(|part| Self(part).advance(to));
     }
 }
 
@@ -136,11 +168,11 @@ impl Watcher {
 
 /// Someone at work, see [`Shutdown::track`].
 #[derive(Debug)]
-pub struct Task(Arc<watch::Sender<usize>>);
+pub struct Task(Shutdown);
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.send_modify(|tasks| *tasks -= 1);
+        self.0.count(|tasks| *tasks -= 1);
     }
 }
 
@@ -184,6 +216,32 @@ mod tests {
         let shutdown = Shutdown::new();
         let _task = shutdown.track();
         assert_eq!(shutdown.drained(Duration::from_millis(1)).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_part_ends_before_the_whole_or_with_it() {
+        let whole = Shutdown::new();
+        let (early, late) = (whole.part(), whole.part());
+        early.begin();
+        assert!(early.watcher().has_begun() && early.part().watcher().has_begun());
+        assert!(!whole.watcher().has_begun() && !late.watcher().has_begun());
+        let inner = late.part();
+        let mut watcher = inner.watcher();
+        whole.begin();
+        watcher.begun().await;
+        assert!(late.watcher().has_begun());
+    }
+
+    #[tokio::test]
+    async fn who_is_at_work_for_a_part_is_at_work_for_the_whole() {
+        let whole = Shutdown::new();
+        let (part, other) = (whole.part(), whole.part());
+        let task = part.track();
+        assert_eq!(other.drained(LONG).await, 0);
+        let soon = Duration::from_millis(1);
+        assert_eq!((part.drained(soon).await, whole.drained(soon).await), (1, 1));
+        drop(task);
+        assert_eq!((part.drained(LONG).await, whole.drained(LONG).await), (0, 0));
     }
 
     #[tokio::test]
