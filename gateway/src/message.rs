@@ -2,6 +2,7 @@
 //!
 //! Everything here is a value. Nothing waits, asks or decides.
 
+mod budget;
 mod client;
 mod content;
 mod edit;
@@ -20,8 +21,9 @@ use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
+pub use budget::{Budget, BudgetBounds, Lease};
 pub use client::ClientAddress;
-pub use content::{Budget, Content, ContentError, ContentWriter, Lease};
+pub use content::{Content, ContentError, ContentWriter};
 pub use edit::{Edit, HeaderEdit};
 pub use finding::{Finding, Originals, Outcome};
 pub use header::{Field, HeaderError, HeaderSection};

@@ -31,7 +31,7 @@ mod tests;
 
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
@@ -61,15 +61,15 @@ pub struct Spool {
     disk: Disk,
     ledger: Ledger,
     metrics: Arc<SpoolMetrics>,
-    /// How many messages may be written at once.
-    writers: Arc<Semaphore>,
+    /// How many messages may be written at once; closed while another process has the directory.
+    writers: Mutex<Arc<Semaphore>>,
     /// What was stored and then taken care of by nobody.
     adrift: mpsc::UnboundedSender<Entry>,
     found_adrift: Mutex<Option<mpsc::UnboundedReceiver<Entry>>>,
     /// When the disk failed the last time that something was to be stored, unless something was since.
     failed: Mutex<Option<Instant>>,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Locked as long as it is open, and not let go.
+    lock: File,
 }
 
 impl Spool {
@@ -100,11 +100,11 @@ impl Spool {
             disk,
             ledger,
             metrics,
-            writers: Arc::new(Semaphore::new(WRITERS)),
+            writers: Mutex::new(Arc::new(Semaphore::new(WRITERS))),
             adrift,
             found_adrift: Mutex::new(Some(found_adrift)),
             failed: Mutex::default(),
-            _lock: lock,
+            lock,
         });
         let entries = spool.recover()?;
         let watched = Arc::downgrade(&spool);
@@ -112,6 +112,11 @@ impl Spool {
             .metrics
             .watch(move || watched.upgrade().map(|spool| spool.ledger.uses()).unwrap_or_default());
         Ok((spool, entries))
+    }
+
+    /// Sets other bounds. What waits stays, also where that is too much now.
+    pub fn bound(&self, config: &config::Spool) {
+        self.ledger.bind(config);
     }
 
     /// Whether another message of so many octets may come. No, already before the disk is full.
@@ -172,7 +177,8 @@ impl Spool {
         message: &Outbound,
     ) -> Result<Arc<Stored>, SpoolError> {
         entry.octets = message.octets();
-        let permit = self.writers.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let writers = self.writers(|writers| writers.clone());
+        let permit = writers.acquire_owned().await.map_err(|_| SpoolError::LetGo)?;
         let (spool, message) = (self.clone(), message.clone());
         blocking(move || {
             let _permit = permit;
@@ -181,6 +187,34 @@ impl Spool {
             kept
         })
         .await
+    }
+
+    /// Leaves the directory to another process, when what is being written is. From then on nothing is
+    /// stored.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not unlock it.
+    pub async fn let_go(&self) -> io::Result<()> {
+        let writers = self.writers(|writers| writers.clone());
+        let _all = writers.acquire_many(WRITERS as u32).await.map_err(io::Error::other)?;
+        writers.close();
+        self.lock.unlock()
+    }
+
+    /// Has the directory again, as it was left: the other process has done nothing with it.
+    ///
+    /// # Errors
+    ///
+    /// If another process has it.
+    pub fn take_back(&self) -> io::Result<()> {
+        self.lock.try_lock()?;
+        self.writers(|writers| *writers = Arc::new(Semaphore::new(WRITERS)));
+        Ok(())
+    }
+
+    fn writers<T>(&self, work: impl FnOnce(&mut Arc<Semaphore>) -> T) -> T {
+        work(&mut self.writers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A message with what is known of its recipients. The body stays in the file, and can be read for

@@ -14,16 +14,11 @@ use rates::{Bucket, Buckets, Rate};
 
 /// Counts connections.
 #[derive(Debug)]
-pub struct Permits {
-    all: usize,
-    per_address: usize,
-    per_network: usize,
-    exempt: Vec<Network>,
-    counts: Mutex<Counts>,
-}
+pub struct Permits(Mutex<Counts>);
 
 #[derive(Debug)]
 struct Counts {
+    bounds: Bounds,
     all: usize,
     /// An IPv6 client counts for its /64, of which one host can use every address.
     by_address: HashMap<Network, usize>,
@@ -32,25 +27,47 @@ struct Counts {
     rate_by_address: Buckets<Network>,
 }
 
+/// How many there may be. A reload brings others, for those who come then.
+#[derive(Debug)]
+struct Bounds {
+    all: usize,
+    per_address: usize,
+    per_network: usize,
+    exempt: Vec<Network>,
+}
+
+impl Bounds {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            all: limits.connections,
+            per_address: limits.connections_per_address,
+            per_network: limits.connections_per_network,
+            exempt: limits.exempt.clone(),
+        }
+    }
+}
+
 impl Permits {
     /// None given yet.
     #[must_use]
     pub fn new(limits: &Limits) -> Arc<Self> {
         let rate_per_address = Rate::new(limits.connection_rate_per_address);
-        let counts = Counts {
+        Arc::new(Self(Mutex::new(Counts {
+            bounds: Bounds::of(limits),
             all: 0,
             by_address: HashMap::new(),
             by_network: HashMap::new(),
             rate: Bucket::new(Rate::new(limits.connection_rate)),
             rate_by_address: Buckets::new(rate_per_address, ADDRESSES),
-        };
-        Arc::new(Self {
-            all: limits.connections,
-            per_address: limits.connections_per_address,
-            per_network: limits.connections_per_network,
-            exempt: limits.exempt.clone(),
-            counts: Mutex::new(counts),
-        })
+        })))
+    }
+
+    /// Sets other bounds. Who is here stays, also where there are too many now.
+    pub fn bound(&self, limits: &Limits) {
+        let mut counts = self.counts();
+        counts.bounds = Bounds::of(limits);
+        counts.rate.set(Rate::new(limits.connection_rate));
+        counts.rate_by_address.set(Rate::new(limits.connection_rate_per_address));
     }
 
     /// A permit for one connection, given back when dropped. A client without an address counts for
@@ -75,7 +92,7 @@ impl Permits {
     /// Which bound is reached.
     pub fn enter(self: &Arc<Self>) -> Result<Permit, Refused> {
         let mut counts = self.counts();
-        if counts.all >= self.all {
+        if counts.all >= counts.bounds.all {
             return Err(Refused::Global);
         }
         if !counts.rate.take(Instant::now()) {
@@ -86,7 +103,7 @@ impl Permits {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,20 +122,19 @@ impl Permit {
     /// Which bound is reached. The permit is then worth as much as before.
     pub fn admit(&mut self, client: IpAddr) -> Result<(), Refused> {
         self.leave();
-        let permits = &self.permits;
-        if permits.exempt.iter().any(|network| network.contains(client)) {
+        let (host, network) = (host(client), neighbours(client));
+        let mut counts = self.permits.counts();
+        if counts.bounds.exempt.iter().any(|network| network.contains(client)) {
             return Ok(());
         }
-        let (host, network) = (host(client), neighbours(client));
-        let mut counts = permits.counts();
         // Whoever is turned away has come, too: else a flood would cost its sender nothing.
         if !counts.rate_by_address.take(host, Instant::now()) {
             return Err(Refused::RatePerAddress);
         }
-        if count(&counts.by_address, host) >= permits.per_address {
+        if count(&counts.by_address, host) >= counts.bounds.per_address {
             return Err(Refused::PerAddress);
         }
-        if count(&counts.by_network, network) >= permits.per_network {
+        if count(&counts.by_network, network) >= counts.bounds.per_network {
             return Err(Refused::PerNetwork);
         }
         *counts.by_address.entry(host).or_default() += 1;
@@ -243,6 +259,36 @@ mod tests {
             drop(permits.take(Some([192, 0, 2, host].into())).expect("within the rate"));
         }
         assert_eq!(permits.take(ip("192.0.2.9")).err(), Some(Refused::Rate));
+    }
+
+    #[test]
+    fn other_bounds_are_for_those_who_come_then() {
+        let limits = |connections, per_address| Limits {
+            connections,
+            connections_per_address: per_address,
+            ..Limits::default()
+        };
+        let permits = Permits::new(&limits(2, 2));
+        let held: Vec<_> = (0..2).map(|_| permits.take(ip("192.0.2.1")).expect("room")).collect();
+        permits.bound(&limits(3, 1));
+        assert_eq!(permits.take(ip("192.0.2.1")).err(), Some(Refused::PerAddress));
+        let _other = permits.take(ip("192.0.2.2")).expect("room for one more");
+        permits.bound(&limits(1, 1));
+        assert_eq!(permits.take(ip("192.0.2.3")).err(), Some(Refused::Global));
+        drop(held);
+        assert_eq!(permits.take(ip("192.0.2.3")).err(), Some(Refused::Global));
+        permits.bound(&limits(2, 1));
+        permits.take(ip("192.0.2.3")).expect("room again");
+    }
+
+    #[test]
+    fn another_rate_holds_at_once() {
+        let limits = |rate| Limits { connection_rate_per_address: rate, ..Limits::default() };
+        let permits = Permits::new(&limits(1));
+        drop(permits.take(ip("192.0.2.1")).expect("one"));
+        assert_eq!(permits.take(ip("192.0.2.1")).err(), Some(Refused::RatePerAddress));
+        permits.bound(&limits(1000));
+        drop(permits.take(ip("192.0.2.1")).expect("another"));
     }
 
     #[test]

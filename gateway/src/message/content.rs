@@ -4,14 +4,10 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::timeout;
-
+use super::budget::{Budget, Lease, Place};
 use super::segments::Segments;
 use super::splice::{Pieces, Splice};
 
@@ -139,180 +135,6 @@ impl Content {
     }
 }
 
-/// Bounds for the content of all messages that are in the gateway at one time.
-#[derive(Debug)]
-pub struct Budget {
-    memory: AtomicU64,
-    disk: AtomicU64,
-    /// Somebody gave room back.
-    freed: Notify,
-    /// How long room on the disk is waited for.
-    patience: Duration,
-    /// Octets in memory for all messages; further content goes to files.
-    pub memory_octets: u64,
-    /// Octets in files for all messages; further content is refused.
-    pub disk_octets: u64,
-    /// Octets of one message that may lie in memory.
-    pub message_memory_octets: u64,
-    /// Where the files are made.
-    pub directory: PathBuf,
-}
-
-impl Budget {
-    /// A budget with nothing spent, of which nobody waits for a share.
-    #[must_use]
-    pub fn new(
-        memory_octets: u64,
-        disk_octets: u64,
-        message_memory_octets: u64,
-        directory: PathBuf,
-    ) -> Arc<Self> {
-        let patience = Duration::ZERO;
-        Self::waiting(memory_octets, disk_octets, message_memory_octets, directory, patience)
-    }
-
-    /// A budget with nothing spent; [patient](ContentWriter::patient) writers wait so long for others to
-    /// give room back.
-    #[must_use]
-    pub fn waiting(
-        memory_octets: u64,
-        disk_octets: u64,
-        message_memory_octets: u64,
-        directory: PathBuf,
-        patience: Duration,
-    ) -> Arc<Self> {
-        let (memory, disk) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self {
-            memory,
-            disk,
-            freed: Notify::new(),
-            patience,
-            memory_octets,
-            disk_octets,
-            message_memory_octets,
-            directory,
-        })
-    }
-
-    /// Octets in memory and in files now.
-    #[must_use]
-    pub fn used(&self) -> (u64, u64) {
-        (self.memory.load(Ordering::Relaxed), self.disk.load(Ordering::Relaxed))
-    }
-
-    /// Whether another message of at least so many octets may come. No, already before everything is
-    /// spent: what is in the gateway now is still growing.
-    #[must_use]
-    pub fn has_room(&self, octets: u64) -> bool {
-        let fits = |used: u64, bound: u64| {
-            let begun = used == 0 || used < bound - bound / 10;
-            begun && octets <= bound.saturating_sub(used)
-        };
-        let (memory, disk) = self.used();
-        let small = octets <= self.message_memory_octets;
-        small && fits(memory, self.memory_octets) || fits(disk, self.disk_octets)
-    }
-
-    /// What a message that has so much in memory may have there: no more than half of what the others
-    /// have left, so that a few large ones do not send everybody else to the disk.
-    fn share(&self, own: u64) -> u64 {
-        let others = self.memory.load(Ordering::Relaxed).saturating_sub(own);
-        self.message_memory_octets.min(self.memory_octets.saturating_sub(others) / 2)
-    }
-
-    fn give_back(&self, place: Place, octets: u64) {
-        if octets > 0 {
-            self.counter(place).0.fetch_sub(octets, Ordering::Relaxed);
-            self.freed.notify_waiters();
-        }
-    }
-
-    /// An empty share for header sections.
-    #[must_use]
-    pub fn header_lease(self: &Arc<Self>) -> Lease {
-        Lease::new(self.clone(), Place::Header)
-    }
-
-    fn counter(&self, place: Place) -> (&AtomicU64, u64) {
-        match place {
-            Place::Disk => (&self.disk, self.disk_octets),
-            // Bodies that find no room go to files. Header sections cannot, so that some room is
-            // left to them.
-            Place::Header => (&self.memory, self.memory_octets + self.memory_octets / 4),
-            Place::Memory => (&self.memory, self.memory_octets),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Disk,
-    Header,
-    Memory,
-}
-
-/// A share of the budget, given back when dropped.
-#[derive(Debug)]
-pub struct Lease {
-    budget: Arc<Budget>,
-    place: Place,
-    octets: u64,
-}
-
-impl Lease {
-    fn new(budget: Arc<Budget>, place: Place) -> Self {
-        Self { budget, place, octets: 0 }
-    }
-
-    /// Makes it this large. If there is no room, it stays as it is, and the answer is no.
-    #[must_use]
-    pub fn resize(&mut self, octets: u64) -> bool {
-        if let Some(by) = octets.checked_sub(self.octets) {
-            return self.grow(by);
-        }
-        self.budget.give_back(self.place, self.octets - octets);
-        self.octets = octets;
-        true
-    }
-
-    fn grow(&mut self, by: u64) -> bool {
-        let (counter, bound) = self.budget.counter(self.place);
-        let grown = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(by).filter(|sum| *sum <= bound)
-        });
-        if grown.is_ok() {
-            self.octets += by;
-        }
-        grown.is_ok()
-    }
-
-    /// Makes it larger, as soon as others have given enough back.
-    async fn grow_within(&mut self, by: u64, patience: Duration) -> bool {
-        if self.grow(by) {
-            return true;
-        }
-        let budget = self.budget.clone();
-        let grown = async {
-            loop {
-                let mut freed = std::pin::pin!(budget.freed.notified());
-                // Before the next look, so that nothing is given back unseen.
-                freed.as_mut().enable();
-                if self.grow(by) {
-                    return;
-                }
-                freed.await;
-            }
-        };
-        !patience.is_zero() && timeout(patience, grown).await.is_ok()
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.budget.give_back(self.place, self.octets);
-    }
-}
-
 /// Takes the content of one message: into memory first, and once that has outgrown its share, in
 /// large blocks into a file. Small ones would cost more in waking threads than in writing.
 #[derive(Debug)]
@@ -350,7 +172,7 @@ impl ContentWriter {
     /// An empty one that waits for room. Who fills it is not read from meanwhile.
     #[must_use]
     pub fn patient(budget: Arc<Budget>) -> Self {
-        let patience = budget.patience;
+        let patience = budget.patience();
         Self { patience, ..Self::new(budget) }
     }
 
@@ -398,7 +220,7 @@ impl ContentWriter {
     /// Moves to the file what lies in memory; makes the file, if there is none yet.
     async fn spill(&mut self) -> Result<(), ContentError> {
         if self.file.is_none() {
-            let directory = self.budget.directory.clone();
+            let directory = self.budget.directory().to_owned();
             let file = Arc::new(blocking(move || tempfile::tempfile_in(directory)).await?);
             let lease = Lease::new(self.budget.clone(), Place::Disk);
             self.file = Some(Spill { file, octets: 0, lease });
@@ -449,6 +271,7 @@ async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::BudgetBounds;
 
     fn budget(memory: u64, disk: u64, message: u64) -> Arc<Budget> {
         Budget::new(memory, disk, message, std::env::temp_dir())
@@ -515,7 +338,9 @@ mod tests {
     #[tokio::test]
     async fn room_is_waited_for_and_not_for_ever() {
         let directory = std::env::temp_dir();
-        let budget = Budget::waiting(0, 4, 0, directory, Duration::from_millis(200));
+        let patience = Duration::from_millis(200);
+        let bounds = BudgetBounds { memory: 0, disk: 4, message: 0, patience };
+        let budget = Budget::within(bounds, directory);
         let mut first = ContentWriter::patient(budget.clone());
         first.write(b"1234".to_vec()).await.expect("fits");
         let mut second = ContentWriter::patient(budget.clone());
@@ -530,6 +355,19 @@ mod tests {
         assert!(matches!(refused, Err(ContentError::BudgetSpent)));
         drop((second, third));
         assert_eq!(budget.used(), (0, 0));
+    }
+
+    #[test]
+    fn other_bounds_are_for_what_is_written_then() {
+        let (budget, patience) = (budget(100, 0, 100), Duration::ZERO);
+        let mut lease = Lease::new(budget.clone(), Place::Memory);
+        assert!(lease.grow(80));
+        budget.bound(BudgetBounds { memory: 50, disk: 10, message: 50, patience });
+        assert!(!lease.grow(1) && budget.used() == (80, 0));
+        assert!(!budget.has_room(11) && budget.has_room(10));
+        assert!(lease.resize(40) && lease.grow(10) && !lease.grow(1));
+        budget.bound(BudgetBounds { memory: 200, disk: 0, message: 50, patience });
+        assert!(lease.grow(150));
     }
 
     #[test]

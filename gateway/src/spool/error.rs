@@ -24,6 +24,9 @@ pub enum SpoolError {
     /// A bound of the configuration, by its key.
     #[error("the spool is full: \"{0}\" is reached")]
     Full(&'static str),
+    /// Another process takes the place of this one, and has the directory already.
+    #[error("the spool is another process's by now")]
+    LetGo,
     /// Another gateway has the directory.
     #[error("the spool {} is used by another gateway{}", directory.display(), process(*holder))]
     Locked {

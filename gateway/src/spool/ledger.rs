@@ -1,7 +1,7 @@
 //! What waits, and how much more may.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,34 @@ use crate::metrics::{SpoolBound, SpoolMetrics, SpoolUse};
 /// The names of all messages that wait, and the bounds of what they take together.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    bounds: config::Spool,
+    directory: PathBuf,
     metrics: Arc<SpoolMetrics>,
     books: Mutex<Books>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Books {
+    bounds: Bounds,
     waiting: BTreeMap<Id, Line>,
     /// Of the files of those that wait, and of those that are being written.
     octets: u64,
     being_written: u64,
     free: u64,
     looked: Option<Instant>,
+}
+
+/// How much may wait. A reload brings others, for what comes then.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    octets: u64,
+    messages: u64,
+    free: u64,
+}
+
+impl Bounds {
+    fn of(config: &config::Spool) -> Self {
+        Self { octets: config.octets, messages: config.messages, free: config.free_octets }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +51,21 @@ struct Line {
 }
 
 impl Ledger {
-    pub(super) fn new(bounds: &config::Spool, metrics: Arc<SpoolMetrics>) -> Self {
-        Self { bounds: bounds.clone(), metrics, books: Mutex::default() }
+    pub(super) fn new(config: &config::Spool, metrics: Arc<SpoolMetrics>) -> Self {
+        let books = Books {
+            bounds: Bounds::of(config),
+            waiting: BTreeMap::new(),
+            octets: 0,
+            being_written: 0,
+            free: 0,
+            looked: None,
+        };
+        Self { directory: config.directory.clone(), metrics, books: Mutex::new(books) }
+    }
+
+    /// Sets other bounds. What waits stays, also where that is too much now.
+    pub(super) fn bind(&self, config: &config::Spool) {
+        self.books().bounds = Bounds::of(config);
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -54,15 +82,15 @@ impl Ledger {
     /// room for it, a full spool would stay full. Only the disk bounds it.
     fn exceeded(&self, books: &mut Books, octets: u64, report: bool) -> Option<SpoolBound> {
         let messages = books.waiting.len() as u64 + books.being_written;
-        if !report && messages >= self.bounds.messages {
+        if !report && messages >= books.bounds.messages {
             return Some(SpoolBound::Messages);
         }
-        if !report && books.octets.saturating_add(octets) > self.bounds.octets {
+        if !report && books.octets.saturating_add(octets) > books.bounds.octets {
             return Some(SpoolBound::Size);
         }
-        books.look(&self.bounds.directory);
+        books.look(&self.directory);
         let left = books.free.checked_sub(octets);
-        left.is_none_or(|left| left < self.bounds.free_octets).then_some(SpoolBound::Free)
+        left.is_none_or(|left| left < books.bounds.free).then_some(SpoolBound::Free)
     }
 
     /// Room for a message of about so many octets, until it waits or this is dropped.
@@ -107,7 +135,7 @@ impl Ledger {
 
     pub(super) fn uses(&self) -> SpoolUse {
         let mut books = self.books();
-        books.look(&self.bounds.directory);
+        books.look(&self.directory);
         let oldest = books.waiting.first_key_value();
         SpoolUse {
             messages: books.waiting.len() as u64,
@@ -128,7 +156,7 @@ impl Books {
     }
 
     /// Asks how much is free, but not for each message. If nobody can say, what was known stands.
-    fn look(&mut self, directory: &PathBuf) {
+    fn look(&mut self, directory: &Path) {
         let fresh = |at: Instant| at.elapsed() < LOOK_PAUSE;
         if self.looked.is_some_and(fresh) {
             return;

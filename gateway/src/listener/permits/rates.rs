@@ -37,6 +37,11 @@ impl Bucket {
         Self { rate, full: None }
     }
 
+    /// Sets another rate, and fills it.
+    pub(super) fn set(&mut self, rate: Rate) {
+        *self = Self::new(rate);
+    }
+
     /// Whether one more may happen now.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let full = self.rate.take(self.full.unwrap_or(now), now);
@@ -58,6 +63,11 @@ pub(super) struct Buckets<K> {
 impl<K: Copy + Eq + Hash> Buckets<K> {
     pub(super) fn new(rate: Rate, most: usize) -> Self {
         Self { rate, most, full: HashMap::new(), swept: None }
+    }
+
+    /// Sets another rate, and fills all of them.
+    pub(super) fn set(&mut self, rate: Rate) {
+        *self = Self::new(rate, self.most);
     }
 
     /// Whether one more of this may happen now. Where there is no room for another bucket, it may:
