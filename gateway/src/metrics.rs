@@ -24,7 +24,7 @@ mod transaction;
 mod upstream;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Registry, TextEncoder};
@@ -89,6 +89,7 @@ pub struct Metrics {
     traces: Arc<TraceMetrics>,
     spool: Arc<SpoolMetrics>,
     listeners: Owners<ListenerMetrics>,
+    listeners_gone: Mutex<BTreeSet<String>>,
     plugins: Owners<PluginMetrics>,
     queue_upstreams: Owners<QueueUpstreamMetrics>,
     stores: Owners<StoreMetrics>,
@@ -125,6 +126,7 @@ impl Metrics {
             workers: WorkerMetrics::new(&registry),
             registry,
             listeners: Owners::default(),
+            listeners_gone: Mutex::default(),
             plugins: Owners::default(),
             queue_upstreams: Owners::default(),
             stores: Owners::default(),
@@ -153,7 +155,19 @@ impl Metrics {
 
     /// The metrics of a listener, by its name in the configuration.
     pub fn listener(&self, name: &str) -> Arc<ListenerMetrics> {
+        self.gone(|gone| gone.remove(name));
         self.listeners.get(name, || self.listener_families.resolve(name))
+    }
+
+    /// A listener is no longer there: nothing is told of it, until somebody asks for its metrics again.
+    /// What was counted is kept until then, for a counter never goes back.
+    pub fn listener_left(&self, name: &str) {
+        self.gone(|gone| gone.insert(name.to_owned()));
+    }
+
+    fn gone<T>(&self, change: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        // A set that a panic left behind is still a set.
+        change(&mut self.listeners_gone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The metrics of a plugin, by its name in the configuration. One that was not announced
@@ -294,7 +308,9 @@ impl Metrics {
         self.processor_seconds.update();
         self.log.update();
         let mut text = String::new();
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+        let mut families = self.registry.gather();
+        self.gone(|gone| family::leave_out(&mut families, "listener", gone));
+        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
             tracing::error!(%error, "metrics are incomplete");
         }
         text

@@ -1,5 +1,8 @@
 //! How families are made: registered once, under a literal name.
 
+use std::collections::BTreeSet;
+
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     PullingGauge, Registry,
@@ -93,4 +96,20 @@ pub(super) fn pulled(
     if registry.register(Box::new(gauge)).is_err() {
         tracing::debug!(name, "this metric is there already");
     }
+}
+
+/// Takes out what has one of these values of a label.
+pub(super) fn leave_out(families: &mut Vec<MetricFamily>, label: &str, values: &BTreeSet<String>) {
+    if values.is_empty() {
+        return;
+    }
+    for family in families.iter_mut() {
+        let metrics = family.take_metric();
+        let stays = |metric: &prometheus::proto::Metric| {
+            let mut labels = metric.get_label().iter();
+            !labels.any(|pair| pair.name() == label && values.contains(pair.value()))
+        };
+        family.set_metric(metrics.into_iter().filter(stays).collect());
+    }
+    families.retain(|family| !family.get_metric().is_empty());
 }
