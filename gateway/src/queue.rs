@@ -25,7 +25,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,10 @@ struct Office {
     unkept: Mutex<HashMap<Id, Opened>>,
     metrics: Arc<Metrics>,
     counts: QueueMetrics,
+    /// Its own end, for which whoever tries is at work.
     shutdown: Shutdown,
+    /// Whether nothing is tried for now.
+    is_paused: AtomicBool,
 }
 
 /// One of those who try.
@@ -120,7 +123,8 @@ impl Queue {
             unkept: Mutex::default(),
             metrics,
             counts,
-            shutdown,
+            shutdown: shutdown.part(),
+            is_paused: AtomicBool::new(false),
         });
         waiting.iter().for_each(|entry| office.recover(entry));
         (0..count).map(|worker| Arc::new(Self { office: office.clone(), worker })).collect()
@@ -142,6 +146,23 @@ impl Queue {
     /// Sees to it that what waits is tried when its time has come, until the shutdown begins.
     pub async fn run(self: Arc<Self>) {
         self.office.clone().run().await;
+    }
+
+    /// Begins no attempt any more, until it is to [go on](Self::go_on). What comes meanwhile waits.
+    pub fn pause(&self) {
+        self.office.is_paused.store(true, Ordering::SeqCst);
+    }
+
+    /// After a pause has begun: waits until those attempts have ended that had begun, for `limit` at most,
+    /// and says how many have not.
+    pub async fn rests(&self, limit: Duration) -> usize {
+        self.office.shutdown.drained(limit).await
+    }
+
+    /// Ends a pause.
+    pub fn go_on(&self) {
+        self.office.is_paused.store(false, Ordering::SeqCst);
+        self.office.wake.notify_one();
     }
 
     /// Has attempts that begin from now on made by this.
@@ -212,6 +233,10 @@ impl Office {
             // It is on the disk, and the next process finds it there.
             return;
         }
+        if self.is_paused.load(Ordering::SeqCst) {
+            // Should nobody else have the spool after the pause, it is tried then.
+            return self.agenda(|agenda| agenda.recover(waiting, now.as_millisecond()));
+        }
         let turns = self.agenda(|agenda| agenda.admit(waiting, now.as_millisecond()));
         if turns.is_empty() {
             self.wake.notify_one();
@@ -274,6 +299,9 @@ impl Office {
 
     /// Begins all attempts that may begin now.
     fn dispatch(self: &Arc<Self>) {
+        if self.is_paused.load(Ordering::SeqCst) {
+            return;
+        }
         let now = Timestamp::now().as_millisecond();
         while let Some(turn) = self.agenda(|agenda| agenda.next(now)) {
             let next = self.next_worker.fetch_add(1, Ordering::Relaxed);
