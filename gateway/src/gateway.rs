@@ -11,6 +11,7 @@ mod pulse;
 mod rehearsing;
 mod reloads;
 mod sockets;
+mod stand;
 mod standing;
 mod supervisor;
 
@@ -23,13 +24,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::admin::{self, Offer, Readiness};
 use crate::config::{self, Config, Mistakes, Place};
-use crate::listener::{CurrentTerms, Listener, Passed, Permits};
-use crate::metrics::ConfigurationInUse;
-use crate::pipeline::Site;
+use crate::listener::{Passed, Sockets};
+use crate::metrics::{ConfigurationInUse, Metrics};
 use crate::plugins::WasmPlugin;
 use crate::policy::{Hook, Plugin};
 use crate::resolver::ResolverError;
@@ -43,7 +43,8 @@ use crate::worker::Workers;
 use certificates::Secured;
 use foundation::Foundation;
 use logins::Admission;
-use standing::{Stand, Standing};
+use stand::{Opened, Stand};
+use standing::Standing;
 
 pub use examination::{
     Examination, ExaminedCertificate, ExaminedListener, ExaminedPlugin, ExaminedUpstream, examine,
@@ -72,13 +73,9 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Gateway {
     standing: Standing,
-    /// For each of its stands.
-    listeners: Vec<Listener>,
-    workers: Workers,
     renewals: Vec<Renewal>,
     admin: Option<TcpListener>,
     readiness: Readiness,
-    shutdown: Shutdown,
     reloads: Option<Reloads>,
 }
 
@@ -140,7 +137,7 @@ impl Parts {
     /// The same with what an earlier configuration has that is to stay.
     async fn after(earlier: Option<&Self>, mut config: Config) -> Result<Self, StartError> {
         let foundation = match earlier {
-            Some(earlier) => earlier.foundation.renewed(&config)?,
+            Some(earlier) => earlier.foundation.renewed(&earlier.config, &config)?,
             None => Foundation::lay(&config)?,
         };
         let metrics = &foundation.metrics;
@@ -170,7 +167,7 @@ impl Parts {
             config.warnings.push(warning.clone());
         }
         let (Some(upstreams), true) = (upstreams, mistakes.is_empty()) else {
-            certificates::forget(&config, earlier.map(|earlier| &*earlier.config), metrics);
+            forget(&config, earlier.map(|earlier| &*earlier.config), metrics);
             return Err(mistakes.into());
         };
         for (listener, admission) in config.listeners.iter().zip(&admissions) {
@@ -219,39 +216,18 @@ impl Gateway {
         mut passed: Passed,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        let waiting = parts.foundation.open_spool(&parts.config).await?;
-        if !waiting.is_empty() {
-            info!(messages = waiting.len(), "messages wait in the spool");
-        }
-        let permits = Permits::new(&parts.config.limits);
-        let (mut renewals, secured) = (Vec::new(), std::mem::take(&mut parts.secured));
         let workers = Workers::start().map_err(StartError::Workers)?;
-        let count = workers.count();
-        let upstreams: Vec<_> =
-            (0..count).map(|_| Arc::new(parts.upstreams.share(count, None))).collect();
-        let spooling = parts.spooling(waiting, &workers, &upstreams, &shutdown);
-        let (mut listeners, mut stands) = (Vec::new(), Vec::new());
-        for (listener, secured) in parts.config.listeners.iter().zip(secured) {
-            let (name, address) = (listener.name.clone(), &listener.address);
-            let (certificate, renewal) = secured.map(|one| (one.config, one.renewal)).unzip();
-            let certificates = renewal.as_ref().map(Renewal::certificates).cloned();
-            renewals.extend(renewal);
-            let terms = Arc::new(CurrentTerms::from_pointee(parts.terms(listener, certificate)));
-            let permits = permits.clone();
-            let bound = Listener::bind(&name, address, count, &mut passed, terms.clone(), permits);
-            let bound = bound.map_err(|source| StartError::Bind {
+        let mut opened = Vec::<Opened>::new();
+        for listener in &parts.config.listeners {
+            let (name, address) = (&listener.name, &listener.address);
+            let held = opened.iter().map(|opened| &*opened.sockets);
+            let bound = Sockets::open(name, address, workers.count(), &mut passed, held)
+                .and_then(|sockets| Opened::anew(Arc::new(sockets), workers.count()));
+            opened.push(bound.map_err(|source| StartError::Bind {
                 name: name.clone(),
                 address: address.to_string(),
                 source,
-            })?;
-            let places = bound.places().collect();
-            listeners.push(bound);
-            let sites = (0..).zip(&upstreams).map(|(worker, upstreams)| {
-                let spool = spooling.get::<usize>(worker).cloned();
-                Arc::new(Site::new(parts.house(listener, upstreams, spool)))
-            });
-            let sites = sites.collect();
-            stands.push(Stand { listener: name, places, certificates, terms, sites });
+            })?);
         }
         let admin = match parts.config.admin.address {
             Some(address) => {
@@ -264,14 +240,18 @@ impl Gateway {
         for name in passed.left() {
             warn!(name, "a socket was passed that no listener asks for");
         }
+        passed.settle();
+        let waiting = parts.foundation.open_spool(&parts.config).await?;
+        if !waiting.is_empty() {
+            info!(messages = waiting.len(), "messages wait in the spool");
+        }
         let readiness = Readiness::new();
         readiness.hold(STARTING);
         parts.foundation.stores().start();
         parts.foundation.metrics.configuration_loaded(parts.bounds());
-        let renewing = JoinSet::new();
-        let standing = Standing { parts, stands, upstreams, spooling, renewals: renewing };
-        let reloads = None;
-        Ok(Self { standing, listeners, workers, renewals, admin, readiness, shutdown, reloads })
+        let (standing, renewals) =
+            Standing::found(parts, waiting, workers, opened, passed, shutdown);
+        Ok(Self { standing, renewals, admin, readiness, reloads: None })
     }
 
     /// Lets its configuration be replaced while it runs.
@@ -280,21 +260,14 @@ impl Gateway {
         Self { reloads: Some(reloads), ..self }
     }
 
-    /// The listeners with their names.
-    fn listeners(&self) -> impl Iterator<Item = (&str, &Listener)> {
-        let names = self.standing.stands.iter().map(|stand| &*stand.listener);
-        names.zip(&self.listeners)
-    }
-
     /// Where it listens.
     ///
     /// # Errors
     ///
     /// If the system does not say.
     pub fn addresses(&self) -> io::Result<Addresses> {
-        let address =
-            |(name, listener): (&str, &Listener)| Some((name.to_owned(), listener.address()?));
-        let listeners: Vec<_> = self.listeners().filter_map(address).collect();
+        let address = |stand: &Stand| Some((stand.listener.name.clone(), stand.sockets.ip()?));
+        let listeners: Vec<_> = self.standing.stands.iter().filter_map(address).collect();
         let smtp = listeners.first().map(|(_, address)| *address).ok_or(io::ErrorKind::NotFound)?;
         let admin = self.admin.as_ref().map(TcpListener::local_addr).transpose()?;
         Ok(Addresses { smtp, listeners, admin })
@@ -302,25 +275,17 @@ impl Gateway {
 
     /// Serves until the shutdown, then lets transactions in flight end.
     pub async fn run(mut self) {
-        for (name, listener) in self.listeners() {
-            for address in listener.places() {
-                info!(listener = name, address, "listening");
-            }
-        }
-        let (shutdown, readiness, mut standing) = (self.shutdown, self.readiness, self.standing);
-        let mut accepting = JoinSet::new();
-        for (stand, listener) in standing.stands.iter().zip(self.listeners) {
-            let acceptors = listener.acceptors(stand.sites.clone());
-            for (runtime, acceptors) in self.workers.runtimes().zip(acceptors) {
-                for acceptor in acceptors {
-                    accepting.spawn_on(acceptor.run(shutdown.clone()), runtime);
-                }
+        let (readiness, mut standing) = (self.readiness, self.standing);
+        for stand in &standing.stands {
+            for address in stand.sockets.places() {
+                info!(listener = stand.listener.name, address, "listening");
             }
         }
         let ready = readiness.clone();
         standing.parts.foundation.metrics.watch_ready(move || ready.reasons().is_empty());
-        pulse::feel(&self.workers, &standing.parts.foundation.metrics);
-        standing.renew(self.renewals, &shutdown.watcher());
+        standing.accept();
+        standing.renew(self.renewals);
+        let shutdown = standing.shutdown.clone();
         let mut serving = JoinSet::new();
         if let Some(spooling) = standing.spooling.first() {
             serving.spawn(spooling.queue.clone().run());
@@ -342,17 +307,13 @@ impl Gateway {
         readiness.clear(STARTING);
         supervisor::ready();
         match self.reloads.take() {
-            Some(reloads) => reloads.serve(&mut standing, shutdown.watcher()).await,
+            Some(reloads) => reloads.serve(&mut standing).await,
             None => shutdown.watcher().begun().await,
         }
         readiness.hold(DRAINING);
         supervisor::stopping();
         info!("shutting down: listeners close, transactions in flight end");
-        while let Some(ended) = accepting.join_next().await {
-            if let Ok(Err(cause)) = ended {
-                error!(%cause, "a worker could not accept connections");
-            }
-        }
+        standing.close_sockets().await;
         let patience = standing.parts.config.shutdown_deadline;
         let deadline = Instant::now() + patience;
         let left = shutdown.drained(patience).await;
@@ -406,6 +367,17 @@ async fn load(
         }
     }
     plugins
+}
+
+/// Takes out of the metrics what a configuration has brought that is not served.
+fn forget(gone: &Config, runs: Option<&Config>, metrics: &Metrics) {
+    certificates::forget(gone, runs, metrics);
+    let runs = |name: &str| {
+        runs.is_some_and(|runs| runs.listeners.iter().any(|listener| listener.name == name))
+    };
+    for listener in gone.listeners.iter().filter(|listener| !runs(&listener.name)) {
+        metrics.listener_left(&listener.name);
+    }
 }
 
 /// Whether the spool's directory is fit for it.

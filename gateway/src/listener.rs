@@ -5,143 +5,153 @@ mod file;
 mod passed;
 mod permits;
 mod socket;
+mod sockets;
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::task::coop::unconstrained;
 use tracing::{debug, warn};
 
-use crate::config::{ListenerAddress, Peers};
+use crate::config::Peers;
 use crate::connection::{Terms, Transport};
 use crate::message::{ClientAddress, SessionFacts};
 use crate::metrics::{ListenerMetrics, Refused};
 use crate::pipeline::Site;
 use crate::shutdown::Shutdown;
 use arrival::Arrival;
-use file::SocketFile;
-use socket::Bound;
 
-pub use passed::Passed;
+pub use passed::{Handed, Passed, Role};
 pub use permits::{Permit, Permits};
+pub use socket::Bound;
+pub use sockets::Sockets;
 
-/// One listener's sockets, bound.
-#[derive(Debug)]
+/// What every connection of one listener finds.
+#[derive(Clone, Debug)]
 pub struct Listener {
-    /// For each worker.
-    sockets: Vec<Vec<Bound>>,
-    /// Removed when nobody accepts from it any more.
-    file: Option<Arc<SocketFile>>,
-    name: String,
-    terms: Arc<CurrentTerms>,
-    permits: Arc<Permits>,
+    /// Its name.
+    pub name: String,
+    /// For connections that come.
+    pub terms: Arc<CurrentTerms>,
+    /// For transactions that begin; one for each worker.
+    pub sites: Vec<Arc<Site>>,
+    /// How many may come.
+    pub permits: Arc<Permits>,
+    /// The end of its sessions.
+    pub sessions: Shutdown,
 }
 
 /// The terms for connections that come now; others stay with those that they began with.
 pub type CurrentTerms = ArcSwap<Terms>;
 
 impl Listener {
-    /// Binds the address for so many workers, or takes what was passed.
-    ///
-    /// # Errors
-    ///
-    /// If it is in use, not this machine's, not allowed, or not passed.
-    pub fn bind(
-        name: &str,
-        address: &ListenerAddress,
-        workers: usize,
-        passed: &mut Passed,
-        terms: Arc<CurrentTerms>,
-        permits: Arc<Permits>,
-    ) -> io::Result<Self> {
-        let (sockets, file) = match address {
-            ListenerAddress::Ip(address) => {
-                let sockets = socket::bind_ip(*address, workers)?;
-                (sockets.into_iter().map(|socket| vec![socket]).collect(), None)
-            }
-            ListenerAddress::Unix(at) => {
-                let (socket, file) = file::bind(at)?;
-                (shared(&[socket], workers)?, Some(Arc::new(file)))
-            }
-            ListenerAddress::Systemd(name) => (shared(&passed.take(name)?, workers)?, None),
-        };
-        Ok(Self { sockets, file, name: name.to_owned(), terms, permits })
-    }
-
-    /// Where it listens; the port is the real one also where 0 was asked for. None without an IP
-    /// address.
-    #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.sockets.first()?.iter().find_map(Bound::ip)
-    }
-
-    /// Everywhere it listens, to be read by people.
-    pub fn places(&self) -> impl Iterator<Item = String> {
-        self.sockets.first().into_iter().flatten().map(ToString::to_string)
-    }
-
-    /// What each worker is to run: an acceptor for each of its sockets, with its site.
-    pub fn acceptors(self, sites: Vec<Arc<Site>>) -> impl Iterator<Item = Vec<Acceptor>> {
-        let Self { file, name, terms, permits, .. } = self;
-        self.sockets.into_iter().zip(sites).map(move |(sockets, site)| {
+    /// What each worker is to run so that it accepts from these sockets, until the end of the sessions
+    /// begins, or of the accepting.
+    pub fn acceptors(&self, sockets: Vec<Vec<Bound>>) -> (Accepting, Vec<Vec<Acceptor>>) {
+        let accepting = Accepting { end: self.sessions.part(), last_call: Arc::default() };
+        let acceptors = sockets.into_iter().zip(&self.sites).map(|(sockets, site)| {
             let acceptor = |socket| Acceptor {
                 socket,
-                _file: file.clone(),
-                listener: name.clone(),
-                terms: terms.clone(),
-                site: site.clone(),
-                permits: permits.clone(),
+                desk: Desk {
+                    listener: self.name.clone(),
+                    terms: self.terms.clone(),
+                    site: site.clone(),
+                    permits: self.permits.clone(),
+                    sessions: self.sessions.clone(),
+                },
+                accepting: accepting.clone(),
             };
             sockets.into_iter().map(acceptor).collect()
-        })
+        });
+        let acceptors = acceptors.collect();
+        (accepting, acceptors)
     }
 }
 
-/// The same sockets for each worker: only those of an IP port can the kernel share out.
-fn shared(sockets: &[Bound], workers: usize) -> io::Result<Vec<Vec<Bound>>> {
-    (0..workers).map(|_| sockets.iter().map(Bound::another).collect()).collect()
+/// Ends the accepting of one listener.
+#[derive(Clone, Debug)]
+pub struct Accepting {
+    end: Shutdown,
+    last_call: Arc<AtomicBool>,
 }
 
-/// Accepts the connections of one listener on one worker.
+impl Accepting {
+    /// Nobody is accepted any more; connections that wait go on waiting, for somebody else.
+    pub fn end(&self) {
+        self.end.begin();
+    }
+
+    /// Whether those who wait when the end begins are accepted: where nobody else accepts after it, they
+    /// would be cut off.
+    pub fn call_last(&self, last: bool) {
+        self.last_call.store(last, Ordering::Relaxed);
+    }
+}
+
+/// Accepts the connections of one socket on one worker.
 #[derive(Debug)]
 pub struct Acceptor {
     socket: Bound,
-    _file: Option<Arc<SocketFile>>,
-    listener: String,
-    terms: Arc<CurrentTerms>,
-    site: Arc<Site>,
-    permits: Arc<Permits>,
+    desk: Desk,
+    accepting: Accepting,
 }
 
 impl Acceptor {
-    /// Accepts until the shutdown begins. Conversations go on after it, tracked.
+    /// Accepts until the end begins. Conversations go on after it, tracked.
     ///
     /// # Errors
     ///
     /// If the worker's event queue does not take the socket.
-    pub async fn run(self, shutdown: Shutdown) -> io::Result<()> {
-        let socket = self.socket.another()?.acceptor()?;
-        let mut watcher = shutdown.watcher();
+    pub async fn run(self) -> io::Result<()> {
+        let Self { socket, desk, accepting } = self;
+        let socket = socket.acceptor()?;
+        // Whoever waits for the end of the accepting waits for this.
+        let _task = accepting.end.track();
+        let mut watcher = accepting.end.watcher();
         loop {
             let accepted = tokio::select! {
-                () = watcher.begun() => return Ok(()),
+                () = watcher.begun() => break,
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((socket, client)) => self.admit(socket, client, &shutdown),
+                Ok((socket, client)) => desk.admit(socket, client),
                 Err(error) => {
                     // Out of descriptors, most likely: accepting again at once would spin.
-                    warn!(listener = self.listener, %error, "accept failed");
+                    warn!(listener = desk.listener, %error, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+        if accepting.last_call.load(Ordering::Relaxed) {
+            // As many as can wait, so that it has an end.
+            for _ in 0..socket::BACKLOG {
+                let mut next = std::pin::pin!(unconstrained(socket.accept()));
+                let next = poll_fn(|context| Poll::Ready(next.as_mut().poll(context)));
+                let Poll::Ready(Ok((socket, client))) = next.await else { break };
+                desk.admit(socket, client);
+            }
+        }
+        Ok(())
     }
+}
 
-    fn admit(&self, socket: Transport, peer: ClientAddress, shutdown: &Shutdown) {
+/// Where those who come are met.
+#[derive(Debug)]
+struct Desk {
+    listener: String,
+    terms: Arc<CurrentTerms>,
+    site: Arc<Site>,
+    permits: Arc<Permits>,
+    sessions: Shutdown,
+}
+
+impl Desk {
+    fn admit(&self, socket: Transport, peer: ClientAddress) {
         let (terms, site) = (self.terms.load_full(), self.site.clone());
         let is_proxy = trusts(&terms.trust.proxy_protocol, peer);
         let permit = if is_proxy { self.permits.enter() } else { self.permits.take(peer.ip()) };
@@ -151,7 +161,7 @@ impl Acceptor {
         };
         let session = SessionFacts::new(session_id(), &self.listener, peer);
         let arrival = Arrival { socket, session, permit, terms, site };
-        let (mut watcher, task) = (shutdown.watcher(), shutdown.track());
+        let (mut watcher, task) = (self.sessions.watcher(), self.sessions.track());
         tokio::spawn(async move {
             let arrival = match is_proxy {
                 false => Some(arrival),

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::config::{Config, Listener, ListenerTls, Mistake, Mistakes};
 use crate::metrics::Metrics;
-use crate::tls::{self, CertificateFacts, Renewal};
+use crate::tls::{self, CertificateFacts, Certificates, Renewal};
 
 /// TLS of a listener, ready for use.
 #[derive(Debug)]
@@ -31,6 +31,22 @@ pub(super) fn load(
             secure(listener, tls, metrics, mistakes)
         })
         .collect()
+}
+
+/// How certificates are shown to clients.
+pub(super) type Shown = (Arc<ServerConfig>, Arc<Certificates>);
+
+/// What looks after certificates, and how each listener shows them.
+pub(super) fn divide(secured: Vec<Option<Secured>>) -> (Vec<Renewal>, Vec<Option<Shown>>) {
+    let mut renewals = Vec::new();
+    let shown = secured.into_iter().map(|secured| {
+        let Secured { config, renewal } = secured?;
+        let certificates = renewal.certificates().clone();
+        renewals.push(renewal);
+        Some((config, certificates))
+    });
+    let shown = shown.collect();
+    (renewals, shown)
 }
 
 fn secure(

@@ -7,9 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Overview;
 use crate::authenticity::Authenticator;
-use crate::config::{self, Config, Dns};
+use crate::config::{self, Config, Dns, Limits};
 use crate::live::Live;
-use crate::message::Budget;
+use crate::message::{Budget, BudgetBounds};
 use crate::metrics::{Metrics, Names};
 use crate::pipeline::Receipts;
 use crate::plugins::{Engine, Services};
@@ -35,7 +35,7 @@ pub(super) struct Foundation {
     pub(super) live: Arc<Live>,
     /// What can be looked at from outside.
     pub(super) overview: Arc<Overview>,
-    /// Where messages wait, if they may, as soon as it is open. Its directory and bounds stay.
+    /// Where messages wait, if they may, as soon as it is open. Its directory stays.
     pub(super) spool: Option<Arc<Spool>>,
     /// Where transactions become traces, if they do.
     pub(super) traces: Option<Arc<Traces>>,
@@ -56,13 +56,7 @@ impl Foundation {
             upstreams: config.upstreams.keys().cloned().collect(),
         }));
         let limits = &config.limits;
-        let budget = Budget::waiting(
-            limits.content_memory_octets,
-            limits.content_disk_octets,
-            limits.message_memory_octets,
-            std::env::temp_dir(),
-            limits.content_wait,
-        );
+        let budget = Budget::within(bounds(limits), std::env::temp_dir());
         let used = budget.clone();
         metrics.watch_content(move || used.used());
         let receipts = Arc::new(Receipts::default());
@@ -99,16 +93,16 @@ impl Foundation {
         })
     }
 
-    /// For a configuration that comes after another one: the address space that plugins run in, what
-    /// was counted and what stores hold stays.
-    pub(super) fn renewed(&self, config: &Config) -> Result<Self, StartError> {
+    /// For a configuration that comes after another one: what was counted and what stores hold stays,
+    /// and, if it can be as it is, the address space that plugins run in.
+    pub(super) fn renewed(&self, earlier: &Config, config: &Config) -> Result<Self, StartError> {
         let (metrics, dns) = (&self.metrics, config.dns.clone());
         let resolver = match dns == self.dns {
             true => self.services.resolver.clone(),
             false => Resolver::new(&dns, metrics.dns())?,
         };
-        let earlier = Some(&*self.services.stores);
-        let stores = Arc::new(Stores::open(&config.stores, earlier, metrics));
+        let known = Some(&*self.services.stores);
+        let stores = Arc::new(Stores::open(&config.stores, known, metrics));
         let authenticator = Authenticator::new(resolver.clone(), &config.hostname)?;
         let services = Services::new(resolver, authenticator, stores);
         let tracing = config.traces.clone();
@@ -116,7 +110,7 @@ impl Foundation {
             true => self.traces.clone(),
             false => Traces::start(&tracing, metrics.traces())?,
         };
-        let engine = self.engine.with(services.clone());
+        let engine = self.engine_for(earlier, config, services.clone())?;
         Ok(Self { engine, services, dns, traces, tracing, ..self.clone() })
     }
 
@@ -129,6 +123,34 @@ impl Foundation {
     pub(super) fn rehearsed_services(&self) -> Services {
         let stores = self.services.stores.rehearsed(&self.metrics);
         self.services.with_stores(Arc::new(stores))
+    }
+
+    /// What an engine reserved it cannot give back by and by: for another number of copies, or another
+    /// cache, there is another one. The earlier one ends with the last transaction that runs in it.
+    fn engine_for(
+        &self,
+        earlier: &Config,
+        config: &Config,
+        services: Services,
+    ) -> Result<Engine, StartError> {
+        let made_from = |config: &Config| {
+            let copies = config.limits.plugin_copies;
+            (copies, config.cache_directory.clone())
+        };
+        if made_from(earlier) == made_from(config) {
+            return Ok(self.engine.with(services));
+        }
+        let (cache, budget) = (&config.cache_directory, self.budget.clone());
+        Engine::new(&config.limits, cache, budget, self.metrics.clone(), services)
+            .map_err(|error| StartError::Engine(error.to_string()))
+    }
+
+    /// Sets the bounds of what all configurations share.
+    pub(super) fn bound(&self, config: &Config) {
+        self.budget.bound(bounds(&config.limits));
+        if let (Some(spool), Some(config)) = (&self.spool, &config.spool) {
+            spool.bound(config);
+        }
     }
 
     /// Opens the spool, which nobody else can have then, and finds what waits in it.
@@ -153,6 +175,15 @@ impl Foundation {
     /// What plugins remember.
     pub(super) fn stores(&self) -> &Stores {
         &self.services.stores
+    }
+}
+
+fn bounds(limits: &Limits) -> BudgetBounds {
+    BudgetBounds {
+        memory: limits.content_memory_octets,
+        disk: limits.content_disk_octets,
+        message: limits.message_memory_octets,
+        patience: limits.content_wait,
     }
 }
 

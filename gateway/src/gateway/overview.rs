@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use portcullis_smtp::server::Protocol;
 
-use super::standing::{Stand, Standing};
+use super::stand::Stand;
+use super::standing::Standing;
 use super::{Parts, StartError};
 use crate::admin::{Listening, Serving};
 use crate::config::{Mistakes, TlsMode};
@@ -39,10 +40,10 @@ impl Parts {
         upstreams: &[Arc<Upstreams>],
     ) -> Serving {
         let listening = |listener: &crate::config::Listener| {
-            let stand = stands.iter().find(|stand| stand.listener == listener.name);
+            let stand = stands.iter().find(|stand| stand.listener.name == listener.name);
             Listening {
                 name: listener.name.clone(),
-                addresses: stand.map(|stand| stand.places.clone()).unwrap_or_default(),
+                addresses: stand.map(|stand| stand.sockets.places().collect()).unwrap_or_default(),
                 protocol: match listener.protocol {
                     Protocol::Lmtp => "lmtp",
                     Protocol::Smtp => "smtp",

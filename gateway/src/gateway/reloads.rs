@@ -10,7 +10,6 @@ use tracing::info;
 use super::StartError;
 use super::standing::Standing;
 use crate::admin::{self, Refusal, ReloadRequest, Reloading};
-use crate::shutdown::Watcher;
 
 /// Reloads that somebody asks for, of one configuration file.
 #[derive(Debug)]
@@ -39,15 +38,15 @@ impl Reloads {
     }
 
     /// Reloads whenever it is asked for, one after the other, until the shutdown begins.
-    pub(super) async fn serve(mut self, standing: &mut Standing, mut watcher: Watcher) {
-        let shutdown = watcher.clone();
+    pub(super) async fn serve(mut self, standing: &mut Standing) {
+        let mut watcher = standing.shutdown.watcher();
         tokio::select! {
             () = watcher.begun() => {}
-            () = self.serve_all(standing, &shutdown) => {}
+            () = self.serve_all(standing) => {}
         }
     }
 
-    async fn serve_all(&mut self, standing: &mut Standing, watcher: &Watcher) {
+    async fn serve_all(&mut self, standing: &mut Standing) {
         loop {
             let request = tokio::select! {
                 _ = self.hangups.recv() => {
@@ -59,7 +58,7 @@ impl Reloads {
                     request
                 }
             };
-            let reloaded = standing.reload(&self.file, watcher).await;
+            let reloaded = standing.reload(&self.file).await;
             if let Some(request) = request {
                 request.answer(match reloaded {
                     Ok(warnings) => {

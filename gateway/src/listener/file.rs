@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tracing::{info, warn};
@@ -17,19 +18,29 @@ pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Whether it is somebody else's now.
+    is_kept: AtomicBool,
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    /// One that is there.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let file = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
+        let (device, inode) = (file.dev(), file.ino());
+        Ok(Self { path: path.to_owned(), device, inode, is_kept: AtomicBool::new(false) })
+    }
+
+    /// It is not removed.
+    pub(super) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let same = |file: fs::Metadata| (file.dev(), file.ino()) == (self.device, self.inode);
-        if fs::symlink_metadata(&self.path).is_ok_and(same)
+        if !self.is_kept.load(Ordering::Relaxed)
+            && fs::symlink_metadata(&self.path).is_ok_and(same)
             && let Err(error) = fs::remove_file(&self.path)
         {
             warn!(path = %self.path.display(), %error, "the socket's file stays behind");
@@ -45,13 +56,18 @@ pub(super) fn bind(at: &UnixSocket) -> io::Result<(Bound, SocketFile)> {
     socket.bind(&SockAddr::unix(&at.path)?)?;
     let file = SocketFile::of(&at.path)?;
     // Before `listen` nobody can connect, so nobody does before the mode is right.
+    admit(at)?;
+    socket.listen(BACKLOG)?;
+    Ok((Bound::Unix(socket.into()), file))
+}
+
+/// Lets those connect to a Unix socket who may.
+pub(super) fn admit(at: &UnixSocket) -> io::Result<()> {
     if at.group.is_some() {
         chown(&at.path, None, at.group).map_err(|error| explain(error, "socket_group"))?;
     }
     let mode = fs::Permissions::from_mode(at.mode);
-    fs::set_permissions(&at.path, mode).map_err(|error| explain(error, "socket_mode"))?;
-    socket.listen(BACKLOG)?;
-    Ok((Bound::Unix(socket.into()), file))
+    fs::set_permissions(&at.path, mode).map_err(|error| explain(error, "socket_mode"))
 }
 
 /// A socket that nobody listens at is the rest of a process that was killed.

@@ -1,21 +1,62 @@
-//! Sockets that systemd opened and passes (sd_listen_fds(3)).
+//! Sockets that somebody else opened and passes: systemd (sd_listen_fds(3)), or the process that this one
+//! takes the place of.
 
 use std::env;
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use serde::{Deserialize, Serialize};
 
-use super::socket::Bound;
+use super::socket::{Bound, UNFIT};
+use super::sockets::{Sockets, overlaps};
+use crate::config::ListenerAddress;
 
-/// The sockets that were passed to this process, by name.
+/// The sockets that were passed to this process.
 #[derive(Debug, Default)]
 pub struct Passed {
-    /// None for what cannot be listened at, and for what is taken.
-    sockets: Vec<(String, Option<Bound>)>,
+    /// From systemd, by name. They stay, for whatever listener asks for them some day.
+    sockets: Vec<Activated>,
     /// Why there are none.
     missing: Option<String>,
+    /// From the process that was here before, until a listener takes them.
+    estate: Vec<(Role, Bound)>,
 }
+
+#[derive(Debug)]
+struct Activated {
+    name: String,
+    /// None for what cannot be listened at.
+    socket: Option<Bound>,
+    is_asked_for: bool,
+}
+
+/// What a socket was for, in the process that opened it or was passed it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Health, metrics, and all that operators ask for.
+    Admin {
+        /// As the configuration has it.
+        address: String,
+    },
+    /// Mail.
+    Listener {
+        /// The listener's name.
+        name: String,
+        /// As the configuration has it.
+        address: String,
+    },
+    /// Whatever the configuration says of this name of systemd's.
+    Systemd {
+        /// `FileDescriptorName=`.
+        name: String,
+    },
+}
+
+/// A socket that is handed to another process.
+pub type Handed<'a> = (Role, BorrowedFd<'a>);
 
 impl Passed {
     /// What the environment says was passed. Changes the environment, so it is for the beginning of
@@ -36,7 +77,7 @@ impl Passed {
             }
             (Some(_), Some(_)) => return Self::take_all(variable("LISTEN_FDNAMES")),
         };
-        Self { sockets: Vec::new(), missing: Some(missing) }
+        Self { missing: Some(missing), ..Self::default() }
     }
 
     fn take_all(names: Option<String>) -> Self {
@@ -47,52 +88,123 @@ impl Passed {
         let socket = |index: usize| {
             // What sd_listen_fds_with_names(3) calls those without a name.
             let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
-            (name.to_owned(), listening(&mut passed, index))
+            Activated::new(name.to_owned(), listening(&mut passed, index))
         };
         let sockets = (0..count).map(socket).collect();
-        Self { sockets, missing: None }
+        Self { sockets, ..Self::default() }
     }
 
-    /// Takes the sockets of a name: a unit may open several under one.
+    /// What the process that was here before has handed over.
+    ///
+    /// # Errors
+    ///
+    /// If that is no socket that listens.
+    pub fn from_predecessor(handed: impl IntoIterator<Item = (Role, OwnedFd)>) -> io::Result<Self> {
+        let mut passed = Self::default();
+        for (role, descriptor) in handed {
+            let socket = Bound::try_from(descriptor)?;
+            match role {
+                Role::Systemd { name } => {
+                    passed.sockets.push(Activated::new(name, Some(socket)));
+                }
+                role => passed.estate.push((role, socket)),
+            }
+        }
+        if passed.sockets.is_empty() {
+            passed.missing = Some("the gateway that was here before had none".to_owned());
+        }
+        Ok(passed)
+    }
+
+    /// What systemd passed, to be handed to another process.
+    pub fn hand_over(&self) -> impl Iterator<Item = Handed<'_>> {
+        self.sockets.iter().filter_map(|Activated { name, socket, .. }| {
+            let descriptor = match socket.as_ref()? {
+                Bound::Tcp(socket) => socket.as_fd(),
+                Bound::Unix(socket) => socket.as_fd(),
+            };
+            Some((Role::Systemd { name: name.clone() }, descriptor))
+        })
+    }
+
+    /// Finds the sockets of a name: a unit may open several under one.
     pub(super) fn take(&mut self, name: &str) -> io::Result<Vec<Bound>> {
         let not_found = |text| io::Error::new(io::ErrorKind::NotFound, text);
         if let Some(missing) = &self.missing {
             return Err(not_found(format!("no sockets were passed: {missing}")));
         }
         let mut taken = Vec::new();
-        for (_, socket) in self.sockets.iter_mut().filter(|(known, _)| known == name) {
-            let text = "what was passed is not a stream socket that listens";
-            let unfit = || io::Error::new(io::ErrorKind::InvalidInput, text);
-            taken.push(socket.take().ok_or_else(unfit)?);
+        for passed in self.sockets.iter_mut().filter(|known| known.name == name) {
+            let unfit = || io::Error::new(io::ErrorKind::InvalidInput, UNFIT);
+            taken.push(passed.socket.as_ref().ok_or_else(unfit)?.another()?);
+            passed.is_asked_for = true;
         }
         if taken.is_empty() {
             let names: Vec<String> =
-                self.sockets.iter().map(|(name, _)| format!("{name:?}")).collect();
+                self.sockets.iter().map(|passed| format!("{:?}", passed.name)).collect();
             return Err(not_found(format!("no such socket was passed, but {}", names.join(", "))));
         }
         Ok(taken)
     }
 
-    /// The names of those that nobody has taken.
+    /// Takes what the process before had at an address: what the listener of this name had, if it was
+    /// there, or what another one had.
+    pub(super) fn inherit(&mut self, listener: &str, address: &ListenerAddress) -> Vec<Bound> {
+        let at = address.to_string();
+        let own = Role::Listener { name: listener.to_owned(), address: at.clone() };
+        let taken = self.bequeath(|role| *role == own);
+        if !taken.is_empty() || address.port() == Some(0) {
+            return taken;
+        }
+        self.bequeath(|role| matches!(role, Role::Listener { address, .. } if *address == at))
+    }
+
+    /// Takes what the process before had for operators at an address.
+    pub fn inherit_admin(&mut self, at: &str) -> Vec<Bound> {
+        self.bequeath(|role| matches!(role, Role::Admin { address } if *address == at))
+    }
+
+    fn bequeath(&mut self, is_for: impl Fn(&Role) -> bool) -> Vec<Bound> {
+        let taken = self.estate.extract_if(.., |(role, _)| is_for(role));
+        taken.map(|(_, socket)| socket).collect()
+    }
+
+    /// Whether the process before shares a port with an address.
+    pub(super) fn overlaps(&self, address: SocketAddr) -> bool {
+        self.estate.iter().any(|(_, socket)| overlaps(socket, address))
+    }
+
+    /// Gives up what nobody has inherited.
+    pub fn settle(&mut self) {
+        self.estate.clear();
+    }
+
+    /// The names of those of systemd that nobody has asked for.
     #[must_use]
     pub fn left(&self) -> Vec<&str> {
-        let left = self.sockets.iter().filter(|(_, socket)| socket.is_some());
-        left.map(|(name, _)| name.as_str()).collect()
+        let left = self.sockets.iter().filter(|passed| passed.socket.is_some());
+        left.filter(|passed| !passed.is_asked_for).map(|passed| passed.name.as_str()).collect()
+    }
+}
+
+impl Sockets {
+    /// These sockets, to be handed to another process.
+    pub fn handed(&self, listener: &str) -> impl Iterator<Item = Handed<'_>> {
+        let role = Role::Listener { name: listener.to_owned(), address: self.at().to_string() };
+        self.descriptors().map(move |descriptor| (role.clone(), descriptor))
+    }
+}
+
+impl Activated {
+    fn new(name: String, socket: Option<Bound>) -> Self {
+        Self { name, socket, is_asked_for: false }
     }
 }
 
 fn listening(passed: &mut ListenFd, index: usize) -> Option<Bound> {
-    let bound = match passed.take_tcp_listener(index) {
-        Ok(socket) => Bound::Tcp(socket?),
-        Err(_) => Bound::Unix(passed.take_unix_listener(index).ok()??),
+    let descriptor: OwnedFd = match passed.take_tcp_listener(index) {
+        Ok(socket) => socket?.into(),
+        Err(_) => passed.take_unix_listener(index).ok()??.into(),
     };
-    let ready = match &bound {
-        Bound::Tcp(socket) => {
-            socket.set_nonblocking(true).and_then(|()| SockRef::from(socket).is_listener())
-        }
-        Bound::Unix(socket) => {
-            socket.set_nonblocking(true).and_then(|()| SockRef::from(socket).is_listener())
-        }
-    };
-    ready.unwrap_or(false).then_some(bound)
+    descriptor.try_into().ok()
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -13,8 +14,10 @@ use crate::message::ClientAddress;
 
 /// A socket that listens, not yet in a worker's hands.
 #[derive(Debug)]
-pub(super) enum Bound {
+pub enum Bound {
+    /// At an IP address.
     Tcp(std::net::TcpListener),
+    /// On this machine.
     Unix(std::os::unix::net::UnixListener),
 }
 
@@ -41,6 +44,23 @@ impl Bound {
             Self::Tcp(socket) => socket.local_addr().ok(),
             Self::Unix(_) => None,
         }
+    }
+}
+
+impl TryFrom<OwnedFd> for Bound {
+    type Error = io::Error;
+
+    /// Takes what another process has opened.
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        if !socket.is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, UNFIT));
+        }
+        socket.set_nonblocking(true)?;
+        Ok(match socket.domain()? {
+            Domain::UNIX => Self::Unix(socket.into()),
+            _ => Self::Tcp(socket.into()),
+        })
     }
 }
 
@@ -86,11 +106,15 @@ impl Accepting {
     }
 }
 
-/// Binds an IP address so many times; the kernel shares the connections out among the sockets.
-pub(super) fn bind_ip(address: SocketAddr, count: usize) -> io::Result<Vec<Bound>> {
-    // Sockets that share a port would share it with another process of this user, too. That it
-    // is free shows with one that does not share.
-    let address = bind_one(address, Sharing::None)?.local_addr()?;
+/// Binds an IP address so many times; the kernel shares the connections out among the sockets. `ours`
+/// says that sockets of this process have the port already.
+pub(super) fn bind_ip(address: SocketAddr, count: usize, ours: bool) -> io::Result<Vec<Bound>> {
+    let address = match ours {
+        true => address,
+        // Sockets that share a port would share it with another process of this user, too. That it
+        // is free shows with one that does not share.
+        false => bind_one(address, Sharing::None)?.local_addr()?,
+    };
     (0..count).map(|_| bind_one(address, Sharing::Port).map(Bound::Tcp)).collect()
 }
 
@@ -117,5 +141,7 @@ fn bind_one(address: SocketAddr, sharing: Sharing) -> io::Result<std::net::TcpLi
     Ok(socket.into())
 }
 
+/// Why something that was passed is not served.
+pub(super) const UNFIT: &str = "what was passed is not a stream socket that listens";
 /// Connections that wait to be accepted; the kernel's own bound is usually 4096.
 pub(super) const BACKLOG: i32 = 1024;
