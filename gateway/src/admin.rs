@@ -35,11 +35,11 @@ use crate::queue::Queue;
 
 pub use answer::{Answer, Gone, Stream};
 pub use ask::Ask;
-pub use client::{request_config, request_reload, request_spool};
+pub use client::{request_config, request_reload, request_spool, request_upgrade};
 pub use health::Readiness;
 pub use hyper::StatusCode as Status;
 pub use overview::{Listening, Overview, Serving};
-pub use reload::{Refusal, ReloadRequest, Reloading, reloading};
+pub use reload::{Refusal, ReloadRequest, Reloading, Wish, reloading};
 pub use route::{Role, Route};
 pub use server::serve;
 
@@ -71,6 +71,7 @@ pub fn routes(offer: &Arc<Offer>) -> Vec<Route> {
         offer.get("/api/events", live::events),
         offer.post("/api/reload", reload::reload).unhurried(),
         offer.get("/api/sessions", live::sessions),
+        offer.post("/api/upgrade", reload::upgrade).unhurried(),
         offer.get("/api/spool", spool::summary),
         offer.post("/api/spool", spool::obey).with_body(spool::ORDER_OCTETS).unhurried(),
         offer.get("/api/status", overview::status),
@@ -117,6 +118,7 @@ mod tests {
 
     use super::server::{CONNECTIONS, HEADER_OCTETS};
     use super::*;
+    use crate::shutdown::Shutdown;
 
     /// Of a gateway that has nothing.
     pub(super) fn offer() -> Offer {
@@ -145,7 +147,7 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let offer = Arc::new(offer());
             let (metrics, readiness) = (offer.metrics.clone(), offer.readiness.clone());
-            let server = tokio::spawn(serve(listener, routes(&offer)));
+            let server = tokio::spawn(serve(listener, routes(&offer), Shutdown::new().watcher()));
             Self { address, metrics, readiness, server }
         }
 

@@ -25,7 +25,7 @@ use tracing::{error, warn};
 
 use crate::config as configuration;
 use crate::demo;
-use crate::gateway::{self, Gateway, Reloads, StartError};
+use crate::gateway::{self, Gateway, Predecessor, Reloads, StartError};
 use crate::listener::Passed;
 use crate::metrics::count_panics;
 use crate::shutdown::Shutdown;
@@ -37,7 +37,7 @@ use explain::Explain;
 use metrics::Metrics;
 use plugin::Plugin;
 use reference::{Completions, Manual};
-use reload::Reload;
+use reload::{Reload, Upgrade};
 use spool::Spool;
 use top::Top;
 use trace::Trace;
@@ -65,6 +65,9 @@ enum Command {
         /// A recipient that the embedded upstreams refuse.
         #[arg(long, value_name = "ADDRESS", requires = "sink")]
         sink_refuse: Vec<String>,
+        /// Take the place of the process at the standard input; that one starts this one so.
+        #[arg(long, hide = true, conflicts_with = "sink")]
+        take_over: bool,
     },
     /// Read a configuration and everything that it names, and say all that is wrong with it.
     ///
@@ -107,6 +110,10 @@ enum Command {
     /// Follow sessions as they happen: each command and reply, each answer of a plugin and of an
     /// upstream. Secrets and content are never shown. It ends by itself.
     Trace(Trace),
+    /// Have another process take the place of a running gateway: with the program that now lies where
+    /// that one was started from, and the configuration as it is now. No connection is refused, and
+    /// transactions in flight end. If the new process cannot serve, the old one goes on.
+    Upgrade(Upgrade),
     /// Who may log in: add, remove, list and check the users of a users file.
     #[command(subcommand)]
     User(User),
@@ -143,8 +150,9 @@ impl Arguments {
     /// (it went wrong), or 2 (the configuration).
     pub async fn execute(self, passed: Passed) -> ExitCode {
         match self.command {
-            Command::Run { config, sink, sink_refuse } => {
-                let code = run(config, passed, sink, sink_refuse).await;
+            Command::Run { config, sink, sink_refuse, take_over } => {
+                let place = if take_over { Place::Another } else { Place::Own(passed) };
+                let code = run(config, place, sink, sink_refuse).await;
                 telemetry::flush(LAST_LINES);
                 code
             }
@@ -154,6 +162,7 @@ impl Arguments {
             Command::Metrics(metrics) => metrics.execute(),
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,
+            Command::Upgrade(upgrade) => upgrade.execute().await,
             Command::Spool(spool) => spool.execute().await,
             Command::Top(top) => top.execute().await,
             Command::Trace(trace) => trace.execute().await,
@@ -165,15 +174,38 @@ impl Arguments {
     }
 }
 
+/// Whose sockets a process serves.
+enum Place {
+    /// Its own, and those of systemd.
+    Own(Passed),
+    /// Those of the process that started it.
+    Another,
+}
+
 async fn run(
     file: PathBuf,
-    passed: Passed,
+    place: Place,
     sinks: Vec<SinkAddress>,
     refuse: Vec<String>,
 ) -> ExitCode {
+    let predecessor = match place {
+        Place::Own(_) => None,
+        Place::Another => match Predecessor::on_standard_input() {
+            Ok(predecessor) => Some(predecessor),
+            Err(cause) => {
+                eprintln!("error: --take-over is for a gateway that is upgraded: {cause}");
+                return ExitCode::FAILURE;
+            }
+        },
+    };
     let config = match configuration::load(&file) {
         Ok(config) => config,
-        Err(mistakes) => return unfit(&mistakes.into()),
+        Err(mistakes) => {
+            if let Some(predecessor) = predecessor {
+                predecessor.failed(&mistakes.to_string());
+            }
+            return unfit(&mistakes.into());
+        }
     };
     if let Err(error) = telemetry::start(&gateway::log_options(&config.log)) {
         eprintln!("error: log: {error}");
@@ -203,13 +235,19 @@ async fn run(
         return ExitCode::FAILURE;
     }
     let reloads = match Reloads::of(file) {
-        Ok(reloads) => reloads,
+        Ok(reloads) if embedded.is_empty() => reloads,
+        Ok(reloads) => reloads.without_upgrades(),
         Err(cause) => {
-            error!(%cause, "cannot catch SIGHUP");
+            error!(%cause, "cannot catch SIGHUP and SIGUSR2");
             return ExitCode::FAILURE;
         }
     };
-    match Gateway::start(config, passed, shutdown).await {
+    let started = match (predecessor, place) {
+        (Some(predecessor), _) => Gateway::succeed(config, predecessor, shutdown).await,
+        (None, Place::Own(passed)) => Gateway::start(config, passed, shutdown).await,
+        (None, Place::Another) => unreachable!("it has a predecessor"),
+    };
+    match started {
         Ok(gateway) => {
             gateway.reloading(reloads).run().await;
             ExitCode::SUCCESS
@@ -248,9 +286,10 @@ fn unfit(error: &StartError) -> ExitCode {
         | StartError::Engine(_)
         | StartError::Resolver(_)
         | StartError::Spool(_)
+        | StartError::Succession(_)
         | StartError::Traces(_)
         | StartError::Workers(_) => {
-            eprintln!("error: {}", chain(error));
+            eprintln!("error: {}", error.in_full());
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! Builds every part from a configuration, starts them, and stops them in order.
 
 mod certificates;
+mod desk;
 mod examination;
 mod foundation;
 mod furnishing;
@@ -13,20 +14,21 @@ mod reloads;
 mod sockets;
 mod stand;
 mod standing;
+mod succession;
 mod supervisor;
 
+use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::admin::{self, Offer, Readiness};
+use crate::admin::{Offer, Readiness};
 use crate::config::{self, Config, Mistakes, Place};
 use crate::listener::{Passed, Sockets};
 use crate::metrics::{ConfigurationInUse, Metrics};
@@ -41,8 +43,10 @@ use crate::traces::TracesError;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
 use certificates::Secured;
+use desk::{Desk, OpenedDesk};
 use foundation::Foundation;
 use logins::Admission;
+use reloads::End;
 use stand::{Opened, Stand};
 use standing::Standing;
 
@@ -52,6 +56,7 @@ pub use examination::{
 pub use logging::log_options;
 pub use rehearsing::Rehearsals;
 pub use reloads::Reloads;
+pub use succession::Predecessor;
 
 /// Everything that a configuration needs before a socket is opened. `check` ends here.
 #[derive(Debug)]
@@ -74,8 +79,8 @@ pub struct Parts {
 pub struct Gateway {
     standing: Standing,
     renewals: Vec<Renewal>,
-    admin: Option<TcpListener>,
     readiness: Readiness,
+    predecessor: Option<Predecessor>,
     reloads: Option<Reloads>,
 }
 
@@ -119,9 +124,25 @@ pub enum StartError {
     /// The directory of messages that wait.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The process that this one is to take the place of.
+    #[error("the process that was here before cannot be understood")]
+    Succession(#[source] io::Error),
     /// The threads that serve connections.
     #[error("threads for connections cannot be started")]
     Workers(#[source] io::Error),
+}
+
+impl StartError {
+    /// With its causes, or all its mistakes: for people.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let (mut text, mut cause) = (self.to_string(), self.source());
+        while let Some(next) = cause {
+            text = format!("{text}: {next}");
+            cause = next.source();
+        }
+        text
+    }
 }
 
 impl Parts {
@@ -208,39 +229,42 @@ impl Gateway {
         passed: Passed,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        Self::open(Parts::prepare(config).await?, passed, shutdown).await
+        Self::open(Parts::prepare(config).await?, passed, None, shutdown).await
+    }
+
+    /// The same in the place of another process, which goes on if this fails.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was started. The other process is told.
+    pub async fn succeed(
+        config: Config,
+        predecessor: Predecessor,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        let started = async {
+            let passed = predecessor.sockets().await.map_err(StartError::Succession)?;
+            let parts = Parts::prepare(config).await?;
+            Self::open(parts, passed, Some(predecessor.clone()), shutdown).await
+        };
+        started.await.inspect_err(|error| predecessor.failed(&error.in_full()))
     }
 
     async fn open(
         mut parts: Parts,
         mut passed: Passed,
+        predecessor: Option<Predecessor>,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let workers = Workers::start().map_err(StartError::Workers)?;
-        let mut opened = Vec::<Opened>::new();
-        for listener in &parts.config.listeners {
-            let (name, address) = (&listener.name, &listener.address);
-            let held = opened.iter().map(|opened| &*opened.sockets);
-            let bound = Sockets::open(name, address, workers.count(), &mut passed, held)
-                .and_then(|sockets| Opened::anew(Arc::new(sockets), workers.count()));
-            opened.push(bound.map_err(|source| StartError::Bind {
-                name: name.clone(),
-                address: address.to_string(),
-                source,
-            })?);
-        }
-        let admin = match parts.config.admin.address {
-            Some(address) => {
-                let bound = TcpListener::bind(address).await;
-                let (name, address) = ("admin".to_owned(), address.to_string());
-                Some(bound.map_err(|source| StartError::Bind { name, address, source })?)
-            }
-            None => None,
-        };
+        let opened = open_all(&parts.config, workers.count(), &mut passed)?;
         for name in passed.left() {
             warn!(name, "a socket was passed that no listener asks for");
         }
         passed.settle();
+        if let Some(predecessor) = &predecessor {
+            predecessor.prepared().await.map_err(StartError::Succession)?;
+        }
         let waiting = parts.foundation.open_spool(&parts.config).await?;
         if !waiting.is_empty() {
             info!(messages = waiting.len(), "messages wait in the spool");
@@ -251,7 +275,7 @@ impl Gateway {
         parts.foundation.metrics.configuration_loaded(parts.bounds());
         let (standing, renewals) =
             Standing::found(parts, waiting, workers, opened, passed, shutdown);
-        Ok(Self { standing, renewals, admin, readiness, reloads: None })
+        Ok(Self { standing, renewals, readiness, predecessor, reloads: None })
     }
 
     /// Lets its configuration be replaced while it runs.
@@ -269,7 +293,7 @@ impl Gateway {
         let address = |stand: &Stand| Some((stand.listener.name.clone(), stand.sockets.ip()?));
         let listeners: Vec<_> = self.standing.stands.iter().filter_map(address).collect();
         let smtp = listeners.first().map(|(_, address)| *address).ok_or(io::ErrorKind::NotFound)?;
-        let admin = self.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        let admin = self.standing.desk.at().transpose()?;
         Ok(Addresses { smtp, listeners, admin })
     }
 
@@ -285,34 +309,43 @@ impl Gateway {
         standing.parts.foundation.metrics.watch_ready(move || ready.reasons().is_empty());
         standing.accept();
         standing.renew(self.renewals);
-        let shutdown = standing.shutdown.clone();
+        let offer = Arc::new(Offer {
+            metrics: standing.parts.foundation.metrics.clone(),
+            readiness: readiness.clone(),
+            queue: standing.spooling.first().map(|spooling| spooling.queue.clone()),
+            live: standing.parts.foundation.live.clone(),
+            overview: standing.parts.foundation.overview.clone(),
+            reloading: self.reloads.as_ref().map(|reloads| reloads.reloading.clone()),
+        });
+        standing.show(self.reloads.as_ref().map(Reloads::file));
+        standing.answer(OpenedDesk::AsItIs, offer);
+        if let Some(predecessor) = self.predecessor.take()
+            && let Err(error) = predecessor.serving().await
+        {
+            warn!(%error, "the process that was here before is not understood");
+        }
         let mut serving = JoinSet::new();
         if let Some(spooling) = standing.spooling.first() {
             serving.spawn(spooling.queue.clone().run());
         }
-        if let Some(admin) = self.admin {
-            let reloading = self.reloads.as_ref().map(|reloads| reloads.reloading.clone());
-            let metrics = standing.parts.foundation.metrics.clone();
-            let queue = standing.spooling.first().map(|spooling| spooling.queue.clone());
-            let readiness = readiness.clone();
-            let (live, overview) = (
-                standing.parts.foundation.live.clone(),
-                standing.parts.foundation.overview.clone(),
-            );
-            let offer = Offer { metrics, readiness, queue, live, overview, reloading };
-            let offer = Arc::new(offer);
-            serving.spawn(admin::serve(admin, admin::routes(&offer)));
-        }
-        standing.show(self.reloads.as_ref().map(Reloads::file));
         readiness.clear(STARTING);
         supervisor::ready();
-        match self.reloads.take() {
+        let shutdown = standing.shutdown.clone();
+        let end = match self.reloads.take() {
             Some(reloads) => reloads.serve(&mut standing).await,
-            None => shutdown.watcher().begun().await,
-        }
+            None => {
+                shutdown.watcher().begun().await;
+                End::Shutdown
+            }
+        };
         readiness.hold(DRAINING);
-        supervisor::stopping();
-        info!("shutting down: listeners close, transactions in flight end");
+        match end {
+            End::Shutdown => {
+                supervisor::stopping();
+                info!("shutting down: listeners close, transactions in flight end");
+            }
+            End::Succeeded => shutdown.begin(),
+        }
         standing.close_sockets().await;
         let patience = standing.parts.config.shutdown_deadline;
         let deadline = Instant::now() + patience;
@@ -328,7 +361,37 @@ impl Gateway {
         standing.close();
         standing.parts.foundation.stores().close().await;
         serving.shutdown().await;
+        standing.desk.close();
+        // Who asked for the end may still be told of it.
+        let _ = timeout(LAST_WORDS, standing.desk.closed()).await;
     }
+}
+
+/// Opens whatever the first configuration of a process listens at.
+fn open_all(
+    config: &Config,
+    workers: usize,
+    passed: &mut Passed,
+) -> Result<(Vec<Opened>, OpenedDesk), StartError> {
+    let mut opened = Vec::<Opened>::new();
+    for listener in &config.listeners {
+        let (name, address) = (&listener.name, &listener.address);
+        let held = opened.iter().map(|opened| &*opened.sockets);
+        let bound = Sockets::open(name, address, workers, passed, held)
+            .and_then(|sockets| Opened::anew(Arc::new(sockets), workers));
+        opened.push(bound.map_err(|source| StartError::Bind {
+            name: name.clone(),
+            address: address.to_string(),
+            source,
+        })?);
+    }
+    let admin = &config.admin;
+    let desk = Desk::open(None, admin, passed).map_err(|source| StartError::Bind {
+        name: "admin".to_owned(),
+        address: admin.address.map(|address| address.to_string()).unwrap_or_default(),
+        source,
+    })?;
+    Ok((opened, desk))
 }
 
 /// Lets plugins hear what has happened up to the end.

@@ -18,6 +18,16 @@ pub async fn request_reload(address: SocketAddr) -> io::Result<(u16, String)> {
     post(address, "/api/reload", "").await
 }
 
+/// Asks the gateway at this address to have another process take its place, which may take as long as one
+/// takes to start: the status of the answer, and its text.
+///
+/// # Errors
+///
+/// If nobody is there, or no answer comes.
+pub async fn request_upgrade(address: SocketAddr) -> io::Result<(u16, String)> {
+    post(address, "/api/upgrade", "").await
+}
+
 /// Asks the gateway at this address to do something with messages that wait, as JSON says it: the
 /// status of the answer, and its text.
 ///

@@ -1,4 +1,4 @@
-//! `POST /api/reload`: hands the wish on to whoever reloads, and tells what came of it.
+//! `POST /api/reload` and `/api/upgrade`: hands the wish on to whoever fulfils it, and tells what came of it.
 
 use std::sync::Arc;
 
@@ -18,15 +18,28 @@ pub enum Refusal {
     Failed(String),
 }
 
-/// Somebody asks for a reload.
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// That the configuration is read anew.
+    Reload,
+    /// That another process takes the place of this one.
+    Upgrade,
+}
+
+/// Somebody asks for a reload, or an upgrade.
 #[derive(Debug)]
-pub struct ReloadRequest(oneshot::Sender<Result<String, Refusal>>);
+pub struct ReloadRequest {
+    /// Which of them.
+    pub wish: Wish,
+    asker: oneshot::Sender<Result<String, Refusal>>,
+}
 
 impl ReloadRequest {
     /// Tells what came of it, to be read by people.
     pub fn answer(self, answer: Result<String, Refusal>) {
         // Who asked may have gone.
-        let _ = self.0.send(answer);
+        let _ = self.asker.send(answer);
     }
 }
 
@@ -43,17 +56,25 @@ pub fn reloading() -> (Reloading, mpsc::Receiver<ReloadRequest>) {
 
 impl Reloading {
     /// What came of it; none if there is no time for it.
-    async fn ask(&self) -> Option<Result<String, Refusal>> {
-        let (sender, answer) = oneshot::channel();
-        self.0.try_send(ReloadRequest(sender)).ok()?;
+    async fn ask(&self, wish: Wish) -> Option<Result<String, Refusal>> {
+        let (asker, answer) = oneshot::channel();
+        self.0.try_send(ReloadRequest { wish, asker }).ok()?;
         answer.await.ok()
     }
 }
 
 pub(super) async fn reload(offer: Arc<Offer>, _: Ask) -> Answer {
+    fulfilled(&offer, Wish::Reload).await
+}
+
+pub(super) async fn upgrade(offer: Arc<Offer>, _: Ask) -> Answer {
+    fulfilled(&offer, Wish::Upgrade).await
+}
+
+async fn fulfilled(offer: &Offer, wish: Wish) -> Answer {
     let answer = match &offer.reloading {
         None => None,
-        Some(reloading) => reloading.ask().await,
+        Some(reloading) => reloading.ask(wish).await,
     };
     match answer {
         Some(Ok(told)) => Answer::text(told),
@@ -61,7 +82,7 @@ pub(super) async fn reload(offer: Arc<Offer>, _: Ask) -> Answer {
             Answer::refusal(Status::UNPROCESSABLE_ENTITY, told.trim_end())
         }
         Some(Err(Refusal::Failed(told))) => Answer::refusal(Status::INTERNAL_SERVER_ERROR, told),
-        None => Answer::refusal(Status::SERVICE_UNAVAILABLE, "no reload now"),
+        None => Answer::refusal(Status::SERVICE_UNAVAILABLE, "there is no time for it now"),
     }
 }
 

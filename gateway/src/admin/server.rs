@@ -23,10 +23,11 @@ use super::answer::Body;
 use super::ask::{self, Ask};
 use super::route::{self, Found, Route};
 use super::{Answer, Status, guard};
+use crate::shutdown::Watcher;
 
-/// Answers until the future is dropped. It goes on through a shutdown, because those are the
-/// minutes in which `/readyz` has something to say.
-pub async fn serve(listener: TcpListener, routes: Vec<Route>) {
+/// Answers until the end begins, and then whoever has asked before. It goes on through a shutdown,
+/// because those are the minutes in which `/readyz` has something to say.
+pub async fn serve(listener: TcpListener, routes: Vec<Route>, mut end: Watcher) {
     let (routes, permits) = (Arc::new(routes), Arc::new(Semaphore::new(CONNECTIONS)));
     let streams = Arc::new(Semaphore::new(STREAMS));
     let mut connections = JoinSet::new();
@@ -34,7 +35,11 @@ pub async fn serve(listener: TcpListener, routes: Vec<Route>) {
         let Ok(permit) = permits.clone().acquire_owned().await else {
             unreachable!("nobody closes the semaphore");
         };
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = end.begun() => break,
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "admin: cannot accept a connection");
@@ -49,6 +54,8 @@ pub async fn serve(listener: TcpListener, routes: Vec<Route>) {
             converse(stream, peer, &routes, streams).await;
         });
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 /// One request, one response.

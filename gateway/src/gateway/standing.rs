@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config, Mistakes, Place};
-use crate::listener::{Passed, Permits, Sockets};
+use crate::admin::Offer;
+use crate::config::{self, Config, Mistakes, Place, StoreKind};
+use crate::listener::{Handed, Passed, Permits, Sockets};
 use crate::queue::Spooling;
 use crate::shutdown::Shutdown;
 use crate::spool::Entry;
@@ -18,6 +20,7 @@ use crate::tls::Renewal;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
 
+use super::desk::{Desk, OpenedDesk};
 use super::stand::{Opened, Stand};
 use super::{Parts, StartError, certificates, logging, pulse, supervisor};
 
@@ -40,6 +43,9 @@ pub(super) struct Standing {
     acceptors: JoinSet<io::Result<()>>,
     /// What waits for the last session of a listener that was left out, by its name.
     partings: BTreeMap<String, AbortHandle>,
+    pub(super) desk: Desk,
+    /// What is answered there, as soon as it is known.
+    offer: Option<Arc<Offer>>,
 }
 
 impl Standing {
@@ -49,7 +55,7 @@ impl Standing {
         mut parts: Parts,
         waiting: Vec<Entry>,
         workers: Workers,
-        opened: Vec<Opened>,
+        (opened, desk): (Vec<Opened>, OpenedDesk),
         passed: Passed,
         shutdown: Shutdown,
     ) -> (Self, Vec<Renewal>) {
@@ -69,6 +75,8 @@ impl Standing {
             workers,
             permits,
             passed,
+            desk: Desk::new(desk, Shutdown::new()),
+            offer: None,
             shutdown,
             acceptors: JoinSet::new(),
             partings: BTreeMap::new(),
@@ -113,6 +121,15 @@ impl Standing {
                 }
             }
         }
+    }
+
+    /// Answers operators with this from now on, at the admin address of the configuration.
+    pub(super) fn answer(&mut self, opened: OpenedDesk, offer: Arc<Offer>) {
+        // Not a part of the shutdown, through which it goes on.
+        if let Err(cause) = self.desk.answer(opened, &offer, Shutdown::new()) {
+            error!(%cause, "nobody answers at the admin address");
+        }
+        self.offer = Some(offer);
     }
 
     /// Nobody listens any more, and whoever accepted has ended.
@@ -177,7 +194,7 @@ impl Standing {
 
     /// Finds what each listener of a configuration is to accept from: what is there already, whatever
     /// listener has it now, or what is bound anew.
-    fn open(&mut self, config: &Config) -> Result<Vec<Opened>, Mistakes> {
+    fn open(&mut self, config: &Config) -> Result<(Vec<Opened>, OpenedDesk), Mistakes> {
         let workers = self.workers.count();
         let (mut opened, mut mistakes) = (Vec::<Opened>::new(), Mistakes::default());
         for listener in &config.listeners {
@@ -199,6 +216,12 @@ impl Standing {
                 Err(error) => not_open(listener, &error, &mut mistakes),
             }
         }
+        let desk = Desk::open(Some(&self.desk), &config.admin, &mut self.passed);
+        if let Err(error) = &desk {
+            let address = config.admin.address.map(|address| address.to_string());
+            let address = address.unwrap_or_default();
+            mistakes.at(&config.admin.place, format!("cannot listen on {address}: {error}"), None);
+        }
         mistakes.or_fail()?;
         // Of what cannot be taken back the last.
         let mut mistakes = Mistakes::default();
@@ -210,12 +233,12 @@ impl Standing {
             }
         }
         mistakes.or_fail()?;
-        Ok(opened)
+        Ok((opened, desk.unwrap_or(OpenedDesk::AsItIs)))
     }
 
     /// From here on nothing can fail and nothing waits. Who began before ends with what was; that is
     /// dropped with the last of them.
-    fn replace(&mut self, mut parts: Parts, opened: Vec<Opened>) {
+    fn replace(&mut self, mut parts: Parts, (opened, desk): (Vec<Opened>, OpenedDesk)) {
         self.renewals = JoinSet::new();
         logging::renew(&self.parts.config.log, &parts.config.log);
         let among = self.upstreams.len();
@@ -274,6 +297,9 @@ impl Standing {
         parts.foundation.metrics.configuration_loaded(parts.bounds());
         self.parts = parts;
         self.renew(renewals);
+        if let Some(offer) = self.offer.clone() {
+            self.answer(desk, offer);
+        }
     }
 
     /// A listener that is left out stays in the metrics until its last session has ended.
@@ -288,6 +314,76 @@ impl Standing {
             metrics.listener_left(&own);
         });
         self.partings.insert(name, parting.abort_handle());
+    }
+
+    /// All sockets, to be handed to another process.
+    pub(super) fn handed(&self) -> Vec<Handed<'_>> {
+        let ours = self.stands.iter().filter(|stand| stand.sockets.are_ours());
+        let listeners = ours.flat_map(|stand| stand.sockets.handed(&stand.listener.name));
+        listeners.chain(self.passed.hand_over()).chain(self.desk.handed()).collect()
+    }
+
+    /// Whether something here is for one process alone.
+    pub(super) fn has_what_is_for_one(&self) -> bool {
+        let is_file = |store: &config::Store| matches!(store.kind, StoreKind::Redb { .. });
+        !self.spooling.is_empty() || self.parts.config.stores.values().any(is_file)
+    }
+
+    /// Ends whatever needs what is for one process alone, within the deadline of a shutdown, and lets go
+    /// of it. Connections wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the spool cannot be let go of.
+    pub(super) async fn let_go(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + self.parts.config.shutdown_deadline;
+        let queue = self.spooling.first().map(|spooling| spooling.queue.clone());
+        if let Some(queue) = &queue {
+            queue.pause();
+        }
+        self.stands.iter_mut().for_each(|stand| stand.leave(true));
+        let rest = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let mut left = 0;
+        for stand in &self.stands {
+            left += stand.listener.sessions.drained(rest(deadline)).await;
+        }
+        if let Some(queue) = &queue {
+            left += queue.rests(rest(deadline)).await;
+        }
+        if left > 0 {
+            warn!(left, "the deadline has come, and not all transactions and attempts have ended");
+        }
+        super::tell_the_rest(&self.parts.plugins, deadline).await;
+        self.parts.foundation.stores().close().await;
+        match &self.parts.foundation.spool {
+            Some(spool) => spool.let_go().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on after all, with what was let go of.
+    pub(super) fn go_on(&mut self) {
+        if let Some(spooling) = self.spooling.first() {
+            if let Err(cause) = spooling.spool.take_back() {
+                error!(%cause, "another process has the spool, nothing is stored or delivered from it");
+            }
+            spooling.queue.go_on();
+        }
+        for stand in &mut self.stands {
+            if let Err(cause) = stand.come_back(self.shutdown.part()) {
+                error!(listener = stand.listener.name, %cause, "connections cannot be accepted");
+            }
+        }
+        self.accept();
+    }
+
+    /// Leaves what comes to another process, which has the same sockets.
+    pub(super) fn hand_over(&mut self) {
+        self.desk.close();
+        for stand in &mut self.stands {
+            stand.stop_accepting(true);
+            stand.sockets.hand_over();
+        }
     }
 
     /// Says QUIT on what is idle.
