@@ -41,6 +41,7 @@ mod starting;
 mod swaps;
 mod tls;
 mod truths;
+mod upgrading;
 mod vouching;
 mod watching;
 mod workbench;

@@ -6,11 +6,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use portcullis_tests::gateway::{Running, plugin, program};
 use portcullis_tests::process::{Finished, run};
 use portcullis_tests::sink::Letter;
-use portcullis_tests::{Client, Gateway, Sink};
+use portcullis_tests::{Client, Gateway, Sink, free_address, wait_for};
 use serde_json::{Value, json};
 
 fn stamping(name: &str, mark: &str) -> Value {
@@ -62,11 +63,18 @@ fn deliver(client: &mut Client) {
     reply.expect("a connection").expect_code(250);
 }
 
+/// How often the configuration is replaced under load: `PORTCULLIS_RELOADS=1000` for more than a usual
+/// run does.
+fn reloads() -> u32 {
+    std::env::var("PORTCULLIS_RELOADS").map_or(20, |text| text.parse().expect("a number"))
+}
+
 #[test]
 fn reloads_under_load_fail_no_mail_and_mix_no_transaction() {
     let sink = Sink::smtp();
     let gateway = marked(&sink, "0").start();
     let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (began, rounds, mut refused) = (Instant::now(), reloads(), 0);
     std::thread::scope(|threads| {
         for _ in 0..4 {
             threads.spawn(|| {
@@ -74,31 +82,46 @@ fn reloads_under_load_fail_no_mail_and_mix_no_transaction() {
                 while !stop.load(Ordering::Relaxed) {
                     deliver(&mut client);
                     sent.fetch_add(1, Ordering::Relaxed);
+                    // 100 messages a second, all together.
+                    std::thread::sleep(Duration::from_millis(38));
                 }
                 client.command("QUIT").expect_code(221);
             });
         }
-        for round in 1..=20 {
+        let ended = Ended(&stop);
+        for round in 1..=rounds {
             let enough = sent.load(Ordering::Relaxed) + 8;
-            edit(&gateway, |config| mark(config, &round.to_string()));
-            if round % 2 == 0 {
-                let _ = reload(&gateway).expect_success();
-            } else {
-                gateway.process.signal("HUP");
-            }
-            gateway.wait_for_metric(
-                "portcullis_reloads_total",
-                &[("result", "ok")],
-                f64::from(round),
-            );
-            portcullis_tests::wait_for("more mail", || {
-                (sent.load(Ordering::Relaxed) >= enough).then_some(())
+            // Every tenth has a mistake, and is refused; some bring a listener, or leave it out.
+            let is_wrong = round % 10 == 5;
+            edit(&gateway, |config| {
+                mark(config, &round.to_string());
+                config["plugins"][1]["settings"]["name"] =
+                    if is_wrong { json!(7) } else { "second".into() };
+                config["listeners"].as_array_mut().expect("a list").truncate(1);
+                if round % 4 == 0 {
+                    let late = json!({ "name": "late", "address": "127.0.0.1:0" });
+                    config["listeners"].as_array_mut().expect("a list").push(late);
+                }
             });
+            refused += u32::from(is_wrong);
+            let asked = match round % 2 {
+                0 => Some(reload(&gateway).status.success()),
+                _ => {
+                    gateway.process.signal("HUP");
+                    None
+                }
+            };
+            assert!(asked.is_none_or(|taken| taken != is_wrong));
+            for (result, count) in [("ok", round - refused), ("failed", refused)] {
+                let labels = [("result", result)];
+                gateway.wait_for_metric("portcullis_reloads_total", &labels, f64::from(count));
+            }
+            wait_for("more mail", || (sent.load(Ordering::Relaxed) >= enough).then_some(()));
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ended);
     });
-    let letters = sink.letters();
-    assert_eq!(letters.len(), sent.load(Ordering::Relaxed));
+    let (letters, sent) = (sink.letters(), sent.into_inner());
+    assert_eq!(letters.len(), sent);
     let mut seen = BTreeSet::new();
     for letter in &letters {
         let stamps = stamps(letter);
@@ -106,8 +129,154 @@ fn reloads_under_load_fail_no_mail_and_mix_no_transaction() {
         assert!(stamps.len() == 2 && marks.len() == 1, "mixed: {stamps:?}");
         seen.extend(marks.into_iter().map(str::to_owned));
     }
-    assert!(seen.len() >= 20, "marks {seen:?}");
+    assert!(seen.len() >= (rounds - refused) as usize, "marks {seen:?}");
     gateway.wait_for_metric("portcullis_configurations_in_use", &[], 1.0);
+    eprintln!(
+        "{rounds} reloads, {refused} of them refused, under {:.0} messages a second: {sent} messages, \
+         none failed, none under two configurations",
+        sent as f64 / began.elapsed().as_secs_f64(),
+    );
+}
+
+/// Ends the load also where a test fails.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn listener(config: &mut Value, number: usize) -> &mut Value {
+    &mut config["listeners"][number]
+}
+
+#[test]
+fn listeners_come_move_and_go() {
+    let sink = Sink::smtp();
+    let gateway = Gateway::before(&sink).listener("side", json!({})).start();
+    let (side, moved, late) = (gateway.address("side"), free_address(), free_address());
+    // One more, and one at another address, whose sessions go on.
+    let mut stays = Client::ehlo(side);
+    edit(&gateway, |config| {
+        listener(config, 1)["address"] = moved.to_string().into();
+        let late = json!({ "name": "late", "address": late.to_string() });
+        config["listeners"].as_array_mut().expect("a list").push(late);
+    });
+    let _ = reload(&gateway).expect_success();
+    deliver(&mut Client::ehlo(late));
+    deliver(&mut Client::ehlo(moved));
+    deliver(&mut stays);
+    wait_for("a port that is closed", || TcpStream::connect(side).is_err().then_some(()));
+    // One is left out: a transaction in flight ends, and then the session.
+    let mut goes = Client::ehlo(late);
+    goes.talk(
+        "C: MAIL FROM:<a@a.example>
+         S: 250
+         C: RCPT TO:<b@b.example>
+         S: 250
+         C: DATA
+         S: 354",
+    );
+    let mut idle = Client::ehlo(late);
+    edit(&gateway, |config| config["listeners"].as_array_mut().expect("a list").truncate(2));
+    let _ = reload(&gateway).expect_success();
+    assert_eq!(idle.wait_for_end()[0].code, 421);
+    wait_for("a port that is closed", || TcpStream::connect(late).is_err().then_some(()));
+    let opened = [("listener", "late")];
+    gateway.wait_for_metric("portcullis_connections_open", &opened, 1.0);
+    goes.send(b"x\r\n.\r\n").expect("an open connection");
+    goes.expect(250);
+    assert_eq!(goes.wait_for_end()[0].code, 421);
+    wait_for("metrics without it", || {
+        (!gateway.metrics().text().contains("listener=\"late\"")).then_some(())
+    });
+    // It comes back, and its counters with it.
+    edit(&gateway, |config| {
+        let late = json!({ "name": "late", "address": late.to_string() });
+        config["listeners"].as_array_mut().expect("a list").push(late);
+    });
+    let _ = reload(&gateway).expect_success();
+    deliver(&mut Client::ehlo(late));
+    gateway.wait_for_metric("portcullis_connections_total", &opened, 4.0);
+}
+
+#[test]
+fn a_socket_goes_on_under_another_name_and_another_protocol() {
+    let sink = Sink::smtp();
+    let gateway = Gateway::before(&sink).listener("side", json!({})).start();
+    let side = gateway.address("side");
+    let (stop, connected) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let mut client = Client::connect(side);
+                client.expect(220);
+                connected.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let ended = Ended(&stop);
+        for (name, protocol) in [("other", "smtp"), ("other", "lmtp"), ("side", "smtp")] {
+            let mut client = Client::connect(side);
+            client.expect(220);
+            edit(&gateway, |config| {
+                listener(config, 1)["name"] = name.into();
+                listener(config, 1)["protocol"] = protocol.into();
+            });
+            let _ = reload(&gateway).expect_success();
+            assert_eq!(client.wait_for_end()[0].code, 421);
+            let greeting = if protocol == "lmtp" { "LHLO x.example" } else { "EHLO x.example" };
+            let mut client = Client::connect(side);
+            client.expect(220);
+            client.command(greeting).expect_code(250);
+            let enough = connected.load(Ordering::Relaxed) + 5;
+            wait_for("more clients", || {
+                (connected.load(Ordering::Relaxed) >= enough).then_some(())
+            });
+        }
+        drop(ended);
+    });
+}
+
+#[test]
+fn limits_the_cache_and_the_admin_address_are_reloaded() {
+    let (sink, folder) = (Sink::smtp(), tempfile::tempdir().expect("a folder can be made"));
+    let gateway = marked(&sink, "old").start();
+    let mut client = gateway.client();
+    edit(&gateway, |config| {
+        config["limits"] = json!({ "connections": 1, "plugin_copies": 100 });
+        config["cache_directory"] = json!(folder.path());
+        mark(config, "new");
+    });
+    let _ = reload(&gateway).expect_success();
+    deliver(&mut client);
+    assert_eq!(stamps(&sink.letters()[0]), ["first old new new", "second old new new"]);
+    Client::connect(gateway.address("mx")).expect(421);
+    assert!(folder.path().join("plugins").is_dir());
+    edit(&gateway, |config| config["limits"] = json!({ "connections": 2 }));
+    let _ = reload(&gateway).expect_success();
+    deliver(&mut gateway.client());
+    // Who asks at the old address hears the answer there.
+    let admin = free_address();
+    edit(&gateway, |config| config["admin"]["address"] = admin.to_string().into());
+    assert_eq!(post(gateway.admin, "/api/reload"), "200");
+    wait_for("a port that is closed", || TcpStream::connect(gateway.admin).is_err().then_some(()));
+    let metrics = portcullis_tests::Metrics::scrape(admin);
+    assert!((metrics.sum("portcullis_reloads_total", &[("result", "ok")]) - 3.0).abs() < 0.5);
+    let _ = reload(&gateway).expect_success();
+}
+
+/// The status of the answer to a program.
+fn post(admin: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {admin}\r\nPortcullis-Request: 1\r\nContent-Length: 0\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
 }
 
 #[test]
@@ -162,18 +331,21 @@ fn a_configuration_with_a_mistake_changes_nothing() {
     let told = reload(&gateway);
     assert_eq!(told.status.code(), Some(2), "{told:?}");
     assert!(told.stderr.contains("plugin second: it refuses its settings"), "{told:?}");
-    // Not even YAML, and a listener that was not there: told without and with the gateway.
+    // A listener at a port that somebody else has.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
     edit(&gateway, |config| {
         mark(config, "new");
         config["plugins"][1]["settings"] = config["plugins"][0]["settings"].clone();
         config["listeners"].as_array_mut().unwrap().push(json!({
             "name": "late",
-            "address": portcullis_tests::free_address().to_string(),
+            "address": address.to_string(),
         }));
     });
     let told = reload(&gateway);
     assert_eq!(told.status.code(), Some(2), "{told:?}");
-    assert!(told.stderr.contains("the new listener \"late\" takes a restart"), "{told:?}");
+    assert!(told.stderr.contains(&format!("cannot listen on {address} (late): ")), "{told:?}");
+    assert!(!gateway.metrics().text().contains("listener=\"late\""));
     deliver(&mut client);
     assert_eq!(stamps(&sink.letters()[0]), ["first old old old", "second old old old"]);
     let metrics = gateway.metrics();

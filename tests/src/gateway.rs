@@ -23,6 +23,7 @@ pub struct Gateway {
     certificate: Option<Certificate>,
     environment: Vec<(String, PathBuf)>,
     wrapper: Vec<String>,
+    program: Option<PathBuf>,
 }
 
 impl Default for Gateway {
@@ -43,6 +44,7 @@ impl Gateway {
             certificate: None,
             environment: Vec::new(),
             wrapper: Vec::new(),
+            program: None,
         }
     }
 
@@ -127,6 +129,13 @@ impl Gateway {
         self
     }
 
+    /// Starts this program instead of the one that was built.
+    #[must_use]
+    pub fn run_by(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Panics
@@ -135,8 +144,9 @@ impl Gateway {
     #[track_caller]
     pub fn start(self) -> Running {
         let (environment, wrapper) = (self.environment.clone(), self.wrapper.clone());
+        let program = self.program.clone().unwrap_or_else(program);
         let Written { admin, addresses, certificate, folder, file } = self.write();
-        let start = Start { file, environment, wrapper };
+        let start = Start { program, file, environment, wrapper };
         let log = Log::default();
         let process = start.run(&log);
         Running { admin, log, process, start, addresses, certificate, folder }.ready()
@@ -193,6 +203,7 @@ struct Written {
 /// How a gateway is started.
 #[derive(Debug)]
 struct Start {
+    program: PathBuf,
     file: PathBuf,
     environment: Vec<(String, PathBuf)>,
     wrapper: Vec<String>,
@@ -202,7 +213,7 @@ impl Start {
     #[track_caller]
     fn run(&self, log: &Log) -> Process {
         let words = self.wrapper.iter().map(OsString::from);
-        let mut words = words.chain([program().into(), "run".into(), "--config".into()]);
+        let mut words = words.chain([self.program.clone().into(), "run".into(), "--config".into()]);
         let mut command = Command::new(words.next().expect("there is a program"));
         command.args(words).arg(&self.file).env_remove("RUST_LOG");
         command.envs(self.environment.clone());
@@ -240,6 +251,26 @@ impl Running {
     #[track_caller]
     pub fn start_again(&mut self) {
         self.process = self.start.run(&self.log);
+    }
+
+    /// Has another process take its place, and gives back the process that was here before, which ends
+    /// when its last transactions have.
+    ///
+    /// # Panics
+    /// If none does.
+    #[track_caller]
+    pub fn upgrade(&mut self) -> Process {
+        let told = self.try_upgrade().expect_success();
+        let mut words = told.stdout.split(' ');
+        let id = words.nth(1).and_then(|id| id.parse().ok()).expect("the process is told");
+        std::mem::replace(&mut self.process, Process::of(id, "the upgraded gateway"))
+    }
+
+    /// `portcullis upgrade`.
+    #[track_caller]
+    pub fn try_upgrade(&self) -> crate::process::Finished {
+        let mut command = Command::new(program());
+        crate::process::run(command.arg("upgrade").arg("--config").arg(self.configuration()))
     }
 
     /// Waits until it is ready.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Seek, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 /// A running program. Dropped, it is asked to end, and killed if it does not.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
+    /// None if another process has started it.
+    child: Option<Child>,
+    id: u32,
     name: String,
 }
 
@@ -26,13 +29,19 @@ impl Process {
             Ok(child) => child,
             Err(error) => panic!("{name} does not start: {error}"),
         };
-        Self { child, name }
+        Self { id: child.id(), child: Some(child), name }
+    }
+
+    /// One that another process has started, and nobody waits for.
+    #[must_use]
+    pub fn of(id: u32, name: &str) -> Self {
+        Self { child: None, id, name: name.to_owned() }
     }
 
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.id
     }
 
     /// Sends it a signal, for example `TERM`.
@@ -41,18 +50,26 @@ impl Process {
     /// If there is no `kill`.
     pub fn signal(&self, signal: &str) {
         Command::new("kill")
-            .args(["-s", signal, &self.child.id().to_string()])
+            .args(["-s", signal, &self.id.to_string()])
             .stderr(Stdio::null())
             .status()
             .expect("every system has kill");
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has; of one that somebody else has started, that it has.
     ///
     /// # Panics
     /// If the system does not tell.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
+        match &mut self.child {
+            Some(child) => child.try_wait().expect("a child can be waited for"),
+            None => {
+                let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id));
+                // One that ended and that nobody has taken away is a zombie.
+                let lives = stat.is_ok_and(|stat| !stat.contains(") Z "));
+                (!lives).then(|| ExitStatus::from_raw(0))
+            }
+        }
     }
 
     /// Waits for its end.
@@ -66,39 +83,39 @@ impl Process {
     }
 
     /// Kills it without warning, and waits for its end.
-    ///
-    /// # Panics
-    /// If it cannot be killed.
     pub fn kill(&mut self) {
-        self.child.kill().expect("a child can be killed");
-        self.child.wait().expect("a child can be waited for");
+        self.signal("KILL");
+        self.wait();
     }
 
     /// What it writes, where that was made a pipe; once.
     pub fn take_output(&mut self) -> Vec<Box<dyn Read + Send>> {
         let mut outputs: Vec<Box<dyn Read + Send>> = Vec::new();
-        outputs.extend(self.child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
-        outputs.extend(self.child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
+        let Some(child) = &mut self.child else { return outputs };
+        outputs.extend(child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
+        outputs.extend(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
         outputs
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+        if self.ended().is_some() {
             return;
         }
         self.signal("TERM");
         let start = Instant::now();
         while start.elapsed() < GRACE {
-            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            if self.ended().is_some() {
                 return;
             }
             thread::sleep(Duration::from_millis(10));
         }
         // Nothing more can be done if that fails; the test has its result.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.signal("KILL");
+        if let Some(child) = &mut self.child {
+            drop(child.wait());
+        }
     }
 }
 
