@@ -5,6 +5,7 @@
 //! [`Metrics::upstream`]) and keeps it.
 
 mod configuration;
+mod copies;
 mod dns;
 mod family;
 mod label;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{Registry, TextEncoder};
 
 use configuration::ConfigurationMetrics;
+use copies::Copies;
 use family::pulled;
 use listener::ListenerFamilies;
 use log::LogMetrics;
@@ -90,6 +92,7 @@ pub struct Metrics {
     spool: Arc<SpoolMetrics>,
     listeners: Owners<ListenerMetrics>,
     listeners_gone: Mutex<BTreeSet<String>>,
+    copies: Copies,
     plugins: Owners<PluginMetrics>,
     queue_upstreams: Owners<QueueUpstreamMetrics>,
     stores: Owners<StoreMetrics>,
@@ -127,6 +130,7 @@ impl Metrics {
             registry,
             listeners: Owners::default(),
             listeners_gone: Mutex::default(),
+            copies: Copies::default(),
             plugins: Owners::default(),
             queue_upstreams: Owners::default(),
             stores: Owners::default(),
@@ -292,14 +296,9 @@ impl Metrics {
         );
     }
 
-    /// Tells at each scrape how many copies of plugins there are.
-    pub fn watch_copies(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
-        pulled(
-            &self.registry,
-            "portcullis_plugin_copies",
-            "Copies of plugins that there are, those of pools that wait for their next transaction, too",
-            move || count() as f64,
-        );
+    /// Tells at each scrape how many copies of plugins there are, until nobody can say it.
+    pub fn watch_copies(&self, count: impl Fn() -> Option<usize> + Send + Sync + 'static) {
+        self.copies.watch(&self.registry, Box::new(count));
     }
 
     /// Everything, in the text format of Prometheus.

@@ -72,7 +72,7 @@ fn everything() -> Metrics {
         upstreams: own(),
     });
     metrics.watch_content(|| (0, 0));
-    metrics.watch_copies(|| 0);
+    metrics.watch_copies(|| Some(0));
     metrics.watch_ready(|| true);
     metrics.watch_receipts(|| 0);
     metrics.spool().watch(SpoolUse::default);

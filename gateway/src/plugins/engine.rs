@@ -139,8 +139,9 @@ impl Engine {
         Capabilities::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
             .map_err(EngineError::wasm)?;
         let copies = Arc::new(Semaphore::new(limits.plugin_copies as usize));
-        let (most, free) = (limits.plugin_copies as usize, copies.clone());
-        metrics.watch_copies(move || most.saturating_sub(free.available_permits()));
+        let (most, free) = (limits.plugin_copies as usize, Arc::downgrade(&copies));
+        metrics
+            .watch_copies(move || Some(most.saturating_sub(free.upgrade()?.available_permits())));
         let loading = Arc::new(Semaphore::new(LOADING as usize));
         let snapshots = cache.map(CacheDirectory::snapshots);
         let shared = Shared {
