@@ -13,7 +13,7 @@ const URGENT = 7;
 const SOON = 21;
 
 const CONTENT = "portcullis_upstream_reply_duration_seconds";
-const WHOLE = "portcullis_transaction_duration_seconds";
+const COMMAND = "portcullis_command_duration_seconds";
 const PLUGIN = "portcullis_plugin_call_duration_seconds";
 
 export function figures(history, status) {
@@ -24,13 +24,13 @@ export function figures(history, status) {
   const total = sums.reduce((sum, value) => sum + value, 0);
   const limit = status.connections_limit;
   const open = now.sum("portcullis_connections_open");
-  const latency = quantiles(then, now, now.has(`${WHOLE}_bucket`) ? WHOLE : CONTENT, {}, [0.5, 0.99]);
+  const latency = quantiles(then, now, COMMAND, { command: "message" }, [0.5, 0.99]);
   const up = now.series("portcullis_upstream_up");
   const waiting = now.sum("portcullis_spool_messages");
   const tiles = [
     figure("Transactions", `${brief(rate(then, now, "portcullis_transactions_total"))} /s`, `${whole(now.sum("portcullis_transactions_total"))} since the start`, sparkline(sums)),
     figure("Not taken", percent(total ? refused.reduce((sum, value) => sum + value, 0) / total : NaN), "refused or put off, 15 min", sparkline(refused)),
-    figure("Latency p99", latency ? took(latency.values[1]) : "–", latency ? `half below ${took(latency.values[0])}` : "nothing in the last minute"),
+    figure("Latency p99", latency ? took(latency.values[1]) : "–", latency ? `answer to a message; p50 ${took(latency.values[0])}` : "no message in the last minute"),
     figure("In flight", whole(now.sum("portcullis_transactions_in_flight")), "begun, not ended"),
     figure("Connections", whole(open), `of ${whole(limit)}`, bar(open, limit, "connections")),
     figure("Upstreams up", up.length ? `${up.filter(({ value }) => value).length} of ${up.length}` : "–", up.length ? "by their health" : "none configured", null, up.some(({ value }) => !value)),
@@ -60,11 +60,13 @@ export function connections(history, status) {
   if (!parent.tables) {
     parent.tables = [
       table("Connections by listener", [["Listener"], ["Open", "number"], ["New /s", "number"], ["Refused", "number"]]),
+      make("p", { class: "limits" }),
       table("Refused connections by reason", [["Turned away because"], ["Last minute", "number"], ["Since start", "number"]]),
     ];
-    parent.append(...parent.tables.map(({ element }) => element));
+    const [listeners, ended, refused] = parent.tables;
+    parent.append(listeners.element, refused.element, ended);
   }
-  const [listeners, refused] = parent.tables;
+  const [listeners, ended, refused] = parent.tables;
   const known = now.values("portcullis_connections_open", "listener").map((name) => {
     const where = { listener: name };
     const told = status.listeners.find((one) => one.name === name);
@@ -82,7 +84,12 @@ export function connections(history, status) {
   list(refused.body, reasons.length ? reasons : [{ reason: null }], ({ reason }) => reason, ({ reason, count, fresh }) => (reason === null
     ? make("tr", null, make("td", { colspan: 3, class: "quiet" }, "none since the start"))
     : make("tr", null, make("th", { scope: "row" }, REASONS[reason] ?? reason), make("td", { class: "number" }, fresh), make("td", { class: "number" }, count))));
+  const causes = [...now.by("portcullis_sessions_closed_total", "cause")].filter(([, count]) => count);
+  const stages = [...now.by("portcullis_sessions_lost_total", "stage")].filter(([, count]) => count);
+  ended.replaceChildren(...chips("Sessions ended: ", causes), ...chips(" Gone without QUIT at: ", stages));
 }
+
+const chips = (label, counts) => (counts.length ? [label, ...counts.map(([name, count]) => make("span", { class: "chip" }, `${name} ${whole(count)}`))] : []);
 
 const REASONS = {
   draining: "draining", global: "all slots taken", "per-address": "too many of one address", "per-network": "too many of one network",
@@ -95,10 +102,12 @@ export function latency(history) {
   parent.table ??= table("Latency percentiles", [["Of"], ["Times", "number"], ["p50", "number"], ["p90", "number"], ["p99", "number"]]);
   if (!parent.hasChildNodes()) parent.append(parent.table.element);
   const kinds = [
-    ["Transaction, from MAIL to the reply", WHOLE, {}], ["Plugins, each call", PLUGIN, {}],
+    ["Clients wait for the answer to a message", COMMAND, { command: "message" }], ["Clients wait for the answer to RCPT", COMMAND, { command: "rcpt" }],
+    ["Transactions, with the client's time", "portcullis_transaction_duration_seconds", {}], ["Plugins, each call", PLUGIN, {}],
+    ["Upstreams, to connect", "portcullis_upstream_connect_duration_seconds", {}], ["Upstreams, to wait for a connection", "portcullis_upstream_wait_seconds", {}],
     ...Object.entries(STAGES).map(([stage, label]) => [`Upstreams, ${label}`, CONTENT, { stage }]),
     ["DNS", "portcullis_dns_query_duration_seconds", {}], ["Stores of plugins", "portcullis_store_operation_duration_seconds", {}],
-    ["Spool, on the disk", "portcullis_spool_fsync_duration_seconds", {}],
+    ["Spool, on the disk", "portcullis_spool_fsync_duration_seconds", {}], ["Threads, late to wake", "portcullis_worker_lag_seconds", {}],
   ];
   const seen = kinds.map(([label, name, where]) => [label, quantiles(then, now, name, where, [0.5, 0.9, 0.99])]).filter(([, found]) => found)
     .map(([label, { count, values }]) => ({ label, count: whole(count), values: values.map(took) }));
@@ -108,16 +117,20 @@ export function latency(history) {
     : make("tr", null, make("th", { scope: "row" }, label), [count, ...values].map((value) => make("td", { class: "number" }, value)))));
 }
 
-const STAGES = { banner: "the banner", mail: "MAIL", rcpt: "RCPT", data: "DATA", content: "the message" };
+const STAGES = { rcpt: "RCPT", content: "the message" };
 
 export function saturation(history, status) {
   const now = history.last;
   const { memory, connections_limit: limit } = status;
+  const [workers, busy] = [now.sum("portcullis_workers"), rate(history.earlier(MINUTE), now, "portcullis_worker_busy_seconds_total")];
+  const [copies, most] = [now.sum("portcullis_plugin_copies"), now.sum("portcullis_plugin_copies_limit")];
   const room = now.sum("portcullis_spool_bytes") + now.sum("portcullis_spool_free_bytes");
   const rows = [
     { label: "Content in memory", value: memory.used, limit: memory.limit, text: `${bytes(memory.used)} of ${bytes(memory.limit)}` },
     { label: "Content in files", value: memory.disk_used, limit: memory.disk_limit, text: `${bytes(memory.disk_used)} of ${bytes(memory.disk_limit)}` },
     { label: "Connection slots", value: now.sum("portcullis_connections_open"), limit, text: `${whole(now.sum("portcullis_connections_open"))} of ${whole(limit)}` },
+    { label: "Threads, busy", value: busy, limit: workers, text: `${percent(busy / workers)} of ${whole(workers)}` },
+    { label: "Copies of plugins", value: copies, limit: most, text: `${whole(copies)} of ${whole(most)}` },
     now.has("process_max_fds") && { label: "File descriptors", value: now.sum("process_open_fds"), limit: now.sum("process_max_fds"), text: `${whole(now.sum("process_open_fds"))} of ${whole(now.sum("process_max_fds"))}` },
     now.has("portcullis_spool_free_bytes") && { label: "The spool's disk", value: now.sum("portcullis_spool_bytes"), limit: room, text: `${bytes(now.sum("portcullis_spool_bytes"))} used, ${bytes(now.sum("portcullis_spool_free_bytes"))} free` },
   ].filter(Boolean);

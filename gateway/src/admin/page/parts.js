@@ -3,7 +3,7 @@
 import { at, empty, list, make, table } from "./dom.js";
 import { growth, quantiles, rate } from "./metrics.js";
 import { said } from "./said.js";
-import { brief, took, whole } from "./words.js";
+import { brief, bytes, took, whole } from "./words.js";
 
 const MINUTE = 60_000;
 const CALLS = "portcullis_plugin_calls_total";
@@ -12,7 +12,7 @@ const TIMES = "portcullis_plugin_call_duration_seconds";
 const REPLIES = "portcullis_upstream_replies_total";
 
 /** The order of verdicts in a bar, and which is which colour. */
-const VERDICTS = { next: "next", accept: "accepted", quarantine: "quarantined", discard: "discarded", defer: "deferred", reject: "rejected", disconnect: "lost", failure: "failure" };
+const VERDICTS = { next: "next", accept: "accepted", quarantine: "quarantined", discard: "discarded", defer: "deferred", abandoned: "aborted", reject: "rejected", disconnect: "lost", failure: "failure" };
 
 export function plugins(history) {
   const [now, then] = [history.last, history.earlier(MINUTE)];
@@ -20,7 +20,7 @@ export function plugins(history) {
   const parent = at("plugins-panel");
   if (!names.length) return parent.replaceChildren(empty("No plugins. ", make("code", null, "portcullis plugin new"), " makes one, and ", make("code", null, "plugins"), " in the configuration names it."));
   if (!parent.table) {
-    parent.table = table("Plugins", [["Plugin"], ["Breaker"], ["Calls /s", "number"], ["Calls", "number"], ["Verdicts"], ["p50", "number"], ["p99", "number"], ["Failures"]]);
+    parent.table = table("Plugins", [["Plugin"], ["Breaker"], ["Calls /s", "number"], ["Calls", "number"], ["Verdicts"], ["p50", "number"], ["p99", "number"], ["Memory", "number"], ["Failures"]]);
     parent.replaceChildren(parent.table.element);
   }
   list(parent.table.body, names.map((name) => plugin(now, then, name)), ({ name }) => name, pluginRow);
@@ -39,19 +39,21 @@ function plugin(now, then, name) {
     name, open: now.sum("portcullis_plugin_breaker_open", where), calls: verdicts.reduce((sum, [, count]) => sum + count, 0),
     pace: brief(rate(then, now, CALLS, where)), verdicts, times: times?.values.map(took) ?? ["–", "–"], hooks,
     failures: [...now.by(FAILURES, "reason", where)].filter(([, count]) => count),
+    memory: now.sum("portcullis_plugin_memory_peak_bytes", where), digest: now.values("portcullis_plugin_info", "sha256").find((sha256) => now.sum("portcullis_plugin_info", { plugin: name, sha256 })),
     fresh: growth(now.sum(FAILURES, where), then.sum(FAILURES, where)),
   };
 }
 
-function pluginRow({ name, open, pace, calls, verdicts, times, failures, fresh, hooks }) {
+function pluginRow({ name, memory, digest, open, pace, calls, verdicts, times, failures, fresh, hooks }) {
   const inner = hooks.map(({ hook, calls: count, times: own, verdicts: answers }) => make("li", null,
     make("b", null, hook), ` ${whole(count)} calls, p50 ${own[0]}, p99 ${own[1]}: `, answers.map(([result, number]) => `${result} ${whole(number)}`).join(", ")));
   return make("tr", null,
-    make("th", { scope: "row" }, said(name), hooks.length ? make("details", null, make("summary", null, "by hook"), make("ul", { class: "hooks" }, inner)) : null),
+    make("th", { scope: "row", title: digest ? `sha256 ${digest}` : null }, said(name), hooks.length ? make("details", null, make("summary", null, "by hook"), make("ul", { class: "hooks" }, inner)) : null),
     make("td", null, open ? make("span", { class: "chip bad" }, "open: not called") : make("span", { class: "chip good" }, "closed")),
     make("td", { class: "number" }, pace), make("td", { class: "number" }, whole(calls)),
     make("td", { class: "split" }, split(verdicts), make("small", null, verdicts.map(([result, count]) => `${result} ${whole(count)}`).join(" · ") || "not called yet")),
     times.map((time) => make("td", { class: "number" }, time)),
+    make("td", { class: "number" }, memory ? bytes(memory) : "–"),
     make("td", null, failures.length ? failures.map(([reason, count]) => make("span", { class: fresh ? "chip bad" : "chip warn" }, `${reason} ${whole(count)}`)) : make("span", { class: "quiet" }, "none")));
 }
 
