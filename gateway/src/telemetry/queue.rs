@@ -146,7 +146,6 @@ impl Queue {
             let mut waiting = self.waiting();
             waiting.octets -= batch.octets.len();
             waiting.untold += lost;
-            waiting.writing = false;
             // Told when there is room again, so that it is one line and not many.
             let again = waiting.octets <= waiting.bound / 2 && lost == 0;
             if again { std::mem::take(&mut waiting.untold) } else { 0 }
@@ -160,7 +159,10 @@ impl Queue {
         }
         if self.waiting().octets == 0 {
             self.0.emptied.notify_all();
+            // Who logs meanwhile wakes nobody, and what comes then is written at once.
+            thread::sleep(PAUSE);
         }
+        self.waiting().writing = false;
     }
 
     fn next(&self) -> Batch {
@@ -201,6 +203,9 @@ fn place(level: Level) -> usize {
 
 /// The values of the metrics' `level` label.
 pub(super) const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// How long the writer rests where there is nothing to write: on a busy gateway each line would wake it.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Octets that are written at once: few calls where there is much, and room comes back soon.
 const BATCH: usize = 64 * 1024;
