@@ -137,7 +137,7 @@ impl Notes {
             known.recipients += recipients;
             known.duration += took;
             known.connecting += connecting;
-            known.address = address.or(known.address.take());
+            known.address = address.or_else(|| known.address.take());
         } else if self.deliveries.len() < DELIVERIES {
             let at = began.saturating_duration_since(case.began);
             let (upstream, duration) = (upstream.to_owned(), took);
