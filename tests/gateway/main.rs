@@ -7,6 +7,7 @@ mod bounds;
 mod browsing;
 mod carving;
 mod chunking;
+mod configuring;
 mod conversation;
 mod corpus;
 mod durability;

@@ -129,11 +129,12 @@ async fn running(wanted: &Config) -> Result<Vec<EffectiveEntry>, ExitCode> {
 }
 
 fn told(changes: &[Change]) -> ExitCode {
-    if changes.is_empty() {
-        return print("nothing would change\n");
+    let told = changes.iter().map(|change| format!("{change}\n")).collect::<String>();
+    if changes.iter().any(Change::is_known) {
+        print(&told);
+        return DIFFERENT.into();
     }
-    print(&changes.iter().map(|change| format!("{change}\n")).collect::<String>());
-    DIFFERENT.into()
+    print(&format!("{told}nothing{} would change\n", if told.is_empty() { "" } else { " else" }))
 }
 
 /// Prints what may be long, to somebody who may have read enough.

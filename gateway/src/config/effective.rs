@@ -230,7 +230,8 @@ fn free(key: &str, node: &Node) -> Value {
         tree::Value::Scalar { text, plain } => {
             let written = node.written.as_ref().map(|written| written.text.as_str());
             let shown = masking::shown(key, written.unwrap_or(text));
-            let hides = shown != *text;
+            let escaped = node.written.as_ref().is_some_and(|written| written.sources.is_empty());
+            let hides = shown != *text && !(escaped && Some(&*shown) == written);
             Value::Scalar(Scalar {
                 plain: *plain && written.is_none() && !hides,
                 typed: *plain && !hides,

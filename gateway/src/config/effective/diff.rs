@@ -20,6 +20,14 @@ pub struct Change {
     pub remark: Option<&'static str>,
 }
 
+impl Change {
+    /// Whether it is known to be another one; of a secret that is known on one side only, it is not.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.before.is_some() || self.after.is_some()
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, before, after, remark } = self;
@@ -80,7 +88,7 @@ fn change(key: &str, before: Option<&Entry>, after: Option<&Entry>) -> Option<Ch
             match before.same_secret(after) {
                 Some(true) => return None,
                 Some(false) => (told(before), told(after), Some("the secret is another one")),
-                None => (None, told(after), Some("a secret, which cannot be compared")),
+                None => (None, None, Some("a secret, which cannot be compared")),
             }
         }
         (Some(_), Some(_)) | (None, None) => return None,
