@@ -35,7 +35,8 @@ gateway:
 
 .PHONY: release
 release: plugins
-	$(CARGO) build --locked --release -p portcullis
+	PORTCULLIS_COMMIT="$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)" \
+	    $(CARGO) build --locked --release -p portcullis
 
 .PHONY: deb
 deb: release
