@@ -1,6 +1,7 @@
 //! The gateway from outside: the program as it is built, over real sockets.
 
 mod adversaries;
+mod alerting;
 mod authenticating;
 mod authenticity;
 mod bounds;
@@ -10,6 +11,7 @@ mod chunking;
 mod configuring;
 mod conversation;
 mod corpus;
+mod counting;
 mod durability;
 mod endings;
 mod failing_over;

@@ -1,5 +1,6 @@
 //! What the gateway tells Prometheus.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -38,6 +39,23 @@ impl Metrics {
             .sum()
     }
 
+    /// The sums of all samples of this name, by the values of these labels.
+    #[must_use]
+    pub fn sums(&self, name: &str, by: &[&str]) -> BTreeMap<Vec<String>, f64> {
+        let mut sums = BTreeMap::new();
+        for (_, given, value) in self.samples().filter(|(found, _, _)| *found == name) {
+            let key = by.iter().map(|label| label_value(given, label)).collect();
+            *sums.entry(key).or_insert(0.0) += value;
+        }
+        sums
+    }
+
+    /// All names with their labels, without values.
+    #[must_use]
+    pub fn series(&self) -> BTreeSet<String> {
+        self.samples().map(|(name, labels, _)| format!("{name}{{{labels}")).collect()
+    }
+
     fn samples(&self) -> impl Iterator<Item = (&str, &str, f64)> {
         self.0.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
@@ -45,6 +63,15 @@ impl Metrics {
             Some((name, labels, value.parse().ok()?))
         })
     }
+}
+
+/// The value of a label; empty if there is none.
+fn label_value(labels: &str, label: &str) -> String {
+    let found = labels.trim_end_matches('}').split(',').find_map(|pair| {
+        let value = pair.strip_prefix(label)?.strip_prefix("=\"")?;
+        Some(value.trim_end_matches('"').to_owned())
+    });
+    found.unwrap_or_default()
 }
 
 /// An HTTP GET: the status and the body.
