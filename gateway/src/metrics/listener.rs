@@ -49,7 +49,8 @@ impl ListenerFamilies {
         Self {
             auth: counters(
                 "portcullis_auth_total",
-                "Attempts to log in, by the mechanisms that the listener offers; what the client broke off or garbled is none",
+                "Attempts to log in, by the mechanisms that the listener offers; what the client \
+                 broke off or garbled is none",
                 &["listener", "mechanism", "result"],
             ),
             commands: counters(
@@ -75,7 +76,8 @@ impl ListenerFamilies {
             ),
             duplicates_avoided: counters(
                 "portcullis_duplicates_avoided_total",
-                "Recipients of messages that came again, whose upstream had them already: answered from memory",
+                "Recipients of messages that came again, whose upstream had them already: \
+                 answered from memory",
                 &["listener"],
             ),
             limits: counters(
@@ -107,7 +109,8 @@ impl ListenerFamilies {
             ),
             score_actions: counters(
                 "portcullis_score_actions_total",
-                "Complete messages that plugins let pass at a listener with `scores`, by what their score made of them",
+                "Complete messages that plugins let pass at a listener with `scores`, by what \
+                 their score made of them",
                 &["listener", "action"],
             ),
             sessions: SessionFamilies::new(registry),

@@ -33,7 +33,8 @@ impl LogMetrics {
         let dropped = counters(
             registry,
             "portcullis_log_dropped_total",
-            "Lines that had no room, as nobody read the others fast enough, or that could not be written",
+            "Lines that had no room, as nobody read the others fast enough, or that could not be \
+             written",
             &[],
         );
         Self {

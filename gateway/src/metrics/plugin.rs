@@ -71,24 +71,25 @@ pub(super) struct PluginFamilies {
 
 impl PluginFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
+        let counter = |name, help| counters(registry, name, help, &["plugin"]);
+        let gauge = |name, help| gauges(registry, name, help, &["plugin"]);
+        let labelled = |name, help, labels: &[&str]| counters(registry, name, help, labels);
         Self {
-            actions: counters(
-                registry,
+            actions: labelled(
                 "portcullis_plugin_failure_policy_total",
                 "Hook calls that failed, or were not made, by what followed for the mail: `on_failure`, \
                  or `poison.on_failure`",
                 &["plugin", "action"],
             ),
-            breakers: gauges(
-                registry,
+            breakers: gauge(
                 "portcullis_plugin_breaker_open",
                 "Hooks at which it failed too often and is not called for now; 0 is well",
-                &["plugin"],
             ),
-            calls: counters(
-                registry,
+            calls: labelled(
                 "portcullis_plugin_calls_total",
-                "Hook calls that ended, by what the plugin said; at `auth`, `accept` is authenticated, `reject` refused, `defer` unavailable. `abandoned`: nobody waited for the end, at the shutdown. started = sum + those that run",
+                "Hook calls that ended, by what the plugin said; at `auth`, `accept` is \
+                 authenticated, `reject` refused, `defer` unavailable. `abandoned`: nobody waited \
+                 for the end, at the shutdown. started = sum + those that run",
                 &["plugin", "hook", "result"],
             ),
             call_seconds: histograms(
@@ -98,27 +99,23 @@ impl PluginFamilies {
                 &["plugin", "hook"],
                 CALL_SECONDS,
             ),
-            calls_started: counters(
-                registry,
+            calls_started: labelled(
                 "portcullis_plugin_calls_started_total",
                 "Hook calls that began. What is missing in `portcullis_plugin_calls_total` runs now, or \
                  hangs",
                 &["plugin", "hook"],
             ),
-            dropped: counters(
-                registry,
+            dropped: counter(
                 "portcullis_plugin_metrics_dropped_total",
                 "Values under a name or label that is not allowed, or one too many",
-                &["plugin"],
             ),
-            failures: counters(
-                registry,
+            failures: labelled(
                 "portcullis_plugin_failures_total",
-                "Hook calls that failed; and calls that were not made, and so are in no other metric: the breaker is `open`, or the message is `poison`",
+                "Hook calls that failed; and calls that were not made, and so are in no other \
+                 metric: the breaker is `open`, or the message is `poison`",
                 &["plugin", "hook", "reason"],
             ),
-            http: counters(
-                registry,
+            http: labelled(
                 "portcullis_plugin_http_requests_total",
                 "HTTP requests that plugins wanted sent, by what came of them",
                 &["plugin", "result"],
@@ -129,29 +126,24 @@ impl PluginFamilies {
                 "Always 1: which file it is",
                 &["plugin", "sha256"],
             ),
-            log_dropped: counters(
-                registry,
+            log_dropped: counter(
                 "portcullis_plugin_log_dropped_total",
                 "Lines that plugins wanted logged, beyond 100 in one hook call",
-                &["plugin"],
             ),
-            log_lines: counters(
-                registry,
+            log_lines: labelled(
                 "portcullis_plugin_log_lines_total",
                 "Lines that plugins logged, as far as `log.level` lets them be seen",
                 &["plugin", "level"],
             ),
-            memory_peak: gauges(
-                registry,
+            memory_peak: gauge(
                 "portcullis_plugin_memory_peak_bytes",
                 "The most memory that one copy had after a hook call, since the start; its bound is \
                  `memory_limit`",
-                &["plugin"],
             ),
-            outcomes: counters(
-                registry,
+            outcomes: labelled(
                 "portcullis_plugin_outcomes_total",
-                "Events for the hook `outcome`: heard; the oldest of more than 10,000 that waited; lost with a call that failed",
+                "Events for the hook `outcome`: heard; the oldest of more than 10,000 that \
+                 waited; lost with a call that failed",
                 &["plugin", "result"],
             ),
             registry: registry.clone(),

@@ -89,13 +89,15 @@ impl QueueFamilies {
             recipients: counters(
                 registry,
                 "portcullis_queue_recipients_total",
-                "What became of recipients by those transactions; `unreached`: the upstream was not there to be asked",
+                "What became of recipients by those transactions; `unreached`: the upstream was \
+                 not there to be asked",
                 &["upstream", "result"],
             ),
             unreachable: gauges(
                 registry,
                 "portcullis_queue_unreachable",
-                "1 while it cannot be reached, and one message after the other finds out whether it is back",
+                "1 while it cannot be reached, and one message after the other finds out whether \
+                 it is back",
                 &["upstream"],
             ),
             waiting: gauges(

@@ -23,7 +23,8 @@ impl TlsFamilies {
             certificate_ends: gauges(
                 registry,
                 "portcullis_tls_certificate_not_after_seconds",
-                "When the certificate in this file ends, since the epoch; the file is read again when it changes",
+                "When the certificate in this file ends, since the epoch; the file is read again \
+                 when it changes",
                 &["listener", "certificate"],
             ),
             certificate_reloads: counters(
@@ -35,7 +36,8 @@ impl TlsFamilies {
             handshake_failures: counters(
                 registry,
                 "portcullis_tls_handshake_failures_total",
-                "Why handshakes with clients failed; `alert`: the client went, most likely it does not trust the certificate",
+                "Why handshakes with clients failed; `alert`: the client went, most likely it \
+                 does not trust the certificate",
                 &["listener", "reason"],
             ),
             handshake_seconds: histogram(

@@ -31,54 +31,52 @@ pub(super) struct UpstreamFamilies {
 
 impl UpstreamFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
+        let counter = |name, help| counters(registry, name, help, &["upstream"]);
+        let gauge = |name, help| gauges(registry, name, help, &["upstream"]);
+        let labelled = |name, help, labels: &[&str]| counters(registry, name, help, labels);
         let seconds = |name, help| histograms(registry, name, help, &["upstream"], NETWORK_SECONDS);
         Self {
             address_up: gauges(
                 registry,
                 "portcullis_upstream_address_up",
-                "1 if this address of the configuration can get mail; of a name or domain, if any address behind it can",
+                "1 if this address of the configuration can get mail; of a name or domain, if \
+                 any address behind it can",
                 &["upstream", "address"],
             ),
-            ambiguous: counters(
-                registry,
+            ambiguous: counter(
                 "portcullis_upstream_ambiguous_total",
                 "Messages whose final dot was sent and never answered: perhaps delivered",
-                &["upstream"],
             ),
             connect_seconds: seconds(
                 "portcullis_upstream_connect_duration_seconds",
-                "How long it took to connect, with TLS, the greeting and the login; failed attempts, too",
+                "How long it took to connect, with TLS, the greeting and the login; failed \
+                 attempts, too",
             ),
-            connections: gauges(
-                registry,
+            connections: gauge(
                 "portcullis_upstream_connections",
                 "Connections to it now, in use and idle",
-                &["upstream"],
             ),
-            connections_limit: gauges(
-                registry,
+            connections_limit: gauge(
                 "portcullis_upstream_connections_limit",
                 "Connections that it may have: `connections`",
-                &["upstream"],
             ),
-            connects: counters(
-                registry,
+            connects: labelled(
                 "portcullis_upstream_connects_total",
-                "Attempts to connect; `login`: the upstream did not accept the gateway's, or there was no safe way to log in",
+                "Attempts to connect; `login`: the upstream did not accept the gateway's, or \
+                 there was no safe way to log in",
                 &["upstream", "result"],
             ),
             delivery_seconds: seconds(
                 "portcullis_upstream_delivery_duration_seconds",
-                "How long deliveries took: from the message that may leave to the last answer to it",
+                "How long deliveries took: from the message that may leave to the last answer to \
+                 it",
             ),
-            probes: counters(
-                registry,
+            probes: labelled(
                 "portcullis_upstream_probes_total",
                 "Looks at addresses that are down",
                 &["upstream", "result"],
             ),
-            replies: counters(
-                registry,
+            replies: labelled(
                 "portcullis_upstream_replies_total",
                 "What upstreams said",
                 &["upstream", "stage", "code"],
@@ -90,27 +88,26 @@ impl UpstreamFamilies {
                 &["upstream", "stage"],
                 NETWORK_SECONDS,
             ),
-            retries: counters(
-                registry,
+            retries: labelled(
                 "portcullis_upstream_retries_total",
-                "Transactions that went on over another connection, unheard by the client: an address could not be talked to, or a connection was lost before there could be a message",
+                "Transactions that went on over another connection, unheard by the client: an \
+                 address could not be talked to, or a connection was lost before there could be a \
+                 message",
                 &["upstream", "reason"],
             ),
-            turned_away: counters(
-                registry,
+            turned_away: labelled(
                 "portcullis_upstream_turned_away_total",
                 "Transactions that got no connection: all were in use, or all addresses were down",
                 &["upstream", "reason"],
             ),
-            up: gauges(
-                registry,
+            up: gauge(
                 "portcullis_upstream_up",
                 "1 if any of its addresses can get mail; 0 is told in `/readyz`, too",
-                &["upstream"],
             ),
             wait_seconds: seconds(
                 "portcullis_upstream_wait_seconds",
-                "How long transactions waited until they might have a connection; 0 where one was free",
+                "How long transactions waited until they might have a connection; 0 where one \
+                 was free",
             ),
         }
     }
