@@ -28,7 +28,7 @@ function paint() {
   }
   const { text, defaults } = at("keys").elements;
   const wanted = text.value.trim().toLowerCase();
-  const shown = settings.filter(({ key, from }) => (defaults.checked || from !== "default") && key.toLowerCase().includes(wanted));
+  const shown = settings.filter(({ key, line }) => (defaults.checked || line !== undefined) && key.toLowerCase().includes(wanted));
   write(at("configuration-note"), `${plural(shown.length, "key")} of ${settings.length}, secrets hidden`);
   list(parent.table.body, shown, ({ key }) => key, row);
 }

@@ -37,7 +37,11 @@ export async function ask(path, { method = "GET", body, signal, accept = "applic
     method, headers, body, cache: "no-store", credentials: "omit", redirect: "error",
     signal: signal ?? AbortSignal.timeout(TIMEOUT),
   });
-  if (response.status === 401) throw new Locked("a token is needed");
+  if (response.status === 401) {
+    // Said again and again, a wrong one would keep the right one out, too.
+    if (token) sessionStorage.removeItem(KEY);
+    throw new Locked(token ? "That token was not taken." : "");
+  }
   if (!response.ok) throw new Refused(response.status, await response.text());
   return response;
 }

@@ -81,6 +81,7 @@ function heard() {
 function failed(error) {
   if (error instanceof Locked) {
     at("login").hidden = false;
+    if (error.message) write(at("token-note"), error.message);
     return;
   }
   misses += 1;
