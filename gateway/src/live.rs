@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config;
 use crate::message::SessionFacts;
+use crate::metrics::Watched;
 use crate::telemetry::TransactionRecord;
 use audience::{Audience, Subject};
 use history::History;
@@ -165,6 +166,13 @@ impl Live {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.audience.dropped()
+    }
+
+    /// All of that, for the metrics.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        let (kept, subscribers) = (self.kept().0 as u64, self.subscribers() as u64);
+        Watched { kept, subscribers, dropped: self.dropped() }
     }
 
     /// There will be no more news: each subscriber hears what is on its way, and then the end.

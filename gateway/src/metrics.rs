@@ -10,6 +10,7 @@ mod dns;
 mod family;
 mod label;
 mod listener;
+mod live;
 mod log;
 mod plugin;
 mod process;
@@ -34,6 +35,7 @@ use configuration::ConfigurationMetrics;
 use copies::Copies;
 use family::pulled;
 use listener::ListenerFamilies;
+use live::LiveMetrics;
 use log::LogMetrics;
 use plugin::PluginFamilies;
 use process::ProcessorSeconds;
@@ -50,6 +52,7 @@ pub use label::{
     Retry, ScoreAction, Stage, TraceResult, TurnedAway,
 };
 pub use listener::ListenerMetrics;
+pub use live::Watched;
 pub use log::LogLines;
 pub use plugin::{
     ACTIONS, CallBegun, HOOKS, HTTP_RESULTS, LOG_LEVELS, PluginMetrics, REASONS, RESULTS,
@@ -87,6 +90,7 @@ pub struct Metrics {
     processor_seconds: ProcessorSeconds,
     configuration: ConfigurationMetrics,
     dns: Arc<DnsMetrics>,
+    live: LiveMetrics,
     log: LogMetrics,
     traces: Arc<TraceMetrics>,
     spool: Arc<SpoolMetrics>,
@@ -117,6 +121,7 @@ impl Metrics {
             processor_seconds: ProcessorSeconds::new(&registry),
             configuration: ConfigurationMetrics::new(&registry),
             dns: Arc::new(DnsMetrics::new(&registry)),
+            live: LiveMetrics::new(&registry),
             log: LogMetrics::new(&registry),
             traces: Arc::new(TraceMetrics::new(&registry)),
             spool: Arc::new(SpoolMetrics::new(&registry)),
@@ -150,6 +155,11 @@ impl Metrics {
             metrics.queue_upstream(upstream);
         }
         metrics
+    }
+
+    /// Tells at each scrape who watches.
+    pub fn watch_live(&self, watched: impl Fn() -> Watched + Send + Sync + 'static) {
+        self.live.watch(watched);
     }
 
     /// Where the log counts its lines.
@@ -305,6 +315,7 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         self.processor_seconds.update();
+        self.live.update();
         self.log.update();
         let mut text = String::new();
         let mut families = self.registry.gather();

@@ -63,6 +63,8 @@ impl Foundation {
         let counted = receipts.clone();
         metrics.watch_receipts(move || counted.count());
         let (live, overview) = (Arc::new(Live::new(config.history)), Arc::default());
+        let seen: Arc<Live> = live.clone();
+        metrics.watch_live(move || seen.watched());
         metrics.watch_log(|| {
             let counts = telemetry::counts();
             (counts.records.to_vec(), counts.dropped)

@@ -63,7 +63,8 @@ impl Parts {
             spool: self.foundation.spool.clone(),
         });
         let chain = house.chain.witnessed(Arc::new(notes.clone()));
-        House { chain, spool, traces: None, ..house }
+        // What is only tried is nothing that went on.
+        House { chain, spool, live: Arc::default(), traces: None, ..house }
     }
 
     /// As clients hear it at a listener, at once and without a handshake.

@@ -83,8 +83,9 @@ impl Filter {
     #[must_use]
     pub fn takes_record(&self, record: &TransactionRecord) -> bool {
         let client = |network: &Network| {
-            let address = record.client.address.parse::<IpAddr>();
-            address.is_ok_and(|address| network.contains(address))
+            // Where clients are hidden, a network may be all that is known.
+            let address = record.client.address.split('/').next().map(str::parse::<IpAddr>);
+            address.is_some_and(|address| address.is_ok_and(|ip| network.contains(ip)))
         };
         let recipient = |pattern: &Pattern| {
             record.recipients.iter().any(|one| {
