@@ -50,9 +50,9 @@ fn mistakes_of_the_file_hide_none_of_what_it_names() {
     assert_eq!(said.status.code(), Some(2), "{}", said.stderr);
     for told in [
         "did you mean \"shutdown\"?",
-        "portcullis.yaml:11:1\n",
+        "portcullis.yaml:12:1\n",
         "it refuses its settings",
-        "portcullis.yaml:10:",
+        "portcullis.yaml:11:",
         "is not fit to serve: 2 errors",
     ] {
         assert!(said.stderr.contains(told), "{told:?} is not in\n{}", said.stderr);
