@@ -34,6 +34,7 @@ use crate::connection::{self, Terms};
 use crate::message::{ClientAddress, SessionFacts, TlsFacts};
 use crate::pipeline::{Pipeline, Site};
 use crate::shutdown::Shutdown;
+use crate::telemetry::TransactionRecord;
 use crate::upstream::Rehearsal;
 use conversation::Client;
 
@@ -80,6 +81,8 @@ pub struct Explanation {
     pub plugins: Vec<MayChange>,
     /// Where the listener sends what a plugin wants in quarantine.
     pub quarantine: Option<Destination>,
+    /// The record that the log would have; none where no transaction began.
+    pub record: Option<TransactionRecord>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -194,6 +197,7 @@ impl Stage<'_> {
                 .quarantine
                 .as_ref()
                 .and_then(|name| Destination::of(config, name, None)),
+            record: notes.ending().map(|ended| ended.record),
             steps,
             ending,
             seconds: took.as_micros() as f64 / 1e6,

@@ -14,6 +14,7 @@ mod corpus;
 mod counting;
 mod durability;
 mod endings;
+mod explaining;
 mod failing_over;
 mod fixtures;
 mod introducing;

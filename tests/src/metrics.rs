@@ -74,12 +74,35 @@ fn label_value(labels: &str, label: &str) -> String {
     found.unwrap_or_default()
 }
 
+/// What is answered to JSON that is posted to the admin address, as a program of this machine does it.
+///
+/// # Panics
+/// If nothing is.
+#[must_use]
+#[track_caller]
+pub fn post(address: SocketAddr, path: &str, json: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(crate::PATIENCE)).expect("a time that is not zero");
+    let length = json.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nPortcullis-Request: 1\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{json}"
+    )
+    .expect("a connection");
+    answered(&mut stream).expect("an answer")
+}
+
 /// An HTTP GET: the status and the body.
 #[must_use]
 pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(crate::PATIENCE)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    answered(&mut stream)
+}
+
+fn answered(stream: &mut TcpStream) -> Option<(u16, String)> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer);

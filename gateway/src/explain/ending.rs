@@ -71,6 +71,8 @@ pub struct Delivered {
     pub octets: u64,
     /// The header section, with what the gateway puts above it.
     pub header: String,
+    /// The body, up to 64 KiB of it.
+    pub body: String,
     /// The SHA-256 of what is below the gateway's own `Received`.
     pub sha256: String,
 }
@@ -153,6 +155,7 @@ impl Delivered {
             recipients: taken.recipients.iter().map(ToString::to_string).collect(),
             octets: taken.message.octets(),
             header: difference::printable(&header),
+            body: difference::printable(&difference::octets(&message.body)),
             sha256: digest(message.header.as_bytes(), &message.body),
         }
     }

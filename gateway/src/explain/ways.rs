@@ -52,7 +52,9 @@ impl Stage<'_> {
         let discarded = ending.outcome == Outcome::Discarded.label();
         let mut recorded = ended.record.recipients;
         for way in ways.iter_mut().filter(|way| way.reply.is_none()) {
-            let own = recorded.iter().position(|one| one.address == way.recipient);
+            let own = recorded
+                .iter()
+                .position(|one| one.changed_to.as_ref().unwrap_or(&one.address) == &way.recipient);
             way.reply = own.and_then(|at| recorded.remove(at).reply);
             way.refused = way.reply.as_deref().is_some_and(|reply| !reply.starts_with('2'));
             if discarded {

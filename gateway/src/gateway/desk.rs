@@ -3,11 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Offer};
+use crate::admin::{self, Route};
 use crate::config;
 use crate::listener::{Bound, Handed, Passed, Role};
 use crate::shutdown::Shutdown;
@@ -76,7 +75,7 @@ impl Desk {
     pub(super) fn answer(
         &mut self,
         opened: OpenedDesk,
-        offer: &Arc<Offer>,
+        routes: Vec<Route>,
         end: Shutdown,
     ) -> io::Result<()> {
         match opened {
@@ -92,7 +91,7 @@ impl Desk {
         while self.answering.try_join_next().is_some() {}
         let Some(socket) = &self.socket else { return Ok(()) };
         let socket = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
-        let (routes, watcher) = (admin::routes(offer), self.end.watcher());
+        let watcher = self.end.watcher();
         self.answering.spawn(admin::serve(socket, routes, watcher));
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::traces::Traces;
 use crate::users::Hashing;
 
 use super::StartError;
+use super::rehearsing::Inquiries;
 
 /// What all configurations of one process are built on. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Foundation {
     pub(super) receipts: Arc<Receipts>,
     /// What goes on now and what went on last.
     pub(super) live: Arc<Live>,
+    /// Where dry runs are asked for.
+    pub(super) inquiries: Arc<Inquiries>,
     /// What can be looked at from outside.
     pub(super) overview: Arc<Overview>,
     /// Where messages wait, if they may, as soon as it is open. Its directory stays.
@@ -86,6 +89,7 @@ impl Foundation {
             hashing,
             receipts,
             live,
+            inquiries: Arc::default(),
             overview,
             spool,
             traces,
@@ -118,7 +122,8 @@ impl Foundation {
 
     /// For rehearsals: what they count, what they find sent again and what is seen of them is theirs.
     pub(super) fn rehearsed(&self, metrics: Arc<Metrics>) -> Self {
-        Self { metrics, receipts: Arc::default(), live: Arc::default(), ..self.clone() }
+        let (receipts, live, inquiries) = Default::default();
+        Self { metrics, receipts, live, inquiries, ..self.clone() }
     }
 
     /// What plugins reach in one rehearsal: what they write to stores is true there alone.

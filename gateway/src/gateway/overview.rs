@@ -21,6 +21,7 @@ impl Standing {
         foundation.live.keep(self.parts.config.history);
         let serving = self.parts.serving(file, &self.stands, &self.upstreams);
         foundation.overview.serve(serving);
+        foundation.inquiries.serve(self.parts.rehearsals());
     }
 
     /// Shows what came of a reload.

@@ -1,8 +1,14 @@
 //! Dry runs: a conversation with everything that serves, of which nothing stays.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::Parts;
+use crate::admin::{Answer, Ask, Route, Status};
 use crate::config;
 use crate::connection::Terms;
 use crate::explain::{ExplainError, Explanation, Inquiry, Notes, Stage};
@@ -70,7 +76,7 @@ impl Parts {
     /// As clients hear it at a listener, at once and without a handshake.
     fn rehearsed_terms(&self, listener: &config::Listener) -> Terms {
         let terms = self.terms(listener, None);
-        Terms { implicit_tls: false, greeting_delay: std::time::Duration::ZERO, ..terms }
+        Terms { implicit_tls: false, greeting_delay: Duration::ZERO, ..terms }
     }
 }
 
@@ -96,6 +102,71 @@ impl Rehearsals {
         Ok(stage.play(inquiry).await)
     }
 }
+
+/// Where dry runs are asked for of a gateway that runs: always with what is served now.
+#[derive(Debug)]
+pub(super) struct Inquiries {
+    /// None before the first one is served.
+    current: ArcSwapOption<Rehearsals>,
+    /// One permit for each that runs.
+    places: Semaphore,
+}
+
+impl Default for Inquiries {
+    fn default() -> Self {
+        Self { current: ArcSwapOption::empty(), places: Semaphore::new(AT_ONCE) }
+    }
+}
+
+impl Inquiries {
+    /// This is served from now on.
+    pub(super) fn serve(&self, rehearsals: Rehearsals) {
+        self.current.store(Some(Arc::new(rehearsals)));
+    }
+
+    /// For writers: plugins run, and ask name servers and others.
+    pub(super) fn route(self: &Arc<Self>) -> Route {
+        let inquiries = self.clone();
+        let handler = move |ask| {
+            let inquiries = inquiries.clone();
+            async move { inquiries.answer(ask).await }
+        };
+        Route::post("/api/explain", handler).with_body(INQUIRY_OCTETS).unhurried()
+    }
+
+    async fn answer(&self, ask: Ask) -> Answer {
+        let inquiry: Inquiry = match ask.json() {
+            Ok(inquiry) => inquiry,
+            Err(refusal) => return refusal,
+        };
+        if inquiry.recipients.len() > RECIPIENTS {
+            let why = format!("\"to\" may have {RECIPIENTS} recipients");
+            return Answer::refusal(Status::UNPROCESSABLE_ENTITY, why);
+        }
+        let (Ok(_place), Some(rehearsals)) = (self.places.try_acquire(), self.current.load_full())
+        else {
+            let why = format!("{AT_ONCE} inquiries are answered at a time, try again");
+            return Answer::refusal(Status::SERVICE_UNAVAILABLE, why);
+        };
+        match timeout(PATIENCE, Box::pin(rehearsals.explain(&inquiry))).await {
+            Ok(Ok(explanation)) => Answer::json(&explanation),
+            Ok(Err(error)) => Answer::refusal(Status::UNPROCESSABLE_ENTITY, error.to_string()),
+            Err(_) => Answer::refusal(Status::GATEWAY_TIMEOUT, "the plugins took too long"),
+        }
+    }
+}
+
+/// Inquiries that are answered at a time: mail goes first.
+const AT_ONCE: usize = 2;
+
+/// For all that plugins do about one message.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Of an inquiry: a message of a megabyte, or more than that in characters that JSON escapes.
+const INQUIRY_OCTETS: usize = 2 << 20;
+
+/// Of one inquiry.
+const RECIPIENTS: usize = 100;
 
 #[cfg(test)]
 mod tests;

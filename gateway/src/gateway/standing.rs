@@ -10,7 +10,7 @@ use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::admin::Offer;
+use crate::admin::{self, Offer};
 use crate::config::{self, Config, Mistakes, Place, StoreKind};
 use crate::listener::{Handed, Passed, Permits, Sockets};
 use crate::queue::Spooling;
@@ -125,8 +125,10 @@ impl Standing {
 
     /// Answers operators with this from now on, at the admin address of the configuration.
     pub(super) fn answer(&mut self, opened: OpenedDesk, offer: Arc<Offer>) {
+        let mut routes = admin::routes(&offer);
+        routes.push(self.parts.foundation.inquiries.route());
         // Not a part of the shutdown, through which it goes on.
-        if let Err(cause) = self.desk.answer(opened, &offer, Shutdown::new()) {
+        if let Err(cause) = self.desk.answer(opened, routes, Shutdown::new()) {
             error!(%cause, "nobody answers at the admin address");
         }
         self.offer = Some(offer);
