@@ -173,7 +173,7 @@ fn spec_of(house: &House) -> Value {
         })
         .collect();
     assert_eq!(transactions.len(), 4);
-    json!({ "attacks": house.attacks, "transactions": transactions, "explained": [] })
+    json!({ "attacks": house.attacks, "transactions": transactions, "explained": ["b@example.com", "store"] })
 }
 
 fn deliver(client: &mut Client, from: &str, to: &[&str], message: &[u8]) -> Reply {
