@@ -136,7 +136,7 @@ async fn succeed(
     let successor = successor.inspect_err(|_| supervisor::ready())?;
     let process = successor.process();
     supervisor::succeeded_by(process);
-    standing.hand_over();
+    standing.hand_over().await;
     successor.reign();
     info!(process, "another process serves now, this one ends its last transactions");
     Ok(process)

@@ -379,13 +379,15 @@ impl Standing {
         self.accept();
     }
 
-    /// Leaves what comes to another process, which has the same sockets.
-    pub(super) fn hand_over(&mut self) {
+    /// Leaves what comes to another process, which has the same sockets. When this returns, whoever
+    /// comes comes to that one.
+    pub(super) async fn hand_over(&mut self) {
         self.desk.close();
         for stand in &mut self.stands {
             stand.stop_accepting(true);
             stand.sockets.hand_over();
         }
+        while self.acceptors.join_next().await.is_some() {}
     }
 
     /// Says QUIT on what is idle.
