@@ -196,9 +196,9 @@ async fn converse<P: Policy>(
                 policy.refused(reply).await;
             }
             Step::Read => {
+                following::tell_wait(session, presence);
                 let answered = socket.flush(session, terms, presence, account).await?.is_some();
                 patience.wait(session, answered);
-                following::tell_wait(session, presence);
                 if shutdown.has_begun() && !session.in_transaction() {
                     session.end(&Reply::fixed(421, (4, 3, 2), "shutting down, try again later"));
                     account.ends(Cause::Draining);
