@@ -77,19 +77,8 @@ fn gateway(upstreams: &Upstreams) -> Gateway {
         all.extend(more);
         settings
     };
-    let misbehaving = |name: &str, settings: Value, grants: Value, on_failure: &str| {
-        json!({
-            "name": name,
-            "file": plugin("test-misbehave"),
-            "settings": settings,
-            "grants": grants,
-            "on_failure": on_failure,
-            "breaker": { "failures": 0 },
-            "poison": { "failures": 0 },
-        })
-    };
     let address = |sink: &Sink| sink.address().to_string();
-    Gateway::new()
+    let gateway = Gateway::new()
         .listener("mx", listener(json!({})))
         .listener("worst", listener(json!({ "mixed": "worst" })))
         .listener("local", listener(json!({ "protocol": "lmtp", "upstream": "archive" })))
@@ -104,7 +93,13 @@ fn gateway(upstreams: &Upstreams) -> Gateway {
                 { "domains": ["c.example"], "clients": ["192.0.2.0/28"], "upstream": "archive" },
                 { "domains": ["b.example"], "upstream": "store" },
             ]),
-        )
+        );
+    edited(judged(gateway))
+}
+
+/// Who may send, and to whom.
+fn judged(gateway: Gateway) -> Gateway {
+    gateway
         .plugin(json!({
             "name": "access",
             "file": plugin("access"),
@@ -140,6 +135,11 @@ fn gateway(upstreams: &Upstreams) -> Gateway {
                 "subaddress": { "separator": "+", "rewrite": true },
             },
         }))
+}
+
+/// What becomes of messages.
+fn edited(gateway: Gateway) -> Gateway {
+    gateway
         .plugin(json!({
             "name": "headers",
             "file": plugin("headers"),
@@ -175,6 +175,19 @@ fn gateway(upstreams: &Upstreams) -> Gateway {
             json!([]),
             "accept",
         ))
+}
+
+/// A plugin that fails, or does what plugins may. It is asked however often it fails.
+fn misbehaving(name: &str, settings: Value, grants: Value, on_failure: &str) -> Value {
+    json!({
+        "name": name,
+        "file": plugin("test-misbehave"),
+        "settings": settings,
+        "grants": grants,
+        "on_failure": on_failure,
+        "breaker": { "failures": 0 },
+        "poison": { "failures": 0 },
+    })
 }
 
 fn pick<T: Copy>(seed: &mut Seed, all: &[T]) -> T {

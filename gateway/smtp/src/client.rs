@@ -270,7 +270,7 @@ impl Session {
             {
                 return Ok(Step::Answer(stage, reply));
             }
-            return match self.replies.next()? {
+            return match self.replies.take()? {
                 Some(reply) => self.take(reply),
                 None if !self.expected.is_empty() => Ok(Step::Read),
                 // Half a reply before the content's end: the other half decides.
@@ -285,7 +285,7 @@ impl Session {
     /// What is there before anything is asked answers nothing that will be: counted in, each reply
     /// would be taken for the next one's. But a server that is closing says so when it likes.
     fn unasked(&mut self) -> Result<Step, ClientError> {
-        match self.replies.next()? {
+        match self.replies.take()? {
             Some(reply) if reply.code() == 421 => match self.waiting.pop_front() {
                 Some(command) => Ok(self.closing(command.stage, reply)),
                 None => Err(ClientError::Unsolicited { code: 421 }),

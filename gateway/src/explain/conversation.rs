@@ -161,7 +161,7 @@ impl<'a> Client<'a> {
     /// The next reply; none if the connection has ended.
     async fn hear(&mut self) -> Option<Reply> {
         loop {
-            if let Some(reply) = self.replies.next().ok()? {
+            if let Some(reply) = self.replies.take().ok()? {
                 // RFC 5321 section 3.8: nothing else is heard.
                 self.over |= reply.code() == 421;
                 return Some(reply);

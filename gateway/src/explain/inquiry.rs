@@ -57,7 +57,7 @@ impl TryFrom<Written> for Inquiry {
             sender: reverse_path(&written.from)?,
             recipients,
             client: written.client,
-            helo: written.helo.as_deref().map_or(Ok(HELO.to_owned()), helo)?,
+            helo: written.helo.as_deref().map_or_else(|| Ok(HELO.to_owned()), helo)?,
             user: written.user,
             tls: written.tls,
             message: written.message.map(|text| with_crlf(text.as_bytes())),

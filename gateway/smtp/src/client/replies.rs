@@ -27,7 +27,7 @@ struct Partial {
 
 impl Replies {
     /// Takes octets from the peer. What no well-behaved peer would send is dropped; the next call
-    /// of [`next`](Self::next) finds that out.
+    /// of [`take`](Self::take) finds that out.
     pub fn receive(&mut self, octets: &[u8]) {
         if self.start == self.input.len() {
             self.input.clear();
@@ -48,7 +48,7 @@ impl Replies {
     /// # Errors
     ///
     /// If what came is none.
-    pub fn next(&mut self) -> Result<Option<Reply>, MalformedReply> {
+    pub fn take(&mut self) -> Result<Option<Reply>, MalformedReply> {
         if self.input.len() > INPUT_OCTETS {
             return Err(MalformedReply::TooLong);
         }
@@ -177,7 +177,7 @@ mod tests {
         let mut reader = Replies::default();
         let mut found = Vec::new();
         reader.receive(octets);
-        while let Some(reply) = reader.next()? {
+        while let Some(reply) = reader.take()? {
             found.push(reply.to_string());
         }
         Ok(found)
@@ -192,7 +192,7 @@ mod tests {
         let mut bytewise = Vec::new();
         for octet in octets {
             reader.receive(&[*octet]);
-            bytewise.extend(reader.next().expect("well-formed").map(|reply| reply.to_string()));
+            bytewise.extend(reader.take().expect("well-formed").map(|reply| reply.to_string()));
         }
         assert_eq!(bytewise, whole);
         assert!(reader.is_empty());
