@@ -46,6 +46,8 @@ pub(super) struct ListenerFamilies {
 impl ListenerFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
         let counters = |name, help, labels: &[&str]| counters(registry, name, help, labels);
+        let counter = |name, help| counters(name, help, &["listener"]);
+        let gauge = |name, help| gauges(registry, name, help, &["listener"]);
         Self {
             auth: counters(
                 "portcullis_auth_total",
@@ -58,27 +60,23 @@ impl ListenerFamilies {
                 "Commands read from clients",
                 &["listener", "command"],
             ),
-            connections: counters(
+            connections: counter(
                 "portcullis_connections_total",
                 "Connections that were given a session; a trusted proxy's after its header",
-                &["listener"],
             ),
-            connections_open: gauges(
-                registry,
+            connections_open: gauge(
                 "portcullis_connections_open",
                 "Connections with a session now",
-                &["listener"],
             ),
             connections_refused: counters(
                 "portcullis_connections_refused_total",
                 "Connections that were turned away before a session",
                 &["listener", "reason"],
             ),
-            duplicates_avoided: counters(
+            duplicates_avoided: counter(
                 "portcullis_duplicates_avoided_total",
                 "Recipients of messages that came again, whose upstream had them already: \
                  answered from memory",
-                &["listener"],
             ),
             limits: counters(
                 "portcullis_limit_reached_total",
@@ -116,16 +114,13 @@ impl ListenerFamilies {
             sessions: SessionFamilies::new(registry),
             tls: TlsFamilies::new(registry),
             transactions: TransactionFamilies::new(registry),
-            transactions_in_flight: gauges(
-                registry,
+            transactions_in_flight: gauge(
                 "portcullis_transactions_in_flight",
                 "Transactions that have begun and not ended",
-                &["listener"],
             ),
-            transactions_started: counters(
+            transactions_started: counter(
                 "portcullis_transactions_started_total",
                 "Transactions that began: a MAIL that was in order",
-                &["listener"],
             ),
         }
     }
