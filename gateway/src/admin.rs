@@ -2,12 +2,13 @@
 //! done.
 //!
 //! ```text
-//! server   connections, bounded; one request each
-//! guard    who may ask: this machine, and never a page of another site
+//! server   addresses and their connections, bounded; one request each
+//! guard    who may ask: tokens, certificates, this machine; never a page of another site
 //! route    the table: path, method, role, bounds, handler
 //! ask      the request, as a handler sees it
 //! page     the live page for browsers, whole in the binary
 //! answer   text, JSON, anything whole, or a stream
+//! client   the other side, for the command line
 //! ```
 //!
 //! A new path is a row in [`routes`] and an `async fn(Arc<Offer>, Ask) -> Answer`. What lives above this
@@ -32,24 +33,30 @@ use std::sync::Arc;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::queue::Queue;
+use crate::worker::Pulse;
 
 pub use answer::{Answer, Gone, Stream};
 pub use ask::Ask;
-pub use client::{request_config, request_reload, request_spool, request_upgrade};
-pub use health::Readiness;
+pub use client::{AskError, Client, Followed};
+pub use guard::Guard;
+pub use health::{Checks, Note, Readiness, STARTING};
 pub use hyper::StatusCode as Status;
 pub use overview::{Listening, Overview, Serving};
 pub use reload::{Refusal, ReloadRequest, Reloading, Wish, reloading};
 pub use route::{Role, Route};
-pub use server::serve;
+pub use server::{Door, Terms};
 
-/// What is there to be asked for.
-#[derive(Debug)]
+/// What is there to be asked for. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Offer {
     /// What Prometheus asks for.
     pub metrics: Arc<Metrics>,
     /// Whether mail should come here.
     pub readiness: Readiness,
+    /// What else should be looked at.
+    pub checks: Checks,
+    /// Whether the workers still work.
+    pub pulse: Pulse,
     /// What waits, if anything may.
     pub queue: Option<Arc<Queue>>,
     /// What goes on now and what went on last.
@@ -64,8 +71,9 @@ pub struct Offer {
 #[must_use]
 pub fn routes(offer: &Arc<Offer>) -> Vec<Route> {
     let mut routes = vec![
-        offer.get("/livez", health::live).for_everyone(),
-        offer.get("/readyz", health::ready).for_everyone(),
+        offer.get("/livez", health::live).for_probes(),
+        offer.get("/readyz", health::ready).for_probes(),
+        offer.get("/startupz", health::started).for_probes(),
         offer.get("/metrics", scrape).for_scrapers(),
         offer.get("/api/config", overview::configuration),
         offer.get("/api/events", live::events),
@@ -126,7 +134,16 @@ mod tests {
         let names = metrics::Names { listeners, ..metrics::Names::default() };
         let metrics = Arc::new(Metrics::new(&names));
         let (live, overview) = (Arc::default(), Arc::default());
-        Offer { metrics, readiness: Readiness::new(), queue: None, live, overview, reloading: None }
+        Offer {
+            metrics,
+            readiness: Readiness::new(),
+            checks: Checks::default(),
+            pulse: Pulse::default(),
+            queue: None,
+            live,
+            overview,
+            reloading: None,
+        }
     }
 
     pub(super) fn ask(uri: &str) -> Ask {
@@ -147,7 +164,9 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let offer = Arc::new(offer());
             let (metrics, readiness) = (offer.metrics.clone(), offer.readiness.clone());
-            let server = tokio::spawn(serve(listener, routes(&offer), Shutdown::new().watcher()));
+            let guard = Guard::open(offer.metrics.admin());
+            let (terms, end) = (Arc::new(Terms { guard, tls: None }), Shutdown::new().watcher());
+            let server = tokio::spawn(Door::tcp(listener).serve(terms, routes(&offer), end));
             Self { address, metrics, readiness, server }
         }
 

@@ -4,6 +4,7 @@ mod asking;
 mod check;
 mod config;
 mod explain;
+mod healthcheck;
 mod lock;
 mod metrics;
 mod plugin;
@@ -15,7 +16,7 @@ mod top;
 mod trace;
 mod user;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::telemetry::{self, Format, Options};
 use check::Check;
 use config::Configuration;
 use explain::Explain;
+use healthcheck::Healthcheck;
 use metrics::Metrics;
 use plugin::Plugin;
 use reference::{Completions, Manual};
@@ -91,6 +93,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
         plugins: PathBuf,
     },
+    /// Ask a running gateway whether it is ready. The exit code is 1 if it is not, or does not answer.
+    Healthcheck(Healthcheck),
     /// Show all metrics that a gateway has, and which alerts look at them.
     Metrics(Metrics),
     /// Write plugins, try them without a gateway, and approve those of a configuration.
@@ -159,6 +163,7 @@ impl Arguments {
             Command::Check(check) => check.execute().await,
             Command::Config(configuration) => configuration.execute().await,
             Command::Explain(explain) => explain.execute().await,
+            Command::Healthcheck(healthcheck) => healthcheck.execute().await,
             Command::Metrics(metrics) => metrics.execute(),
             Command::Plugin(plugin) => plugin.execute().await,
             Command::Reload(reload) => reload.execute().await,
@@ -299,16 +304,6 @@ fn unfit(error: &StartError) -> ExitCode {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// Where to reach who listens everywhere.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let here = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(here, address.port())
 }
 
 /// For the last lines of the log, where nobody reads it.

@@ -55,7 +55,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{ListenerAddress, UnixSocket};
-pub use admin::Admin;
+pub use admin::{Admin, AdminAddress, AdminClients, AdminRole, AdminTls, AdminToken, TokenSecret};
 pub use auth::Auth;
 pub use digest::Digest;
 pub use dns::Dns;
@@ -239,6 +239,8 @@ fn empty() -> Node {
 pub const KEYS: &[(&str, &[&str])] = &[
     ("", Config::KEYS),
     ("admin", Admin::KEYS),
+    ("admin.tls", Admin::TLS_KEYS),
+    ("admin.tokens[]", Admin::TOKEN_KEYS),
     ("dns", Dns::KEYS),
     ("duplicates", Duplicates::KEYS),
     ("history", History::KEYS),

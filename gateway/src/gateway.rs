@@ -1,6 +1,7 @@
 //! Builds every part from a configuration, starts them, and stops them in order.
 
 mod certificates;
+mod checks;
 mod desk;
 mod examination;
 mod foundation;
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::admin::{Offer, Readiness};
+use crate::admin::{Checks, Offer, Readiness, STARTING};
 use crate::config::{self, Config, Mistakes, Place};
 use crate::listener::{Passed, Sockets};
 use crate::metrics::{ConfigurationInUse, Metrics};
@@ -38,12 +39,12 @@ use crate::resolver::ResolverError;
 use crate::routing::{CurrentRoutes, Routes};
 use crate::shutdown::Shutdown;
 use crate::spool::{self, SpoolError};
-use crate::tls::{CertificateFacts, Renewal};
+use crate::tls::{CertificateFacts, Certificates, Renewal};
 use crate::traces::TracesError;
 use crate::upstream::Upstreams;
 use crate::worker::Workers;
 use certificates::Secured;
-use desk::{Desk, OpenedDesk};
+use desk::{Admittance, Desk, Seat};
 use foundation::Foundation;
 use logins::Admission;
 use reloads::End;
@@ -70,6 +71,10 @@ pub struct Parts {
     secured: Vec<Option<Secured>>,
     /// For each listener, in their order.
     admissions: Vec<Option<Admission>>,
+    /// Taken by who answers operators.
+    admittance: Option<Admittance>,
+    /// All certificates, by listener; taken by who looks at them.
+    watched: Vec<(String, Arc<Certificates>)>,
     /// Held by its houses, too.
     in_use: Arc<ConfigurationInUse>,
 }
@@ -164,6 +169,7 @@ impl Parts {
         let metrics = &foundation.metrics;
         let mut mistakes = Mistakes::default();
         let secured = certificates::load(&config, metrics, &mut mistakes);
+        let admittance = Admittance::prepare(&config, metrics, &mut mistakes);
         let known = earlier.map(|earlier| &*earlier.upstreams);
         let upstreams =
             match Upstreams::after(known, &config, foundation.resolver(), metrics.clone()) {
@@ -198,9 +204,21 @@ impl Parts {
         }
         let routes = Arc::new(CurrentRoutes::from_pointee(Routes::new(&config)));
         certificates::warn_of(&mut config, &secured);
+        let watched = certificates::all(&config, &secured, admittance.as_ref());
         let in_use = Arc::new(metrics.configuration_in_use());
         let config = Arc::new(config);
-        Ok(Self { config, foundation, routes, upstreams, plugins, secured, admissions, in_use })
+        Ok(Self {
+            config,
+            foundation,
+            routes,
+            upstreams,
+            plugins,
+            secured,
+            admissions,
+            admittance,
+            watched,
+            in_use,
+        })
     }
 
     /// What is legal but dangerous.
@@ -211,9 +229,9 @@ impl Parts {
 
     /// The certificates, each with the name of its listener.
     fn certificates(&self) -> impl Iterator<Item = (&str, CertificateFacts)> {
-        self.config.listeners.iter().zip(&self.secured).flat_map(|(listener, secured)| {
-            let facts = secured.iter().flat_map(|one| one.renewal.certificates().facts());
-            facts.map(|facts| (&*listener.name, facts))
+        self.watched.iter().flat_map(|(listener, certificates)| {
+            let facts = certificates.facts().into_iter();
+            facts.map(|facts| (&**listener, facts))
         })
     }
 }
@@ -293,8 +311,7 @@ impl Gateway {
         let address = |stand: &Stand| Some((stand.listener.name.clone(), stand.sockets.ip()?));
         let listeners: Vec<_> = self.standing.stands.iter().filter_map(address).collect();
         let smtp = listeners.first().map(|(_, address)| *address).ok_or(io::ErrorKind::NotFound)?;
-        let admin = self.standing.desk.at().transpose()?;
-        Ok(Addresses { smtp, listeners, admin })
+        Ok(Addresses { smtp, listeners, admin: self.standing.desk.ip() })
     }
 
     /// Serves until the shutdown, then lets transactions in flight end.
@@ -309,22 +326,26 @@ impl Gateway {
         standing.parts.foundation.metrics.watch_ready(move || ready.reasons().is_empty());
         standing.accept();
         standing.renew(self.renewals);
-        let offer = Arc::new(Offer {
+        let pulse = standing.pulse();
+        standing.offer = Some(Offer {
             metrics: standing.parts.foundation.metrics.clone(),
             readiness: readiness.clone(),
+            checks: Checks::default(),
+            pulse: pulse.clone(),
             queue: standing.spooling.first().map(|spooling| spooling.queue.clone()),
             live: standing.parts.foundation.live.clone(),
             overview: standing.parts.foundation.overview.clone(),
             reloading: self.reloads.as_ref().map(|reloads| reloads.reloading.clone()),
         });
         standing.show(self.reloads.as_ref().map(Reloads::file));
-        standing.answer(OpenedDesk::AsItIs, offer);
+        standing.answer(None);
         if let Some(predecessor) = self.predecessor.take()
             && let Err(error) = predecessor.serving().await
         {
             warn!(%error, "the process that was here before is not understood");
         }
         let mut serving = JoinSet::new();
+        serving.spawn(supervisor::watch(pulse));
         if let Some(spooling) = standing.spooling.first() {
             serving.spawn(spooling.queue.clone().run());
         }
@@ -372,7 +393,7 @@ fn open_all(
     config: &Config,
     workers: usize,
     passed: &mut Passed,
-) -> Result<(Vec<Opened>, OpenedDesk), StartError> {
+) -> Result<(Vec<Opened>, Vec<Seat>), StartError> {
     let mut opened = Vec::<Opened>::new();
     for listener in &config.listeners {
         let (name, address) = (&listener.name, &listener.address);
@@ -385,13 +406,11 @@ fn open_all(
             source,
         })?);
     }
-    let admin = &config.admin;
-    let desk = Desk::open(None, admin, passed).map_err(|source| StartError::Bind {
-        name: "admin".to_owned(),
-        address: admin.address.map(|address| address.to_string()).unwrap_or_default(),
-        source,
+    let seats = Desk::open(&[], config, passed).map_err(|(address, source)| {
+        let (name, address) = ("admin".to_owned(), address.at.to_string());
+        StartError::Bind { name, address, source }
     })?;
-    Ok((opened, desk))
+    Ok((opened, seats))
 }
 
 /// Lets plugins hear what has happened up to the end.
@@ -472,5 +491,6 @@ pub async fn check(file: &Path) -> Result<Parts, StartError> {
 /// For plugins to hear of the end, where the deadline has come already, and for the last traces.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Reasons why the gateway is not ready, for `/readyz`.
-const STARTING: &str = "starting";
 const DRAINING: &str = "draining";
+/// What is warned of in `/readyz`.
+const RELOAD: &str = "reload";

@@ -4,6 +4,7 @@
 //! counts often asks for its handle once ([`Metrics::listener`], [`Metrics::plugin`],
 //! [`Metrics::upstream`]) and keeps it.
 
+mod admin;
 mod configuration;
 mod copies;
 mod dns;
@@ -45,6 +46,7 @@ use store::StoreFamilies;
 use upstream::UpstreamFamilies;
 use worker::WorkerMetrics;
 
+pub use admin::{AdminMetrics, AdminRefused};
 pub use configuration::{Bounds, ConfigurationInUse};
 pub use dns::{DnsMetrics, InFlight};
 pub use label::{
@@ -88,6 +90,7 @@ pub struct Names {
 pub struct Metrics {
     registry: Registry,
     processor_seconds: ProcessorSeconds,
+    admin: Arc<AdminMetrics>,
     configuration: ConfigurationMetrics,
     dns: Arc<DnsMetrics>,
     live: LiveMetrics,
@@ -119,6 +122,7 @@ impl Metrics {
         process::register(&registry);
         let metrics = Self {
             processor_seconds: ProcessorSeconds::new(&registry),
+            admin: Arc::new(AdminMetrics::new(&registry)),
             configuration: ConfigurationMetrics::new(&registry),
             dns: Arc::new(DnsMetrics::new(&registry)),
             live: LiveMetrics::new(&registry),
@@ -203,6 +207,11 @@ impl Metrics {
     /// Announces a plugin that is known only after [`Metrics::new`], with the labels of its hooks.
     pub fn announce_plugin(&self, name: &str, hooks: &[&'static str]) {
         self.plugin_families.announce(&self.plugin(name), name, hooks);
+    }
+
+    /// The metrics of the admin interface.
+    pub fn admin(&self) -> Arc<AdminMetrics> {
+        self.admin.clone()
     }
 
     /// The metrics of the resolver.

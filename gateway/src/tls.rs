@@ -3,6 +3,7 @@
 mod certificates;
 mod client;
 mod failure;
+mod outgoing;
 mod pair;
 mod server;
 mod x509;
@@ -21,6 +22,7 @@ use pair::Pair;
 
 pub use certificates::{Certificates, Renewal};
 pub use failure::failure;
+pub use outgoing::{Believed, client_config};
 pub use pair::CertificateFacts;
 pub use server::server_config;
 
@@ -79,6 +81,9 @@ pub enum TlsError {
         /// What is wrong.
         text: String,
     },
+    /// The system has no authorities, or none that can be read.
+    #[error("this system trusts nobody: {0}")]
+    System(String),
     /// The library does not start.
     #[error("TLS cannot be set up: {0}")]
     Configure(#[source] rustls::Error),
@@ -101,6 +106,14 @@ pub fn facts(connection: &ServerConnection) -> TlsFacts {
         client_fingerprint: certificate.map(|certificate| client::fingerprint(certificate)),
         at_proxy: false,
     }
+}
+
+/// What the client's certificate may be known by, in lower case: its DNS names, and its common name.
+/// Nothing of who shows none.
+#[must_use]
+pub fn client_names(connection: &ServerConnection) -> Vec<String> {
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    certificate.map(|certificate| client::names(certificate)).unwrap_or_default()
 }
 
 /// What SASL can bind to (RFC 5056), after the handshake; nothing under TLS 1.2.

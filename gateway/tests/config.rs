@@ -50,7 +50,8 @@ fn checkout() -> tempfile::TempDir {
     }
     fs::write(at("config/upstream-password"), "s3cret\n").unwrap();
     fs::write(at("config/log.key"), "a long line of random octets\n").unwrap();
-    for secret in ["config/upstream-password", "config/log.key"] {
+    fs::write(at("config/admin-token"), "0123456789abcdef\n").unwrap();
+    for secret in ["config/upstream-password", "config/log.key", "config/admin-token"] {
         fs::set_permissions(at(secret), fs::Permissions::from_mode(0o600)).unwrap();
     }
     for file in ["certificate.pem", "key.pem"] {
@@ -64,7 +65,9 @@ fn checkout() -> tempfile::TempDir {
 fn shown(config: &Config) -> String {
     let mut config = config.clone();
     config.warnings = Mistakes::default();
-    config.admin.place = config::Place::default();
+    for address in &mut config.admin.addresses {
+        address.place = config::Place::default();
+    }
     for listener in &mut config.listeners {
         listener.place = config::Place::default();
     }
@@ -353,7 +356,7 @@ plugins:
   - name: filter
     file: files/filter.wasm
     on_failure: accept
-admin: {address: \"0.0.0.0:9925\"}
+admin: {address: \"0.0.0.0:9925\", tokens: [{token: 0123456789abcdef, role: reader}]}
 ";
     let path = root().join("gateway/tests/bad_configs/warnings");
     let config = config::parse(&path, text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
@@ -368,7 +371,7 @@ admin: {address: \"0.0.0.0:9925\"}
             "9:3: nothing goes to the upstream \"other\"",
             "13:11: no listener asks the plugin \"filter\"",
             "14:5: mail passes unfiltered when this plugin fails",
-            "15:18: whoever reaches this address reads the metrics: there is no password",
+            "15:18: tokens come to 0.0.0.0:9925 in clear text",
         ]
     );
     assert!(config.warnings.iter().all(|warning| warning.severity == Severity::Warning));

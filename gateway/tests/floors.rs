@@ -23,7 +23,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("resolver", &["hickory_proto", "hickory_resolver"]),
     ("store", &["redb", "redis"]),
     ("telemetry", &["tracing_subscriber"]),
-    ("tls", &["rcgen", "webpki"]),
+    ("tls", &["rcgen", "rustls_native_certs", "webpki"]),
     ("traces", &["http_body_util", "hyper", "hyper_util"]),
     ("traces", &["opentelemetry", "opentelemetry_http", "opentelemetry_otlp", "opentelemetry_sdk"]),
     ("upstream", &["rustls_native_certs"]),

@@ -1,5 +1,6 @@
 //! The gateway from outside: the program as it is built, over real sockets.
 
+mod administering;
 mod adversaries;
 mod alerting;
 mod authenticating;

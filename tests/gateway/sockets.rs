@@ -180,13 +180,13 @@ fn systemd_is_told_when_it_is_ready_reloads_and_stops() {
         let count = socket.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..count]).into_owned()
     };
-    assert_eq!(hear().trim(), "READY=1");
+    assert_eq!(hear().trim(), "READY=1\nSTATUS=serving");
     process.signal("HUP");
     let reloading = hear();
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
-    assert_eq!(hear().trim(), "READY=1");
+    assert_eq!(hear().trim(), "READY=1\nSTATUS=serving");
     process.signal("TERM");
-    assert_eq!(hear().trim(), "STOPPING=1");
+    assert!(hear().starts_with("STOPPING=1\nSTATUS=draining"));
 }
 
 #[test]

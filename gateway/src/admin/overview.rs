@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::health::{Note, reasons, warnings};
 use super::{Answer, Ask, Offer, Status};
 use crate::config::Effective;
 use crate::message::Budget;
@@ -141,13 +142,6 @@ pub(super) struct Report {
     watchers: WatchersReport,
 }
 
-/// Something to be looked at.
-#[derive(Debug, Serialize)]
-struct Note {
-    what: &'static str,
-    text: String,
-}
-
 #[derive(Debug, Serialize)]
 struct ConfigurationReport {
     file: Option<PathBuf>,
@@ -259,30 +253,6 @@ pub(super) async fn status(offer: Arc<Offer>, _: Ask) -> Answer {
         Some(report) => Answer::json(&report),
         None => Answer::refusal(Status::SERVICE_UNAVAILABLE, "nothing is served yet"),
     }
-}
-
-/// Why no mail should come here.
-fn reasons(offer: &Offer) -> Vec<Note> {
-    let state = offer.readiness.reasons().into_iter().map(|text| Note { what: "state", text });
-    let spool = offer.queue.as_ref().and_then(|queue| queue.trouble());
-    state.chain(spool.map(|text| Note { what: "spool", text })).collect()
-}
-
-/// What keeps no mail away, and should be looked at.
-fn warnings(offer: &Offer) -> Vec<Note> {
-    let plugin = |name| Note {
-        what: "plugin",
-        text: format!("plugin {name} keeps failing and is not called for now"),
-    };
-    let upstream = |name| Note {
-        what: "upstream",
-        text: format!("upstream {name} is down: no address takes mail"),
-    };
-    let spool = offer.queue.as_ref().map(|queue| queue.warnings()).unwrap_or_default();
-    let plugins = offer.metrics.broken_plugins().into_iter().map(plugin);
-    let upstreams = offer.metrics.upstreams_down().into_iter().map(upstream);
-    let spool = spool.into_iter().map(|text| Note { what: "spool", text });
-    plugins.chain(upstreams).chain(spool).collect()
 }
 
 impl Serving {

@@ -10,18 +10,11 @@ use hyper::Method;
 
 use super::{Answer, Ask};
 
+pub use crate::config::AdminRole as Role;
+
 /// What answers.
 pub(super) type Handler = Arc<dyn Fn(Ask) -> Pending + Send + Sync>;
 type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-/// What somebody may do, the less first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Role {
-    /// Look.
-    Reader,
-    /// Change things, too.
-    Writer,
-}
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +33,8 @@ pub struct Route {
     pub(super) path: &'static str,
     pub(super) method: Method,
     pub(super) access: Access,
+    /// Whether it is there at the addresses of `admin.metrics`, too.
+    pub(super) is_for_scrapers: bool,
     pub(super) body_octets: usize,
     /// None waits as long as it takes.
     pub(super) patience: Option<Duration>,
@@ -74,7 +69,15 @@ impl Route {
     {
         let handler: Handler = Arc::new(move |ask| Box::pin(handler(ask)));
         let (access, patience) = (Access::Only(role), Some(PATIENCE));
-        Self { path, method, access, body_octets: BODY_OCTETS, patience, handler }
+        Self {
+            path,
+            method,
+            access,
+            is_for_scrapers: false,
+            body_octets: BODY_OCTETS,
+            patience,
+            handler,
+        }
     }
 
     /// For everyone who reaches the address, with no token and whatever name it has for it.
@@ -83,10 +86,16 @@ impl Route {
         Self { access: Access::Everyone, ..self }
     }
 
+    /// The same, at the addresses of `admin.metrics`, too.
+    #[must_use]
+    pub(super) fn for_probes(self) -> Self {
+        Self { access: Access::Everyone, is_for_scrapers: true, ..self }
+    }
+
     /// For readers, and for everyone at the addresses of `admin.metrics`.
     #[must_use]
     pub(super) fn for_scrapers(self) -> Self {
-        Self { access: Access::Scrapers, ..self }
+        Self { access: Access::Scrapers, is_for_scrapers: true, ..self }
     }
 
     /// With a request body of at most so many octets.

@@ -1,6 +1,7 @@
 //! Connections, each with one request: bounded in number, size and time.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,58 +12,162 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, warn};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info, warn};
 
 use super::answer::Body;
 use super::ask::{self, Ask};
-use super::route::{self, Found, Route};
-use super::{Answer, Status, guard};
+use super::guard::{Caller, Guard};
+use super::route::{self, Found, Role, Route};
+use super::{Answer, Status};
+use crate::message::ClientAddress;
 use crate::shutdown::Watcher;
 
-/// Answers until the end begins, and then whoever has asked before. It goes on through a shutdown,
-/// because those are the minutes in which `/readyz` has something to say.
-pub async fn serve(listener: TcpListener, routes: Vec<Route>, mut end: Watcher) {
-    let (routes, permits) = (Arc::new(routes), Arc::new(Semaphore::new(CONNECTIONS)));
-    let streams = Arc::new(Semaphore::new(STREAMS));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else {
-            unreachable!("nobody closes the semaphore");
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = end.begun() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(%error, "admin: cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        while connections.try_join_next().is_some() {}
-        let (routes, streams) = (routes.clone(), streams.clone());
-        connections.spawn(async move {
-            let _permit = permit;
-            converse(stream, peer, &routes, streams).await;
-        });
+/// Who may ask, and how TLS is spoken; one configuration's.
+#[derive(Debug)]
+pub struct Terms {
+    /// Who may ask for what.
+    pub guard: Guard,
+    /// For IP addresses; none is clear text.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// One address, bound.
+#[derive(Debug)]
+pub struct Door {
+    socket: Socket,
+    is_for_scrapers: bool,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A connection.
+trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+impl Door {
+    /// At an IP address.
+    #[must_use]
+    pub fn tcp(socket: TcpListener) -> Self {
+        Self { socket: Socket::Tcp(socket), is_for_scrapers: false }
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+
+    /// At a Unix socket; who may connect may ask for everything.
+    #[must_use]
+    pub fn unix(socket: UnixListener) -> Self {
+        Self { socket: Socket::Unix(socket), is_for_scrapers: false }
+    }
+
+    /// For metrics and health alone, to everyone.
+    #[must_use]
+    pub fn for_scrapers(self) -> Self {
+        Self { is_for_scrapers: true, ..self }
+    }
+
+    /// The IP address, if it has one.
+    #[must_use]
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Box<dyn Transport>, ClientAddress)> {
+        Ok(match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                (Box::new(stream), peer.into())
+            }
+            Socket::Unix(socket) => (Box::new(socket.accept().await?.0), ClientAddress::Unix),
+        })
+    }
+
+    /// Answers until the end begins, and then whoever has asked before.
+    pub async fn serve(self, terms: Arc<Terms>, mut routes: Vec<Route>, mut end: Watcher) {
+        if self.is_for_scrapers {
+            routes.retain(|route| route.is_for_scrapers);
+        }
+        let (routes, permits) = (Arc::new(routes), Arc::new(Semaphore::new(CONNECTIONS)));
+        let streams = Arc::new(Semaphore::new(STREAMS));
+        let mut connections = JoinSet::new();
+        loop {
+            let Ok(permit) = permits.clone().acquire_owned().await else {
+                unreachable!("nobody closes the semaphore");
+            };
+            let accepted = tokio::select! {
+                accepted = self.accept() => accepted,
+                () = end.begun() => break,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "admin: cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            while connections.try_join_next().is_some() {}
+            let caller = Caller { address, names: Vec::new(), is_scraper: self.is_for_scrapers };
+            let (terms, routes) = (terms.clone(), routes.clone());
+            let pace = Pace::new(streams.clone());
+            connections.spawn(async move {
+                let _permit = permit;
+                if let Some((stream, caller)) = greet(stream, caller, &terms).await {
+                    converse(stream, &caller, &terms.guard, &routes, &pace).await;
+                }
+            });
+        }
+        drop(self);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// TLS, where it is spoken; none if it fails.
+async fn greet(
+    stream: Box<dyn Transport>,
+    caller: Caller,
+    terms: &Terms,
+) -> Option<(Box<dyn Transport>, Caller)> {
+    let Some(tls) = terms.tls.clone().filter(|_| caller.address != ClientAddress::Unix) else {
+        return Some((stream, caller));
+    };
+    match timeout(HEADER_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let names = crate::tls::client_names(stream.get_ref().1);
+            Some((Box::new(stream), Caller { names, ..caller }))
+        }
+        failed => {
+            terms.guard.handshake_failed();
+            let error = failed.ok().and_then(Result::err);
+            debug!(client = %caller.address, ?error, "admin: no TLS");
+            None
+        }
+    }
 }
 
 /// One request, one response.
-async fn converse(stream: TcpStream, peer: SocketAddr, routes: &[Route], streams: Arc<Semaphore>) {
-    let pace = &Pace::new(streams);
+async fn converse(
+    stream: Box<dyn Transport>,
+    caller: &Caller,
+    guard: &Guard,
+    routes: &[Route],
+    pace: &Pace,
+) {
     let service = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(respond(request, peer, routes, pace).await)
+        Ok::<_, Infallible>(respond(request, caller, guard, routes, pace).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -84,13 +189,14 @@ async fn converse(stream: TcpStream, peer: SocketAddr, routes: &[Route], streams
 
 async fn respond(
     request: Request<Incoming>,
-    peer: SocketAddr,
+    caller: &Caller,
+    guard: &Guard,
     routes: &[Route],
     pace: &Pace,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let json = ask::wants_json(&head);
-    let (Ok(answer) | Err(answer)) = answer(head, body, peer, routes, pace).await;
+    let (Ok(answer) | Err(answer)) = answer(head, body, caller, guard, routes, pace).await;
     let (response, stream) = answer.into_response(json);
     match stream.map(|stream| pace.stream(stream)) {
         Some(Err(refusal)) => refusal.into_response(json).0,
@@ -106,7 +212,8 @@ async fn respond(
 async fn answer(
     head: Parts,
     body: Incoming,
-    peer: SocketAddr,
+    caller: &Caller,
+    guard: &Guard,
     routes: &[Route],
     pace: &Pace,
 ) -> Result<Answer, Answer> {
@@ -120,11 +227,14 @@ async fn answer(
             return Err(Answer::refusal(Status::NOT_FOUND, format!("there are {paths}")));
         }
     };
-    let role = guard::admit(&head, peer, route.access)?;
+    let role = guard.admit(&head, caller, route.access).await?;
     let Ok(body) = Limited::new(body, route.body_octets).collect().await else {
         let text = format!("the body is cut off, or has more than {} octets", route.body_octets);
         return Err(Answer::refusal(Status::PAYLOAD_TOO_LARGE, text));
     };
+    if role == Some(Role::Writer) && head.method == Method::POST {
+        info!(client = %caller.address, path = route.path, "an order at the admin interface");
+    }
     pace.turn(Turn::Handler);
     let answer = (route.handler)(Ask { head, body: body.to_bytes(), role });
     match route.patience {

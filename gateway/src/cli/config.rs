@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{MISCONFIGURED, reachable};
-use crate::admin;
+use super::MISCONFIGURED;
+use crate::admin::Client;
 use crate::config::{self, Change, Config, Effective, EffectiveEntry, Mistakes};
 
 /// What there is to know of configurations.
@@ -108,22 +108,27 @@ impl Diff {
 
 /// What the gateway serves that answers where this configuration has its admin interface.
 async fn running(wanted: &Config) -> Result<Vec<EffectiveEntry>, ExitCode> {
-    let Some(address) = wanted.admin.address.map(reachable) else {
-        eprintln!("error: without \"admin\" no gateway can be asked: name a file with --against");
-        return Err(ExitCode::FAILURE);
+    let client = match Client::of(&wanted.admin) {
+        Ok(client) => client,
+        Err(error) => {
+            eprintln!("error: {error}");
+            eprintln!(
+                "  = help: without \"admin\" no gateway can be asked: name a file with --against"
+            );
+            return Err(ExitCode::FAILURE);
+        }
     };
-    let why = match admin::request_config(address).await {
-        Ok((200, told)) => {
+    let why = match client.get("/api/config").await {
+        Ok(told) => {
             let told = serde_json::from_str(&told).ok();
             match told.as_ref().and_then(config::effective_entries) {
                 Some(entries) => return Ok(entries),
                 None => "what answers there is no gateway of this version".to_owned(),
             }
         }
-        Ok((status, told)) => format!("the answer is {status}: {}", told.trim_end()),
         Err(error) => error.to_string(),
     };
-    eprintln!("error: no gateway tells its configuration at {address}: {why}");
+    eprintln!("error: no gateway tells its configuration at {client}: {why}");
     eprintln!("  = help: is it running, and is this its \"admin\"? --against compares with a file");
     Err(ExitCode::FAILURE)
 }

@@ -3,7 +3,6 @@
 mod acting;
 mod showing;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use portcullis_smtp::Mailbox;
 
 use super::{MISCONFIGURED, chain};
+use crate::admin::Client;
 use crate::config;
 use crate::spool::{Action, Entry, Id, SpoolError, Survey};
 
@@ -108,7 +108,8 @@ pub(super) enum Format {
 #[derive(Debug)]
 struct Found {
     spool: config::Spool,
-    admin: Option<SocketAddr>,
+    /// Who asks that gateway, if it can be asked.
+    client: Option<Client>,
 }
 
 impl Spool {
@@ -157,14 +158,14 @@ impl Failed {
 impl Place {
     fn find(self) -> Result<Found, Failed> {
         if let Some(directory) = self.directory {
-            return Ok(Found { spool: config::Spool::in_directory(directory), admin: None });
+            return Ok(Found { spool: config::Spool::in_directory(directory), client: None });
         }
         let file = self.config.unwrap_or_default();
         let config =
             config::load(&file).map_err(|mistakes| Failed::Misconfigured(mistakes.to_string()))?;
         let none = || Failed::Asked(format!("{} has no \"spool\"", file.display()));
         let spool = config.spool.ok_or_else(none)?;
-        Ok(Found { spool, admin: config.admin.address })
+        Ok(Found { spool, client: Client::of(&config.admin).ok() })
     }
 }
 

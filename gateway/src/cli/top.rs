@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::Value;
 
-use super::asking::{Asked, Gateway};
+use super::asking::Gateway;
+use crate::admin::Client;
 use scrape::{Interval, Scrape};
 use screen::{Facts, Line};
 
@@ -72,7 +73,7 @@ struct Look {
 }
 
 impl Look {
-    async fn at(gateway: &Asked) -> Result<Self, String> {
+    async fn at(gateway: &Client) -> Result<Self, String> {
         let scrape = Scrape::parse(&gateway.get("/metrics").await?);
         let at = Instant::now();
         let facts = Facts {
@@ -91,12 +92,12 @@ impl Look {
     }
 }
 
-async fn json(gateway: &Asked, path: &str) -> Result<Value, String> {
+async fn json(gateway: &Client, path: &str) -> Result<Value, String> {
     let text = gateway.get(path).await?;
     serde_json::from_str(&text).map_err(|error| format!("{path} is not understood: {error}"))
 }
 
-async fn once(gateway: &Asked, interval: Duration, wanted: &str) -> Result<(), String> {
+async fn once(gateway: &Client, interval: Duration, wanted: &str) -> Result<(), String> {
     let before = Look::at(gateway).await?;
     tokio::time::sleep(interval).await;
     let after = Look::at(gateway).await?;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::asking::{Asked, Gateway};
+use super::asking::Gateway;
+use crate::admin::Client;
 
 /// Which gateway, and whose sessions.
 #[derive(Args, Debug)]
@@ -96,7 +97,7 @@ impl Trace {
         path
     }
 
-    async fn follow(&self, gateway: &Asked) -> Result<(), String> {
+    async fn follow(&self, gateway: &Client) -> Result<(), String> {
         let mut lines = gateway.follow(&self.path()).await?;
         let mut event = String::new();
         while let Some(line) = lines.next().await? {

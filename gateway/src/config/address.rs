@@ -47,8 +47,7 @@ impl ListenerAddress {
     /// Reads the address of a listener and what says who may connect there.
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
         let given = section.required("address", ADDRESS_HELP)?;
-        let mode = read_mode(section);
-        let group = section.text("socket_group").and_then(|text| read_group(section, text));
+        let (mode, group) = Self::read_owners(section, SOCKET_MODE, EVERYONE);
         let unix = given.text.strip_prefix("unix:");
         if unix.is_some() {
             section.by_default("socket_mode", "0660");
@@ -70,6 +69,17 @@ impl ListenerAddress {
             None => read_ip(section.reader, given, ADDRESS_HELP).map(Self::Ip),
         }
     }
+
+    /// Reads who may connect to the Unix sockets of a section; the danger is what it is if everybody
+    /// may.
+    pub(super) fn read_owners(
+        section: &Section<'_>,
+        default: u32,
+        danger: &str,
+    ) -> (u32, Option<u32>) {
+        let mode = read_mode(section, default, danger);
+        (mode, section.text("socket_group").and_then(|text| read_group(section, text)))
+    }
 }
 
 impl fmt::Display for ListenerAddress {
@@ -83,7 +93,11 @@ impl fmt::Display for ListenerAddress {
     }
 }
 
-fn read_path(reader: &Reader<'_>, Text { text, mark }: Text<'_>, path: &str) -> Option<PathBuf> {
+pub(super) fn read_path(
+    reader: &Reader<'_>,
+    Text { text, mark }: Text<'_>,
+    path: &str,
+) -> Option<PathBuf> {
     if path.is_empty() || path.ends_with('/') {
         let help = "unix: and the file of the socket, such as unix:/run/portcullis/lmtp.sock";
         reader.error(mark, format!("\"{text}\" names no file"), Some(help));
@@ -111,20 +125,19 @@ fn read_name(reader: &Reader<'_>, Text { text, mark }: Text<'_>, name: &str) -> 
     None
 }
 
-fn read_mode(section: &Section<'_>) -> u32 {
-    let Some(Text { text, mark }) = section.text("socket_mode") else { return SOCKET_MODE };
+fn read_mode(section: &Section<'_>, default: u32, danger: &str) -> u32 {
+    let Some(Text { text, mark }) = section.text("socket_mode") else { return default };
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let octal = digits.bytes().all(|octet| octet.is_ascii_digit());
     let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777);
     let Some(mode) = mode else {
         let help = "permissions in octal, such as 0660: user and group may connect";
         section.reader.error(mark, format!("\"socket_mode\" cannot be \"{text}\""), Some(help));
-        return SOCKET_MODE;
+        return default;
     };
     if mode & 0o002 != 0 {
-        let text = "every user of this machine can send mail through this socket";
         let help = "0660, and \"socket_group\" for the group of those who may";
-        section.reader.warn(mark, text, Some(help));
+        section.reader.warn(mark, danger, Some(help));
     }
     mode
 }
@@ -175,6 +188,7 @@ const ADDRESS_HELP: &str = "an IP address and a port, such as 192.0.2.1:25 or [:
 
 /// User and group may connect.
 const SOCKET_MODE: u32 = 0o660;
+const EVERYONE: &str = "every user of this machine can send mail through this socket";
 /// unix(7): 108 octets with the zero at the end.
 const PATH_OCTETS: usize = 107;
 const GROUPS: &str = "/etc/group";

@@ -29,8 +29,8 @@ pub(super) fn check(config: &Config, section: &Section<'_>, upstreams: &[Entry<'
 
 /// Nobody can listen twice at an address.
 fn addresses(config: &Config, section: &Section<'_>) {
-    let admin = config.admin.address.map(ListenerAddress::Ip);
-    let admin = admin.map(|address| (address, &config.admin.place, "admin"));
+    let admin = config.admin.addresses.iter().chain(&config.admin.metrics);
+    let admin = admin.map(|address| (address.at.clone(), &address.place, "admin"));
     let listeners = config.listeners.iter();
     let listeners =
         listeners.map(|listener| (listener.address.clone(), &listener.place, &*listener.name));

@@ -100,7 +100,8 @@ impl ListenerTls {
     }
 }
 
-fn certificate(section: &Section<'_>) -> Option<CertificateFiles> {
+/// A certificate and its key.
+pub(super) fn certificate(section: &Section<'_>) -> Option<CertificateFiles> {
     let certificate =
         section.pem("certificate", "CERTIFICATE", "the PEM file of the certificate and its chain");
     let key = section.pem("key", "PRIVATE KEY", "the PEM file of the certificate's private key");

@@ -11,6 +11,8 @@ use crate::config::{Config, Listener, ListenerTls, Mistake, Mistakes};
 use crate::metrics::Metrics;
 use crate::tls::{self, CertificateFacts, Certificates, Renewal};
 
+use super::desk::{self, Admittance};
+
 /// TLS of a listener, ready for use.
 #[derive(Debug)]
 pub(super) struct Secured {
@@ -47,6 +49,20 @@ pub(super) fn divide(secured: Vec<Option<Secured>>) -> (Vec<Renewal>, Vec<Option
     });
     let shown = shown.collect();
     (renewals, shown)
+}
+
+/// All that are shown, by listener.
+pub(super) fn all(
+    config: &Config,
+    secured: &[Option<Secured>],
+    admittance: Option<&Admittance>,
+) -> Vec<(String, Arc<Certificates>)> {
+    let listeners = config.listeners.iter().zip(secured).filter_map(|(listener, secured)| {
+        Some((listener.name.clone(), secured.as_ref()?.renewal.certificates().clone()))
+    });
+    let admin = admittance.and_then(|admittance| admittance.renewal.as_ref());
+    let admin = admin.map(|renewal| (desk::NAME.to_owned(), renewal.certificates().clone()));
+    listeners.chain(admin).collect()
 }
 
 fn secure(
@@ -120,15 +136,22 @@ pub(super) fn forget(gone: &Config, runs: Option<&Config>, metrics: &Metrics) {
 
 /// The certificates of all listeners, by the listener's name.
 fn files(config: &Config) -> impl Iterator<Item = (&str, &Path)> {
-    config.listeners.iter().flat_map(|listener| {
+    let listeners = config.listeners.iter().flat_map(|listener| {
         let pairs = listener.tls.iter().flat_map(|tls| &tls.certificates);
         pairs.map(|files| (&*listener.name, &*files.certificate))
-    })
+    });
+    let admin = config.admin.tls.iter().map(|tls| (desk::NAME, &*tls.certificate.certificate));
+    listeners.chain(admin)
 }
 
 /// Whole days until it ends.
 pub(super) fn days_left(facts: &CertificateFacts) -> i64 {
     days(facts.not_after - now())
+}
+
+/// Whether an operator should know that so few days are left.
+pub(super) fn ends_soon(days: i64) -> bool {
+    days < DAYS
 }
 
 fn list(names: &[&str]) -> String {

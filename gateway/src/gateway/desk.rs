@@ -1,112 +1,183 @@
-//! Where operators ask.
+//! Where operators ask: the addresses of the admin interface, and who answers there.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Route};
-use crate::config;
-use crate::listener::{Bound, Handed, Passed, Role};
+use crate::admin::{Door, Guard, Route, Terms};
+use crate::config::{
+    AdminAddress, ClientCertificates, Config, ListenerAddress, Mistakes, TlsVersion,
+};
+use crate::listener::{Bound, Handed, Passed, Sockets};
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
+use crate::tls::{self, Renewal};
 
-/// The admin address, and who answers there.
+/// The addresses, and who answers there.
 #[derive(Debug)]
 pub(super) struct Desk {
-    /// As the configuration has it.
-    address: Option<SocketAddr>,
-    socket: Option<TcpListener>,
+    pub(super) seats: Vec<Seat>,
     /// The end of what answers now.
     end: Shutdown,
-    is_answering: bool,
-    /// What answers, and what has still to be answered at an address that is left.
+    /// What answers, and what has still to be answered at addresses that are left.
     answering: JoinSet<()>,
 }
 
-/// What is to be listened at.
+/// One address, open.
 #[derive(Debug)]
-pub(super) enum OpenedDesk {
-    AsItIs,
-    Anew { address: Option<SocketAddr>, socket: Option<TcpListener> },
+pub(super) struct Seat {
+    sockets: Arc<Sockets>,
+    is_for_scrapers: bool,
+}
+
+/// What is asked for at the admin interface of one configuration.
+#[derive(Debug)]
+pub(super) struct Admittance {
+    pub(super) terms: Terms,
+    /// Looks after the certificate, if there is one.
+    pub(super) renewal: Option<Renewal>,
+}
+
+impl Admittance {
+    /// Who looks after the certificate, once.
+    pub(super) fn renewal(&mut self) -> Option<Renewal> {
+        self.renewal.take()
+    }
+
+    /// What a configuration wants; what is wrong with its files goes to the mistakes.
+    pub(super) fn prepare(
+        config: &Config,
+        metrics: &Metrics,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let guard = Guard::new(&config.admin, &config.hostname, metrics.admin());
+        let Some(wanted) = &config.admin.tls else {
+            return Some(Self { terms: Terms { guard, tls: None }, renewal: None });
+        };
+        let files = std::slice::from_ref(&wanted.certificate);
+        let renewal = match Renewal::begin(NAME, files, metrics.listener(NAME)) {
+            Ok(renewal) => renewal,
+            Err(errors) => {
+                for (place, error) in errors {
+                    mistakes.at(&place, error.to_string(), None);
+                }
+                return None;
+            }
+        };
+        // Probes have no certificates; whether one is needed is the guard's to say.
+        let clients = wanted.clients.as_ref().map_or(ClientCertificates::None, |clients| {
+            ClientCertificates::Optional(clients.authority.clone())
+        });
+        match tls::server_config(renewal.certificates().clone(), TlsVersion::default(), &clients) {
+            Ok(tls) => {
+                let terms = Terms { guard, tls: Some(tls) };
+                Some(Self { terms, renewal: Some(renewal) })
+            }
+            Err(error) => {
+                let place = wanted.clients.as_ref().map(|clients| &clients.authority.place);
+                let place = place.unwrap_or(&wanted.certificate.place);
+                mistakes.at(place, error.to_string(), None);
+                None
+            }
+        }
+    }
 }
 
 impl Desk {
-    /// One where nobody answers yet.
-    pub(super) fn new(opened: OpenedDesk, end: Shutdown) -> Self {
-        let (address, socket) = match opened {
-            OpenedDesk::AsItIs => (None, None),
-            OpenedDesk::Anew { address, socket } => (address, socket),
-        };
-        Self { address, socket, end, is_answering: false, answering: JoinSet::new() }
-    }
-
-    /// Binds the address of a configuration, or takes what was passed; nothing if it is the one that an
-    /// earlier desk has.
-    pub(super) fn open(
-        earlier: Option<&Self>,
-        config: &config::Admin,
-        passed: &mut Passed,
-    ) -> io::Result<OpenedDesk> {
-        let address = config.address;
-        if earlier.is_some_and(|earlier| earlier.address == address) {
-            return Ok(OpenedDesk::AsItIs);
-        }
-        let Some(at) = address else { return Ok(OpenedDesk::Anew { address, socket: None }) };
-        let inherited = passed.inherit_admin(&at.to_string()).into_iter().find_map(|socket| {
-            let Bound::Tcp(socket) = socket else { return None };
-            Some(socket)
-        });
-        let socket = inherited.map_or_else(|| TcpListener::bind(at), Ok)?;
-        socket.set_nonblocking(true)?;
-        Ok(OpenedDesk::Anew { address, socket: Some(socket) })
-    }
-
-    /// Where it is.
-    pub(super) fn at(&self) -> Option<io::Result<SocketAddr>> {
-        self.socket.as_ref().map(TcpListener::local_addr)
-    }
-
-    /// Answers with what is offered from now on, at what was opened. Whoever asked before gets the answer.
+    /// Opens the addresses of a configuration: what is open already, what was passed, or anew.
     ///
     /// # Errors
     ///
-    /// If there are too many descriptors, or the event queue does not take the socket.
+    /// The first that cannot be listened at, and why.
+    pub(super) fn open<'a>(
+        earlier: &[Seat],
+        config: &'a Config,
+        passed: &mut Passed,
+    ) -> Result<Vec<Seat>, (&'a AdminAddress, io::Error)> {
+        let all = config.admin.addresses.iter().map(|address| (address, false));
+        let all = all.chain(config.admin.metrics.iter().map(|address| (address, true)));
+        let mut seats = Vec::new();
+        for (address, is_for_scrapers) in all {
+            let sockets = Self::sockets(earlier, &address.at, passed);
+            let sockets = sockets.map_err(|error| (address, error))?;
+            seats.push(Seat { sockets, is_for_scrapers });
+        }
+        Ok(seats)
+    }
+
+    fn sockets(
+        earlier: &[Seat],
+        at: &ListenerAddress,
+        passed: &mut Passed,
+    ) -> io::Result<Arc<Sockets>> {
+        if let Some(seat) = earlier.iter().find(|seat| seat.sockets.are_at(at)) {
+            seat.sockets.admit(at)?;
+            return Ok(seat.sockets.clone());
+        }
+        let held = earlier.iter().map(|seat| &*seat.sockets);
+        Sockets::open(OWNER, at, 1, passed, held).map(Arc::new)
+    }
+
+    /// One where nobody answers yet.
+    pub(super) fn new(seats: Vec<Seat>) -> Self {
+        Self { seats, end: Shutdown::new(), answering: JoinSet::new() }
+    }
+
+    /// The first IP address where everything is asked for.
+    pub(super) fn ip(&self) -> Option<SocketAddr> {
+        let all = self.seats.iter().filter(|seat| !seat.is_for_scrapers);
+        all.filter_map(|seat| seat.sockets.ip()).next()
+    }
+
+    /// Answers at these addresses from now on. Whoever has asked before gets the answer.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many descriptors, or the event queue does not take a socket.
     pub(super) fn answer(
         &mut self,
-        opened: OpenedDesk,
-        routes: Vec<Route>,
-        end: Shutdown,
+        seats: Option<Vec<Seat>>,
+        terms: Terms,
+        routes: &[Route],
     ) -> io::Result<()> {
-        match opened {
-            OpenedDesk::Anew { address, socket } => {
-                (self.address, self.socket) = (address, socket);
-            }
-            OpenedDesk::AsItIs if self.is_answering => return Ok(()),
-            OpenedDesk::AsItIs => {}
+        if let Some(seats) = seats {
+            self.seats = seats;
         }
-        self.is_answering = true;
-        self.end.begin();
-        self.end = end;
+        // Not a part of the shutdown: those are the minutes in which /readyz has something to say.
+        std::mem::replace(&mut self.end, Shutdown::new()).begin();
         while self.answering.try_join_next().is_some() {}
-        let Some(socket) = &self.socket else { return Ok(()) };
-        let socket = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
-        let watcher = self.end.watcher();
-        self.answering.spawn(admin::serve(socket, routes, watcher));
+        let terms = Arc::new(terms);
+        for seat in &self.seats {
+            for socket in seat.sockets.among(1)?.into_iter().flatten() {
+                let door = match socket {
+                    Bound::Tcp(socket) => Door::tcp(TcpListener::from_std(socket)?),
+                    Bound::Unix(socket) => Door::unix(UnixListener::from_std(socket)?),
+                };
+                let door = if seat.is_for_scrapers { door.for_scrapers() } else { door };
+                let serving = door.serve(terms.clone(), routes.to_vec(), self.end.watcher());
+                self.answering.spawn(serving);
+            }
+        }
         Ok(())
     }
 
-    /// The socket, to be handed to another process.
+    /// The sockets, to be handed to another process.
     pub(super) fn handed(&self) -> impl Iterator<Item = Handed<'_>> {
-        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
-        let role = Role::Admin { address };
-        self.socket.iter().map(move |socket| (role.clone(), socket.as_fd()))
+        self.seats.iter().flat_map(|seat| seat.sockets.handed(OWNER))
+    }
+
+    /// The files of Unix sockets are another process's from now on.
+    pub(super) fn hand_over(&self) {
+        self.seats.iter().for_each(|seat| seat.sockets.hand_over());
     }
 
     /// Leaves what comes to somebody else.
     pub(super) fn close(&mut self) {
         self.end.begin();
-        self.socket = None;
+        self.seats.clear();
     }
 
     /// Waits until all have their answers, if it is closed.
@@ -114,3 +185,9 @@ impl Desk {
         while self.answering.join_next().await.is_some() {}
     }
 }
+
+/// What the metrics of its certificate have as their listener.
+pub(super) const NAME: &str = "admin";
+
+/// As whose its sockets are handed over; no listener can be called so.
+const OWNER: &str = "admin interface";

@@ -37,6 +37,8 @@ impl Parts {
             plugins: self.plugins.clone(),
             secured: Vec::new(),
             admissions: self.admissions.clone(),
+            admittance: None,
+            watched: Vec::new(),
         }))
     }
 
@@ -52,6 +54,8 @@ impl Parts {
             plugins: self.plugins.iter().map(double).collect(),
             secured: Vec::new(),
             admissions: self.admissions.clone(),
+            admittance: None,
+            watched: Vec::new(),
             in_use: self.in_use.clone(),
         }
     }

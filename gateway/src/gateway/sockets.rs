@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::admin;
-use crate::config::{self, Config, ListenerAddress, Mistakes, Place};
+use crate::admin::Client;
+use crate::config::{self, AdminAddress, Config, ListenerAddress, Mistakes, Place};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Found {
 
 /// A gateway that answers at the admin address.
 struct Running {
-    admin: SocketAddr,
+    admin: String,
     /// Where it says that it listens; none if it does not say.
     addresses: Option<Vec<String>>,
 }
@@ -42,27 +42,39 @@ pub(super) async fn examine(config: &Config) -> Found {
             )),
         }
     }
-    if let Some(address) = config.admin.address {
-        found.ip("admin", address, &config.admin.place, running.as_ref());
+    for AdminAddress { at, place } in config.admin.addresses.iter().chain(&config.admin.metrics) {
+        match at {
+            ListenerAddress::Ip(address) => found.ip("admin", *address, place, running.as_ref()),
+            ListenerAddress::Unix(socket) => found.unix(&socket.path, place, running.as_ref()),
+            ListenerAddress::Systemd(_) => {}
+        }
     }
     found
 }
 
 impl Running {
     async fn ask(config: &Config) -> Option<Self> {
-        let admin = config.admin.address?;
-        let answer = timeout(PATIENCE, admin::request_config(admin)).await.ok()?.ok()?;
+        let client = Client::of(&config.admin).ok()?;
+        let answer = timeout(PATIENCE, client.look("/api/config")).await.ok()?.ok()?;
         let entries = serde_json::from_str(&answer.1).ok();
         let entries = entries.as_ref().and_then(config::effective_entries);
         let addresses = entries.map(|entries| {
-            let address = |entry: &config::EffectiveEntry| {
-                let is_one = entry.key.ends_with(".address") && entry.key.starts_with("listeners[")
-                    || entry.key == "admin.address";
-                entry.value.as_str().filter(|_| is_one).map(str::to_owned)
+            let is_one = |entry: &&config::EffectiveEntry| {
+                entry.key.ends_with(".address") && entry.key.starts_with("listeners[")
+                    || ["admin.address", "admin.metrics"]
+                        .iter()
+                        .any(|key| entry.key.starts_with(key))
             };
-            entries.iter().filter_map(address).collect()
+            let texts = |entry: &config::EffectiveEntry| {
+                let all = entry.value.as_array().cloned();
+                let all = all.unwrap_or_else(|| vec![entry.value.clone()]);
+                all.into_iter()
+                    .filter_map(|one| one.as_str().map(str::to_owned))
+                    .collect::<Vec<_>>()
+            };
+            entries.iter().filter(is_one).flat_map(texts).collect()
         });
-        Some(Self { admin, addresses })
+        Some(Self { admin: client.to_string(), addresses })
     }
 }
 
@@ -107,7 +119,7 @@ impl Found {
         let known = running.and_then(|running| running.addresses.as_ref());
         match (running, known) {
             (Some(running), Some(addresses)) if is_among(address, addresses) => {
-                let admin = running.admin;
+                let admin = &running.admin;
                 self.notes.push(format!(
                     "the gateway that runs (it answers at {admin}) listens at {address}, as it should"
                 ));

@@ -18,11 +18,11 @@ use crate::shutdown::Shutdown;
 use crate::spool::Entry;
 use crate::tls::Renewal;
 use crate::upstream::Upstreams;
-use crate::worker::Workers;
+use crate::worker::{Pulse, Workers};
 
-use super::desk::{Desk, OpenedDesk};
+use super::desk::{Admittance, Desk, Seat};
 use super::stand::{Opened, Stand};
-use super::{Parts, StartError, certificates, logging, pulse, supervisor};
+use super::{Parts, RELOAD, StartError, certificates, checks, logging, pulse, supervisor};
 
 /// The configuration that is served, and where the next one takes its place.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) struct Standing {
     partings: BTreeMap<String, AbortHandle>,
     pub(super) desk: Desk,
     /// What is answered there, as soon as it is known.
-    offer: Option<Arc<Offer>>,
+    pub(super) offer: Option<Offer>,
 }
 
 impl Standing {
@@ -55,7 +55,7 @@ impl Standing {
         mut parts: Parts,
         waiting: Vec<Entry>,
         workers: Workers,
-        (opened, desk): (Vec<Opened>, OpenedDesk),
+        (opened, seats): (Vec<Opened>, Vec<Seat>),
         passed: Passed,
         shutdown: Shutdown,
     ) -> (Self, Vec<Renewal>) {
@@ -65,7 +65,8 @@ impl Standing {
         let spooling = parts.spooling(waiting, &workers, &upstreams, &shutdown);
         let permits = Permits::new(&parts.config.limits);
         pulse::feel(&workers, &parts.foundation.metrics);
-        let (renewals, secured) = certificates::divide(std::mem::take(&mut parts.secured));
+        let (mut renewals, secured) = certificates::divide(std::mem::take(&mut parts.secured));
+        renewals.extend(parts.admittance.iter_mut().filter_map(Admittance::renewal));
         let mut standing = Self {
             parts,
             stands: Vec::new(),
@@ -75,7 +76,7 @@ impl Standing {
             workers,
             permits,
             passed,
-            desk: Desk::new(desk, Shutdown::new()),
+            desk: Desk::new(seats),
             offer: None,
             shutdown,
             acceptors: JoinSet::new(),
@@ -123,15 +124,25 @@ impl Standing {
         }
     }
 
-    /// Answers operators with this from now on, at the admin address of the configuration.
-    pub(super) fn answer(&mut self, opened: OpenedDesk, offer: Arc<Offer>) {
-        let mut routes = admin::routes(&offer);
+    /// Answers operators from now on, as the configuration has it, at what was opened.
+    pub(super) fn answer(&mut self, seats: Option<Vec<Seat>>) {
+        let (Some(offer), Some(admittance)) = (&mut self.offer, self.parts.admittance.take())
+        else {
+            return;
+        };
+        let (config, foundation) = (&self.parts.config, &self.parts.foundation);
+        let certificates = std::mem::take(&mut self.parts.watched);
+        offer.checks = checks::of(config, foundation.budget.clone(), certificates);
+        let mut routes = admin::routes(&Arc::new(offer.clone()));
         routes.push(self.parts.foundation.inquiries.route());
-        // Not a part of the shutdown, through which it goes on.
-        if let Err(cause) = self.desk.answer(opened, routes, Shutdown::new()) {
-            error!(%cause, "nobody answers at the admin address");
+        if let Err(cause) = self.desk.answer(seats, admittance.terms, &routes) {
+            error!(%cause, "not everybody at the admin interface gets answers");
         }
-        self.offer = Some(offer);
+    }
+
+    /// Whether the workers still work.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.workers.pulse()
     }
 
     /// Nobody listens any more, and whoever accepted has ended.
@@ -159,6 +170,15 @@ impl Standing {
         supervisor::ready();
         self.parts.foundation.metrics.reloaded(reloaded.is_ok());
         self.show_reload(&reloaded);
+        if let Some(offer) = &self.offer {
+            match &reloaded {
+                Ok(_) => offer.readiness.settle(RELOAD),
+                Err(_) => {
+                    let text = "the last reload was refused, and what was served before is served";
+                    offer.readiness.warn(RELOAD, text.to_owned());
+                }
+            }
+        }
         match &reloaded {
             Ok(_) => info!(file = %file.display(), "configuration reloaded"),
             Err(StartError::Configuration(mistakes)) => {
@@ -196,7 +216,7 @@ impl Standing {
 
     /// Finds what each listener of a configuration is to accept from: what is there already, whatever
     /// listener has it now, or what is bound anew.
-    fn open(&mut self, config: &Config) -> Result<(Vec<Opened>, OpenedDesk), Mistakes> {
+    fn open(&mut self, config: &Config) -> Result<(Vec<Opened>, Vec<Seat>), Mistakes> {
         let workers = self.workers.count();
         let (mut opened, mut mistakes) = (Vec::<Opened>::new(), Mistakes::default());
         for listener in &config.listeners {
@@ -218,11 +238,10 @@ impl Standing {
                 Err(error) => not_open(listener, &error, &mut mistakes),
             }
         }
-        let desk = Desk::open(Some(&self.desk), &config.admin, &mut self.passed);
-        if let Err(error) = &desk {
-            let address = config.admin.address.map(|address| address.to_string());
-            let address = address.unwrap_or_default();
-            mistakes.at(&config.admin.place, format!("cannot listen on {address}: {error}"), None);
+        let seats = Desk::open(&self.desk.seats, config, &mut self.passed);
+        if let Err((address, error)) = &seats {
+            let text = format!("cannot listen on {}: {error}", address.at);
+            mistakes.at(&address.place, text, None);
         }
         mistakes.or_fail()?;
         // Of what cannot be taken back the last.
@@ -235,12 +254,12 @@ impl Standing {
             }
         }
         mistakes.or_fail()?;
-        Ok((opened, desk.unwrap_or(OpenedDesk::AsItIs)))
+        Ok((opened, seats.unwrap_or_default()))
     }
 
     /// From here on nothing can fail and nothing waits. Who began before ends with what was; that is
     /// dropped with the last of them.
-    fn replace(&mut self, mut parts: Parts, (opened, desk): (Vec<Opened>, OpenedDesk)) {
+    fn replace(&mut self, mut parts: Parts, (opened, seats): (Vec<Opened>, Vec<Seat>)) {
         self.renewals = JoinSet::new();
         logging::renew(&self.parts.config.log, &parts.config.log);
         let among = self.upstreams.len();
@@ -256,7 +275,8 @@ impl Standing {
             self.permits.bound(limits);
         }
         parts.foundation.bound(&parts.config);
-        let (renewals, secured) = certificates::divide(std::mem::take(&mut parts.secured));
+        let (mut renewals, secured) = certificates::divide(std::mem::take(&mut parts.secured));
+        renewals.extend(parts.admittance.iter_mut().filter_map(Admittance::renewal));
         let mut earlier = std::mem::take(&mut self.stands);
         let mut stands = Vec::new();
         let configured = parts.config.listeners.iter().zip(secured).zip(opened);
@@ -299,9 +319,7 @@ impl Standing {
         parts.foundation.metrics.configuration_loaded(parts.bounds());
         self.parts = parts;
         self.renew(renewals);
-        if let Some(offer) = self.offer.clone() {
-            self.answer(desk, offer);
-        }
+        self.answer(Some(seats));
     }
 
     /// A listener that is left out stays in the metrics until its last session has ended.
@@ -382,6 +400,7 @@ impl Standing {
     /// Leaves what comes to another process, which has the same sockets. When this returns, whoever
     /// comes comes to that one.
     pub(super) async fn hand_over(&mut self) {
+        self.desk.hand_over();
         self.desk.close();
         for stand in &mut self.stands {
             stand.stop_accepting(true);

@@ -36,12 +36,7 @@ struct Activated {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Health, metrics, and all that operators ask for.
-    Admin {
-        /// As the configuration has it.
-        address: String,
-    },
-    /// Mail.
+    /// Mail, or what operators ask for.
     Listener {
         /// The listener's name.
         name: String,
@@ -157,11 +152,6 @@ impl Passed {
             return taken;
         }
         self.bequeath(|role| matches!(role, Role::Listener { address, .. } if *address == at))
-    }
-
-    /// Takes what the process before had for operators at an address.
-    pub fn inherit_admin(&mut self, at: &str) -> Vec<Bound> {
-        self.bequeath(|role| matches!(role, Role::Admin { address } if *address == at))
     }
 
     fn bequeath(&mut self, is_for: impl Fn(&Role) -> bool) -> Vec<Bound> {

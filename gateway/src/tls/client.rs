@@ -2,6 +2,7 @@
 
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
+use webpki::EndEntityCert;
 
 use super::x509;
 
@@ -11,6 +12,13 @@ pub(super) fn subject(certificate: &CertificateDer<'_>) -> String {
     let end = subject.floor_char_boundary(SUBJECT_OCTETS);
     subject.truncate(end);
     subject
+}
+
+/// What it may be known by, in lower case: its DNS names, and its common name.
+pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let parsed = EndEntityCert::try_from(certificate);
+    let dns = parsed.iter().flat_map(|parsed| parsed.valid_dns_names()).map(str::to_owned);
+    dns.chain(x509::common_name(certificate)).map(|name| name.to_lowercase()).collect()
 }
 
 /// Its SHA-256 fingerprint, in lower-case hexadecimal.

@@ -43,6 +43,21 @@ pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     Some(parts.join(","))
 }
 
+/// The one common name of the subject; none where there are several, or none that is text.
+pub(super) fn common_name(certificate: &[u8]) -> Option<String> {
+    let sets = fields(certificate)?.subject.flat_map(|(_, set)| Der(set));
+    let values = sets.filter_map(|(_, attribute)| {
+        let mut attribute = Der(attribute);
+        let ((_, kind), value) = (attribute.next()?, attribute.next()?);
+        (kind == COMMON_NAME).then_some(value)
+    });
+    let [(UTF8_STRING | PRINTABLE_STRING | IA5_STRING, name)] = values.collect::<Vec<_>>()[..]
+    else {
+        return None;
+    };
+    std::str::from_utf8(name).ok().map(str::to_owned)
+}
+
 struct Fields<'a> {
     validity: Der<'a>,
     subject: Der<'a>,
@@ -134,9 +149,11 @@ const IA5_STRING: u8 = 22;
 const UTC_TIME: u8 = 23;
 const GENERALIZED_TIME: u8 = 24;
 
+const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+
 /// By their numbers in DER.
 const NAMES: &[(&[u8], &str)] = &[
-    (&[0x55, 4, 3], "CN"),
+    (COMMON_NAME, "CN"),
     (&[0x55, 4, 6], "C"),
     (&[0x55, 4, 7], "L"),
     (&[0x55, 4, 8], "ST"),
@@ -162,6 +179,19 @@ mod tests {
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_after = date_time_ymd(year, 3, 1);
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn a_common_name_is_read_if_there_is_one() {
+        assert_eq!(common_name(&certificate("Ann, of MX", 2030)).as_deref(), Some("Ann, of MX"));
+        let two = {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, "ann");
+            params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "root");
+            params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+        };
+        assert_eq!(common_name(&two), None);
+        assert_eq!(common_name(b"0"), None);
     }
 
     #[test]

@@ -24,13 +24,20 @@ impl Prometheus {
     #[must_use]
     #[track_caller]
     pub fn scraping(target: SocketAddr) -> Option<Self> {
-        Self::with_rules(target, &[])
+        Self::scraping_with(target, "", &[])
     }
 
     /// The same, and it evaluates the rules of these files every second.
     #[must_use]
     #[track_caller]
     pub fn with_rules(target: SocketAddr, rules: &[PathBuf]) -> Option<Self> {
+        Self::scraping_with(target, "", rules)
+    }
+
+    /// The same, with more settings of the scrape, as YAML in one line: `key: value, `.
+    #[must_use]
+    #[track_caller]
+    pub fn scraping_with(target: SocketAddr, settings: &str, rules: &[PathBuf]) -> Option<Self> {
         let [prometheus] = need(["prometheus"])?;
         let folder = tempfile::tempdir().expect("a folder can be made");
         let address = crate::free_address();
@@ -38,7 +45,7 @@ impl Prometheus {
         let config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              rule_files: {rules}\n\
-             scrape_configs: [{{job_name: portcullis, static_configs: [{{targets: ['{target}']}}]}}]\n"
+             scrape_configs: [{{job_name: portcullis, {settings}static_configs: [{{targets: ['{target}']}}]}}]\n"
         );
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, config).expect("a new folder takes a file");

@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{Failed, Found, Selection};
-use crate::admin;
-use crate::cli::{chain, reachable};
+use crate::admin::Client;
+use crate::cli::chain;
 use crate::metrics::{Metrics, Names};
 use crate::spool::{Action, Entry, Id, Obeyed, Order, Spool, SpoolError};
 
@@ -91,9 +90,9 @@ async fn obey(found: &Found, order: &Order) -> Result<Obeyed, Failed> {
     let metrics = Metrics::new(&Names::default()).spool();
     // What would be made here is meant to be there.
     found.survey().ids()?;
-    match (Spool::open(&found.spool, metrics), found.admin) {
+    match (Spool::open(&found.spool, metrics), &found.client) {
         (Ok((spool, waiting)), _) => Ok(here(&spool, waiting, order).await),
-        (Err(SpoolError::Locked { .. }), Some(address)) => there(reachable(address), order).await,
+        (Err(SpoolError::Locked { .. }), Some(client)) => there(client, order).await,
         (Err(error @ SpoolError::Locked { .. }), None) => Err(Failed::Asked(format!(
             "{error}, and it cannot be asked: give --config with its \"admin\""
         ))),
@@ -124,17 +123,12 @@ async fn here(spool: &Arc<Spool>, waiting: Vec<Entry>, order: &Order) -> Obeyed 
 }
 
 /// The gateway has it.
-async fn there(address: SocketAddr, order: &Order) -> Result<Obeyed, Failed> {
+async fn there(client: &Client, order: &Order) -> Result<Obeyed, Failed> {
     let json = serde_json::to_string(order).map_err(|error| Failed::Asked(error.to_string()))?;
-    match admin::request_spool(address, &json).await {
-        Ok((200, told)) => serde_json::from_str(&told)
-            .map_err(|_| Failed::Asked(format!("the gateway at {address} answers: {told}"))),
-        Ok((status, told)) => {
-            let told = told.trim_end();
-            Err(Failed::Asked(format!("the gateway at {address} answers {status}: {told}")))
-        }
-        Err(error) => Err(Failed::Asked(format!("no gateway answers at {address}: {error}"))),
-    }
+    let told = client.post("/api/spool", &json).await;
+    let told = told.map_err(|error| Failed::Asked(error.to_string()))?;
+    serde_json::from_str(&told)
+        .map_err(|_| Failed::Asked(format!("the gateway at {client} answers: {told}")))
 }
 
 #[cfg(test)]
@@ -171,7 +165,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let mut spool = config::Spool::in_directory(directory.path().join("spool"));
         spool.free_octets = 0;
-        let found = Found { spool, admin: None };
+        let found = Found { spool, client: None };
         let missing = ordered(Action::Hold, &[], true);
         assert!(obey(&found, &missing).await.is_err() && !found.spool.directory.exists());
 

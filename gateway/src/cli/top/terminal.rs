@@ -13,9 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::super::asking::Asked;
 use super::Look;
 use super::screen::{Line, Tone};
+use crate::admin::Client;
 
 /// What is on the screen.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct View {
 }
 
 /// Draws until somebody has seen enough; the terminal is then as it was before.
-pub(super) async fn show(gateway: &Asked, every: Duration, filter: String) -> Result<(), String> {
+pub(super) async fn show(gateway: &Client, every: Duration, filter: String) -> Result<(), String> {
     let mut ending = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut hanging_up = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     // From here on a panic gives the terminal back, too.
@@ -61,7 +61,7 @@ pub(super) async fn show(gateway: &Asked, every: Duration, filter: String) -> Re
 
 async fn draw_all(
     terminal: &mut DefaultTerminal,
-    gateway: &Asked,
+    gateway: &Client,
     every: Duration,
     view: &mut View,
     mut events: mpsc::Receiver<Event>,
@@ -121,7 +121,7 @@ fn read_events() -> (mpsc::Receiver<Event>, Reading) {
 }
 
 impl View {
-    async fn look(&mut self, gateway: &Asked) {
+    async fn look(&mut self, gateway: &Client) {
         match Look::at(gateway).await {
             Ok(look) => {
                 self.before = self.now.replace(look);
