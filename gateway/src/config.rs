@@ -134,6 +134,8 @@ pub struct Config {
     pub traces: Traces,
     /// How long transactions in flight may take after SIGTERM.
     pub shutdown_deadline: Duration,
+    /// How long it serves on after SIGTERM, not ready any more.
+    pub drain_delay: Duration,
     /// Where compiled plugins are cached.
     pub cache_directory: PathBuf,
     /// What is legal but dangerous.
@@ -298,7 +300,7 @@ impl Config {
         "upstreams",
     ];
     const SESSION_KEYS: &'static [&'static str] = &["limits", "timeouts"];
-    const SHUTDOWN_KEYS: &'static [&'static str] = &["deadline"];
+    const SHUTDOWN_KEYS: &'static [&'static str] = &["deadline", "drain_delay"];
 
     /// The maps that routes name.
     pub fn maps(&self) -> impl Iterator<Item = &Path> {
@@ -370,6 +372,11 @@ impl Config {
             history: History::read(&section.section("history", History::KEYS)),
             log: Log::read(&section.section("log", Log::KEYS)),
             traces: Traces::read(&section.section("traces", Traces::KEYS)),
+            drain_delay: shutdown.duration(
+                "drain_delay",
+                Duration::ZERO..=Duration::from_mins(10),
+                Duration::ZERO,
+            ),
             shutdown_deadline: shutdown.duration(
                 "deadline",
                 Duration::from_secs(1)..=Duration::from_hours(1),

@@ -355,7 +355,7 @@ impl Gateway {
         let end = match self.reloads.take() {
             Some(reloads) => reloads.serve(&mut standing).await,
             None => {
-                shutdown.watcher().begun().await;
+                shutdown.watcher().announced().await;
                 End::Shutdown
             }
         };
@@ -363,10 +363,12 @@ impl Gateway {
         match end {
             End::Shutdown => {
                 supervisor::stopping();
+                linger(&shutdown, standing.parts.config.drain_delay).await;
                 info!("shutting down: listeners close, transactions in flight end");
             }
-            End::Succeeded => shutdown.begin(),
+            End::Succeeded => {}
         }
+        shutdown.begin();
         standing.close_sockets().await;
         let patience = standing.parts.config.shutdown_deadline;
         let deadline = Instant::now() + patience;
@@ -385,6 +387,14 @@ impl Gateway {
         standing.desk.close();
         // Who asked for the end may still be told of it.
         let _ = timeout(LAST_WORDS, standing.desk.closed()).await;
+    }
+}
+
+/// Serves on while those who balance load find out that this gateway is not ready any more.
+async fn linger(shutdown: &Shutdown, delay: Duration) {
+    // A second signal, or somebody else, may begin the end sooner.
+    if timeout(delay, shutdown.watcher().begun()).await.is_err() && !delay.is_zero() {
+        info!(?delay, "not ready any more for so long, and now draining");
     }
 }
 

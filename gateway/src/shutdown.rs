@@ -13,6 +13,8 @@ use tracing::{info, warn};
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Phase {
     Serving,
+    /// It is announced, and everything goes on.
+    Leaving,
     Draining,
     Ending,
 }
@@ -58,7 +60,8 @@ impl Shutdown {
         Self(part)
     }
 
-    /// Begins at the first SIGTERM or SIGINT. The second one ends the wait for those at work.
+    /// Announces it at the first SIGTERM or SIGINT, for whoever [begins](Self::begin) it then. The second
+    /// one ends the wait for those at work.
     ///
     /// # Errors
     ///
@@ -73,16 +76,21 @@ impl Shutdown {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
                 };
-                if shutdown.watcher().has_begun() {
+                if shutdown.watcher().is_announced() {
                     warn!(signal = name, "ending at once");
                     shutdown.force();
                 } else {
                     info!(signal = name, "shutting down");
-                    shutdown.begin();
+                    shutdown.announce();
                 }
             }
         });
         Ok(())
+    }
+
+    /// Tells those who wait for the announcement that it is about to begin. Nothing ends by that.
+    pub fn announce(&self) {
+        self.advance(Phase::Leaving);
     }
 
     /// Tells all watchers, also those of its parts. Once more changes nothing.
@@ -151,16 +159,31 @@ impl Default for Shutdown {
 pub struct Watcher(watch::Receiver<Phase>);
 
 impl Watcher {
+    /// Whether it is announced, or has begun.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        *self.0.borrow() >= Phase::Leaving
+    }
+
     /// Whether it has begun.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        *self.0.borrow() != Phase::Serving
+        *self.0.borrow() >= Phase::Draining
+    }
+
+    /// Waits until it is announced, or begins. Like [`begun`](Self::begun) otherwise.
+    pub async fn announced(&mut self) {
+        self.reached(Phase::Leaving).await;
     }
 
     /// Waits until it begins; returns at once if it has. If the shutdown itself is gone, nobody can
     /// begin it any more, and the wait has no end.
     pub async fn begun(&mut self) {
-        if self.0.wait_for(|phase| *phase != Phase::Serving).await.is_err() {
+        self.reached(Phase::Draining).await;
+    }
+
+    async fn reached(&mut self, wanted: Phase) {
+        if self.0.wait_for(|phase| *phase >= wanted).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -191,6 +214,19 @@ mod tests {
         early.begun().await;
         shutdown.watcher().begun().await;
         assert!(early.clone().has_begun());
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_goes_on_until_it_begins() {
+        let shutdown = Shutdown::new();
+        let mut watcher = shutdown.part().watcher();
+        shutdown.announce();
+        watcher.announced().await;
+        assert!(watcher.is_announced() && !watcher.has_begun());
+        shutdown.begin();
+        watcher.begun().await;
+        shutdown.announce();
+        assert!(watcher.has_begun());
     }
 
     #[tokio::test]

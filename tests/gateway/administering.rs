@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use portcullis_tests::metrics::get;
 use portcullis_tests::peers::{Prometheus, need};
 use portcullis_tests::process::{self, Finished};
 use portcullis_tests::{
@@ -390,5 +391,23 @@ fn systemd_hears_that_all_is_well() {
     assert!(hear().iter().any(|said| said.contains("READY=1") && said.contains("STATUS=serving")));
     gateway.process.signal("TERM");
     while !hear().iter().any(|said| said.contains("STOPPING=1")) {}
+    gateway.process.wait();
+}
+
+#[test]
+fn a_gateway_that_leaves_says_so_before_its_listeners_close() {
+    let delay = Duration::from_secs(3);
+    let mut gateway =
+        Gateway::before(&Sink::smtp()).set("shutdown", json!({"drain_delay": "3s"})).start();
+    gateway.process.signal("TERM");
+    let ready = || get(gateway.admin, "/readyz").expect("it still answers");
+    wait_for("readiness to be withdrawn", || (ready().0 == 503).then_some(()));
+    let begun = Instant::now();
+    assert!(ready().1.contains("draining"));
+    drop(gateway.client());
+    let address = gateway.address("mx");
+    wait_for("the listener to close", || TcpStream::connect(address).err());
+    let after = begun.elapsed();
+    assert!(after > delay - Duration::from_millis(500), "{after:?}");
     gateway.process.wait();
 }

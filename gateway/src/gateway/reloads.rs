@@ -65,7 +65,7 @@ impl Reloads {
     pub(super) async fn serve(mut self, standing: &mut Standing) -> End {
         let mut watcher = standing.shutdown.watcher();
         tokio::select! {
-            () = watcher.begun() => End::Shutdown,
+            () = watcher.announced() => End::Shutdown,
             () = self.serve_all(standing) => End::Succeeded,
         }
     }
