@@ -43,7 +43,7 @@ struct Setting {
 #[derive(Clone)]
 enum Value {
     /// Items, and what each is called.
-    List(Vec<(Option<String>, Value)>),
+    List(Vec<(Option<String>, Self)>),
     Scalar(Scalar),
     Section(Vec<Setting>),
     /// Nothing, and there is no default.

@@ -63,7 +63,7 @@ impl Reference {
                     let Value::Scalar { text, .. } = &key.value else { continue };
                     let comment = comment_above(lines, key.mark.line);
                     let beside = before.filter(|(line, _)| line + 1 == key.mark.line);
-                    let comment = comment.or(beside.map(|(_, comment)| comment));
+                    let comment = comment.or_else(|| beside.map(|(_, comment)| comment));
                     let about = comment.unwrap_or_default();
                     let number = self.keys.len();
                     let known = (section.to_owned(), text.clone());

@@ -45,12 +45,12 @@ fn sound(config: &mut Config, root: &Node, mistakes: &Mistakes) {
         let lines = node.lines();
         mistakes.iter().any(|mistake| lines.contains(&mistake.place.line))
     };
-    let unsound = flawed_items(root, "plugins", &flawed);
+    let unsound = flawed_items(root, "plugins", flawed);
     let mut seen = BTreeSet::new();
     config.plugins.retain(|one| !unsound.contains(&one.name) && seen.insert(one.name.clone()));
     let mut seen = BTreeSet::new();
     config.listeners.retain(|one| seen.insert(one.name.clone()));
-    let hurt = flawed_items(root, "listeners", &flawed);
+    let hurt = flawed_items(root, "listeners", flawed);
     let known = |name: &String| config.plugins.iter().any(|plugin| plugin.name == *name);
     let upstreams = &config.upstreams;
     for listener in &mut config.listeners {
