@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use portcullis_tests::gateway::program;
 use portcullis_tests::peers::{cargo_deb, need};
 use portcullis_tests::{Client, Process, free_address, metrics, repository, wait_for};
 
@@ -55,6 +56,35 @@ fn the_debian_package_has_what_an_operator_needs() {
     let postinst = fs::read_to_string(control.join("postinst")).expect("a script");
     assert!(!postinst.contains("restart portcullis.service portcullis.socket"), "{postinst}");
     takes_mail(root.path());
+}
+
+#[test]
+fn the_manifests_of_kubernetes_are_whole() {
+    let Some([kubectl]) = need(["kubectl"]) else { return };
+    let mut kustomize = Command::new(kubectl);
+    let rendered = kustomize.arg("kustomize").arg(repository().join("config/kubernetes")).output();
+    let rendered = succeeded(&rendered.expect("it runs"));
+    for kind in ["Deployment", "Service", "ConfigMap", "PodDisruptionBudget", "NetworkPolicy"] {
+        assert!(rendered.contains(&format!("kind: {kind}\n")), "{kind} is missing: {rendered}");
+    }
+    for path in ["/startupz", "/readyz", "/livez"] {
+        assert!(rendered.contains(&format!("path: {path}\n")), "nobody asks {path}");
+    }
+}
+
+#[test]
+fn configurations_of_images_and_pods_have_no_mistakes() {
+    for file in ["config/docker/portcullis.yaml", "config/kubernetes/portcullis.yaml"] {
+        let text = fs::read_to_string(repository().join(file)).expect("it is there");
+        let plugins = repository().join("target/plugins").display().to_string();
+        let folder = tempfile::tempdir().expect("a folder");
+        let copy = folder.path().join("portcullis.yaml");
+        let text = text.replace("/usr/lib/portcullis/plugins", &plugins);
+        fs::write(&copy, text).expect("a folder takes a file");
+        let mut check = Command::new(program());
+        check.args(["check", "--config"]).arg(&copy).env("PORTCULLIS_UPSTREAM", "192.0.2.1:25");
+        succeeded(&check.output().expect("it runs"));
+    }
 }
 
 /// The configuration of the package, with the program of the package, where it lies now.
