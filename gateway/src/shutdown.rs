@@ -219,7 +219,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_announced_goes_on_until_it_begins() {
         let shutdown = Shutdown::new();
-        let mut watcher = shutdown.part().watcher();
+        let part = shutdown.part();
+        let mut watcher = part.watcher();
         shutdown.announce();
         watcher.announced().await;
         assert!(watcher.is_announced() && !watcher.has_begun());
