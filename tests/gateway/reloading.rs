@@ -78,14 +78,20 @@ fn reloads_under_load_fail_no_mail_and_mix_no_transaction() {
     std::thread::scope(|threads| {
         for _ in 0..4 {
             threads.spawn(|| {
-                let mut client = gateway.client();
                 while !stop.load(Ordering::Relaxed) {
-                    deliver(&mut client);
-                    sent.fetch_add(1, Ordering::Relaxed);
-                    // 100 messages a second, all together.
-                    std::thread::sleep(Duration::from_millis(38));
+                    let mut client = gateway.client();
+                    // A session has an end: `limits.transactions`.
+                    for _ in 0..100 {
+                        deliver(&mut client);
+                        sent.fetch_add(1, Ordering::Relaxed);
+                        // 100 messages a second, all together.
+                        std::thread::sleep(Duration::from_millis(38));
+                        if stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                    }
+                    client.command("QUIT").expect_code(221);
                 }
-                client.command("QUIT").expect_code(221);
             });
         }
         let ended = Ended(&stop);
