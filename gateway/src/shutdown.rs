@@ -29,7 +29,7 @@ struct Affair {
     phase: watch::Sender<Phase>,
     tasks: watch::Sender<usize>,
     /// What ends no later than this.
-    parts: Mutex<Vec<Weak<Affair>>>,
+    parts: Mutex<Vec<Weak<Self>>>,
     whole: Option<Shutdown>,
 }
 

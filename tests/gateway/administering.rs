@@ -41,8 +41,8 @@ fn portcullis(arguments: &[&str]) -> Finished {
 
 fn token(folder: &Path, name: &str, secret: &str) -> PathBuf {
     let file = folder.join(name);
-    fs::write(&file, format!("{secret}\n")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&file, format!("{secret}\n")).expect("a folder takes a file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     file
 }
 
@@ -313,9 +313,9 @@ fn malformed(seed: &mut Seed) -> Vec<u8> {
     for _ in 0..below(8) {
         let at = below(request.len());
         match below(4) {
-            0 => request[at] = u8::try_from(below(256)).unwrap(),
+            0 => request[at] = u8::try_from(below(256)).expect("it is below"),
             1 => request.truncate(at.max(1)),
-            2 => request.insert(at, u8::try_from(below(256)).unwrap()),
+            2 => request.insert(at, u8::try_from(below(256)).expect("it is below")),
             _ => {
                 let piece = request[at..].to_vec();
                 request.extend(piece);

@@ -21,9 +21,9 @@ struct Written {
 }
 
 fn write(text: &str) -> Written {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("portcullis.yaml");
-    fs::write(&file, text).unwrap();
+    fs::write(&file, text).expect("a folder takes a file");
     Written { folder, file }
 }
 

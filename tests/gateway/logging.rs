@@ -83,7 +83,7 @@ fn deliver_much(client: &mut Client) -> Duration {
     let began = Instant::now();
     let to: Vec<_> = (0..60).map(|n| format!("b{n}@{}.example", "long".repeat(15))).collect();
     let to: Vec<&str> = to.iter().map(String::as_str).collect();
-    client.deliver("a@example.org", &to, MESSAGE).unwrap().expect_code(250);
+    client.deliver("a@example.org", &to, MESSAGE).expect("an answer").expect_code(250);
     began.elapsed()
 }
 
@@ -259,7 +259,7 @@ fn collector() -> Option<(Process, u16, Log)> {
     let log = Log::default();
     process.take_output().into_iter().for_each(|output| log.follow(output));
     let port = log.wait_for("a port", |record| !record.field("port").is_empty()).field("port");
-    Some((process, port.parse().unwrap(), log))
+    Some((process, port.parse().expect("a port"), log))
 }
 
 #[test]

@@ -105,7 +105,8 @@ fn takes_mail(root: &Path) {
     let sink = format!("smtp={upstream}");
     let mut run = Command::new(&installed);
     run.args(["run", "--sink", &sink, "--config"]).arg(&file).env("CACHE_DIRECTORY", root);
-    let _gateway = Process::start(run.stderr(fs::File::create(root.join("log")).unwrap()));
+    let log = fs::File::create(root.join("log")).expect("a folder takes a file");
+    let _gateway = Process::start(run.stderr(log));
     ready(admin);
     let mut client = Client::try_ehlo(listener).expect("it listens");
     let message = b"Subject: hello\r\n\r\nHi!\r\n";

@@ -274,15 +274,15 @@ fn limits_the_cache_and_the_admin_address_are_reloaded() {
 
 /// The status of the answer to a program.
 fn post(admin: std::net::SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(admin).unwrap();
+    let mut stream = TcpStream::connect(admin).expect("it listens");
     write!(
         stream,
         "POST {path} HTTP/1.1\r\nHost: {admin}\r\nPortcullis-Request: 1\r\nContent-Length: 0\r\n\r\n"
     )
-    .unwrap();
+    .expect("it reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split(' ').nth(1).unwrap().to_owned()
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer.split(' ').nth(1).expect("a status").to_owned()
 }
 
 #[test]

@@ -47,9 +47,10 @@ struct Events(BufReader<TcpStream>);
 
 impl Events {
     fn of(admin: SocketAddr, query: &str) -> Self {
-        let mut stream = TcpStream::connect(admin).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET /api/events?{query} HTTP/1.0\r\nHost: {admin}\r\n\r\n").unwrap();
+        let mut stream = TcpStream::connect(admin).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        write!(stream, "GET /api/events?{query} HTTP/1.0\r\nHost: {admin}\r\n\r\n")
+            .expect("it reads");
         let mut events = Self(BufReader::new(stream));
         assert!(events.line().contains("200"));
         while events.line() != ": watching" {}
@@ -206,10 +207,10 @@ fn send_to_many(client: &mut Client) {
     let domain = ["x".repeat(60), "y".repeat(60), "example".into()].join(".");
     let commands: String =
         (0..500).map(|number| format!("RCPT TO:<b{number}@{domain}>\r\n")).collect();
-    client.send(commands.as_bytes()).unwrap();
+    client.send(commands.as_bytes()).expect("it reads");
     (0..500).for_each(|_| drop(client.expect(250)));
     client.command("DATA").expect_code(354);
-    client.send(b"Subject: t\r\n\r\nx\r\n.\r\n").unwrap();
+    client.send(b"Subject: t\r\n\r\nx\r\n.\r\n").expect("it reads");
     client.expect(250);
 }
 

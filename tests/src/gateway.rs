@@ -194,7 +194,7 @@ impl Gateway {
 /// The first IP address of an `admin` section.
 fn address_in(admin: &Value) -> Option<SocketAddr> {
     let address = &admin["address"];
-    let all = address.as_array().map_or(std::slice::from_ref(address), Vec::as_slice);
+    let all = address.as_array().map_or_else(|| std::slice::from_ref(address), Vec::as_slice);
     all.iter().find_map(|one| one.as_str()?.parse().ok())
 }
 

@@ -24,7 +24,8 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Answer {
     status: StatusCode,
     kind: &'static str,
-    fields: HeaderMap,
+    /// On the heap: most have none, and refusals are passed up as errors.
+    fields: Box<HeaderMap>,
     content: Content,
 }
 
@@ -55,7 +56,7 @@ impl Answer {
     /// 200 with something of this media type.
     #[must_use]
     pub fn of(kind: &'static str, content: impl Into<Bytes>) -> Self {
-        let (status, fields) = (StatusCode::OK, HeaderMap::new());
+        let (status, fields) = (StatusCode::OK, Box::default());
         Self { status, kind, fields, content: Content::Whole(content.into()) }
     }
 
@@ -65,14 +66,14 @@ impl Answer {
         let (sender, channel) = Channel::new(STREAM_PIECES);
         let alive = Arc::new(());
         let content = Content::Stream(channel, Arc::downgrade(&alive));
-        let (status, fields) = (StatusCode::OK, HeaderMap::new());
+        let (status, fields) = (StatusCode::OK, Box::default());
         (Self { status, kind, fields, content }, Stream { sender, _alive: alive })
     }
 
     /// No, and why; a line of text, or for programs `{"error": ...}`.
     #[must_use]
     pub fn refusal(status: StatusCode, why: impl Into<String>) -> Self {
-        let (kind, fields) = (TEXT, HeaderMap::new());
+        let (kind, fields) = (TEXT, Box::default());
         Self { status, kind, fields, content: Content::Refusal(why.into()) }
     }
 
@@ -122,7 +123,7 @@ impl Answer {
         for (name, value) in PRUDENCE {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        headers.extend(fields);
+        headers.extend(*fields);
         (response, stream)
     }
 }

@@ -181,7 +181,7 @@ impl Guard {
             bool::from(tokens.fold(Choice::from(0), |any, token| any | fits(token)))
         };
         let (reader, writer) = (of(Role::Reader), of(Role::Writer));
-        writer.then_some(Role::Writer).or(reader.then_some(Role::Reader))
+        writer.then_some(Role::Writer).or_else(|| reader.then_some(Role::Reader))
     }
 
     /// Whether `Host` means this gateway, and nobody else's name was made to mean it.

@@ -147,7 +147,7 @@ impl Desk {
             self.seats = seats;
         }
         // Not a part of the shutdown: those are the minutes in which /readyz has something to say.
-        std::mem::replace(&mut self.end, Shutdown::new()).begin();
+        std::mem::take(&mut self.end).begin();
         while self.answering.try_join_next().is_some() {}
         let terms = Arc::new(terms);
         for seat in &self.seats {

@@ -102,7 +102,7 @@ impl Passed {
                 Role::Systemd { name } => {
                     passed.sockets.push(Activated::new(name, Some(socket)));
                 }
-                role => passed.estate.push((role, socket)),
+                role @ Role::Listener { .. } => passed.estate.push((role, socket)),
             }
         }
         if passed.sockets.is_empty() {
