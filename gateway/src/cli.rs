@@ -47,7 +47,13 @@ use user::User;
 
 /// A plugin-driven, programmable SMTP gateway.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, about)]
+#[command(
+    name = "portcullis",
+    version,
+    about,
+    after_help = "Exit codes: 0 it was done; 1 it went wrong, or the answer is no; 2 the configuration or the \
+command line has a mistake. A command that has others, or means more by them, says so in its --help."
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -56,6 +62,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve mail.
+    ///
+    /// It ends by SIGTERM or SIGINT, when transactions in flight have ended; a second signal ends it at once.
+    /// SIGHUP is "reload", SIGUSR2 "upgrade". The exit code is 0 after that, 2 if the configuration or a file
+    /// that it names has a mistake, and 1 if something else keeps it from serving, such as an address that is
+    /// taken.
     Run {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
@@ -81,8 +92,14 @@ enum Command {
     /// What a configuration may say, what it amounts to, and what a reload would change.
     #[command(subcommand)]
     Config(Configuration),
-    /// Say what would become of a message, and who would say so: each hook, each plugin's answer, what it
-    /// changes, the score, where each recipient goes, and what the client hears.
+    /// Say what would become of a message, and who would say so.
+    ///
+    /// Shown are each hook, each plugin's answer, what it changes, the score, where each recipient goes, and what
+    /// the client hears. The code that serves holds the conversation: plugins are asked, and what they read
+    /// (maps, stores, DNS, HTTP) is real. Nothing is delivered, stored or counted, and nothing listens.
+    ///
+    /// The exit code is 0 if the client hears yes of all of it, 1 if something is refused, and 2 if the
+    /// configuration or what was asked is wrong.
     Explain(Box<Explain>),
     /// Show what Portcullis does: a gateway, two embedded upstreams, and conversations to watch.
     Demo {
@@ -93,30 +110,40 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
         plugins: PathBuf,
     },
-    /// Ask a running gateway whether it is ready. The exit code is 1 if it is not, or does not answer.
+    /// Ask a running gateway whether it is ready. The exit code is 0 if it is, and 1 if it is not, or does not
+    /// answer.
     Healthcheck(Healthcheck),
     /// Show all metrics that a gateway has, and which alerts look at them.
     Metrics(Metrics),
     /// Write plugins, try them without a gateway, and approve those of a configuration.
     #[command(subcommand)]
     Plugin(Plugin),
-    /// Have a running gateway read its configuration anew. A configuration with a mistake changes
-    /// nothing. Transactions in flight end under the one that they began with.
+    /// Have a running gateway read its configuration anew.
+    ///
+    /// It is the file that the gateway was started with. A mistake changes nothing, and is told as by "check".
+    /// Transactions in flight end under the configuration that they began with. The exit code is 0 if the new
+    /// one is served, 2 if it has a mistake, and 1 if something else kept it from being served, or no gateway
+    /// answers.
     Reload(Reload),
     /// What waits on the disk: list, show, retry, hold, release and drop messages.
     #[command(subcommand)]
     Spool(Spool),
-    /// Watch what a running gateway does: mail a second, listeners, upstreams, plugins, sessions in
-    /// flight and the last transactions.
+    /// Watch what a running gateway does, in the terminal.
     ///
+    /// Shown are mail a second, listeners, upstreams, plugins, sessions in flight and the last transactions.
     /// q ends it, p pauses, / filters sessions and transactions, the arrows scroll. NO_COLOR is heeded.
     Top(Top),
-    /// Follow sessions as they happen: each command and reply, each answer of a plugin and of an
-    /// upstream. Secrets and content are never shown. It ends by itself.
+    /// Follow sessions of a running gateway as they happen.
+    ///
+    /// Shown are each command and reply, and each answer of a plugin and of an upstream; never secrets or
+    /// content. It ends by itself after a while (--for), or by Ctrl-C.
     Trace(Trace),
-    /// Have another process take the place of a running gateway: with the program that now lies where
-    /// that one was started from, and the configuration as it is now. No connection is refused, and
-    /// transactions in flight end. If the new process cannot serve, the old one goes on.
+    /// Have another process take the place of a running gateway, with the program as it is installed now.
+    ///
+    /// That is the one that now lies where the running one was started from, with the configuration as it is
+    /// now. No connection is refused, and transactions in flight end. If the new process cannot serve, the old
+    /// one goes on. The exit code is 0 if the new one serves, 2 if the configuration has a mistake, and 1 if
+    /// something else kept it from serving, or no gateway answers.
     Upgrade(Upgrade),
     /// Who may log in: add, remove, list and check the users of a users file.
     #[command(subcommand)]

@@ -18,7 +18,7 @@ pub(super) struct Check {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// text for people, json for machines.
+    /// text for people, json for programs.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
     /// Do not try whether the listeners' addresses are free, for a configuration of another machine.

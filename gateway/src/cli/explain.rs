@@ -14,11 +14,7 @@ use crate::gateway::{self, Rehearsals};
 use crate::telemetry::Paint;
 use crate::workbench::with_crlf;
 
-/// The code that serves holds the conversation: plugins are asked, and what they read (maps, stores, DNS,
-/// HTTP) is real. Nothing is delivered, stored or counted, and nothing listens.
-///
-/// Exit code: 0 the client hears yes of all of it, 1 something is refused, 2 the configuration or what was
-/// asked is wrong.
+/// What is asked, and how it is answered.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   portcullis explain --config portcullis.yaml --from ann@a.example --to bob@b.example --client 192.0.2.7
@@ -34,10 +30,10 @@ pub(super) struct Explain {
     /// A recipient; may be given several times.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "batch", value_parser = explain::mailbox)]
     to: Vec<Mailbox>,
-    /// The sender; by default "<>", as bounces have it.
+    /// The sender; "<>" is that of bounces.
     #[arg(long, value_name = "ADDRESS", value_parser = reverse_path, default_value = "<>")]
     from: Sender,
-    /// The client's address; by default nobody knows where it is.
+    /// The client's address; by default it is not known.
     #[arg(long, value_name = "IP")]
     client: Option<IpAddr>,
     /// What the client calls itself.
@@ -58,8 +54,8 @@ pub(super) struct Explain {
     /// Inquiries, one a line as JSON, and as many answers; "-" is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "client", "listener", "user", "tls", "eml"])]
     batch: Option<PathBuf>,
-    /// For people, or for programs.
-    #[arg(long, value_enum, default_value_t = Form::Text)]
+    /// text for people, json for programs.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Form::Text)]
     format: Form,
 }
 
@@ -68,8 +64,8 @@ struct Sender(ReversePath);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Form {
-    Json,
     Text,
+    Json,
 }
 
 impl Explain {

@@ -33,7 +33,7 @@ pub(super) enum Spool {
         place: Place,
         #[command(flatten)]
         filter: Filter,
-        /// For people, or one JSON object a line.
+        /// text for people, json for programs, an object a line.
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: Format,
     },
@@ -47,7 +47,7 @@ pub(super) enum Spool {
         place: Place,
         /// The message.
         id: Id,
-        /// For people, or one JSON object.
+        /// text for people, json for programs.
         #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "content")]
         format: Format,
         /// Write the message itself, as it will be sent.
@@ -100,8 +100,8 @@ pub(super) struct Filter {
 /// How it is shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(super) enum Format {
-    Json,
     Text,
+    Json,
 }
 
 /// A spool, and the gateway that may use it.

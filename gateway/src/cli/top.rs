@@ -25,7 +25,7 @@ pub(super) struct Top {
     #[arg(long)]
     once: bool,
     /// Show only sessions and transactions that have this in them.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
     /// Seconds from one look to the next.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]

@@ -23,14 +23,14 @@ pub(super) struct Trace {
     /// Only transactions with such a recipient: a part of the address, or a pattern with * and ?.
     #[arg(long, value_name = "PATTERN")]
     rcpt: Option<String>,
-    /// Only transactions with such a sender; <> is the empty one.
+    /// Only transactions with such a sender; <> is the null sender of bounces.
     #[arg(long, value_name = "PATTERN")]
     sender: Option<String>,
     /// Only this listener.
-    #[arg(long, value_name = "LISTENER")]
+    #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// How it is written: for people, or an object of JSON a line.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    /// text for people, json for programs, an object a line.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     format: Format,
     /// When it ends by itself: 30s, 10m, 2h.
     #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = duration)]
@@ -39,8 +39,8 @@ pub(super) struct Trace {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    Json,
     Text,
+    Json,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -519,7 +519,9 @@ impl<'a> Section<'a> {
         };
         if path.extension().is_some_and(|extension| extension == "wasm") {
             help.push(
-                "\"portcullis plugin build\" makes it in the folder of its project".to_owned(),
+                "\"make plugins\" makes the bundled ones, \"portcullis plugin build\" your own in the \
+                 folder of its project"
+                    .to_owned(),
             );
         }
         let text = format!("cannot read \"{}\": {error}", given.text);
