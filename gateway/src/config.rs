@@ -87,7 +87,7 @@ pub use secret::Secrets;
 pub use session::{SessionLimits, SessionTimeouts};
 pub use spool::Spool;
 pub use store::{RedisUrl, Store, StoreKind};
-pub use survey::{Survey, survey};
+pub use survey::{Survey, admin_of, survey};
 pub use tls::{Authority, CertificateFiles, ClientCertificates, ListenerTls, TlsMode, TlsVersion};
 pub use traces::Traces;
 pub use trust::{Peers, Trust};

@@ -360,8 +360,7 @@ fn a_reload_changes_who_may_ask_and_a_refused_one_is_warned_of() {
     assert_eq!(status(&["-H", &bearer(READER), &metrics]), "401");
     assert_eq!(status(&["-H", &bearer("another-reader-000"), &metrics]), "200");
     fs::write(&file, config.replace("\"hostname\"", "\"hostnam\"")).unwrap();
-    let socket = format!("unix:{}/admin.sock", folder.path().display());
-    assert_eq!(portcullis(&["reload", "--admin", &socket]).status.code(), Some(2));
+    assert_eq!(reload().status.code(), Some(2), "it is asked although the file has a mistake");
     let (_, ready) = curl(&[&format!("http://{}/readyz", gateway.admin)]);
     assert!(ready.starts_with("ready\nwarning: the last reload was refused"), "{ready}");
     fs::write(&file, config).unwrap();

@@ -8,22 +8,29 @@ use zeroize::Zeroizing;
 
 use super::{MISCONFIGURED, chain};
 use crate::admin::{AskError, Client};
-use crate::config::{self, Config, TokenSecret};
+use crate::config::{self, TokenSecret};
 
 /// Which gateway.
 #[derive(Args, Debug)]
 pub(super) struct Gateway {
-    /// Its configuration file, which says where it is asked.
+    /// The configuration file of the gateway, whose "admin" says where it is asked.
     #[arg(long, value_name = "FILE", required_unless_present = "admin")]
     config: Option<PathBuf>,
-    /// Where it is asked, in place of what the configuration says: 127.0.0.1:9925, unix:PATH or
+    #[command(flatten)]
+    elsewhere: Elsewhere,
+}
+
+/// A gateway that is not asked where a configuration says.
+#[derive(Args, Debug)]
+pub(super) struct Elsewhere {
+    /// Where the gateway is asked, in place of what the configuration says: 127.0.0.1:9925, unix:PATH or
     /// https://NAME:PORT.
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
-    /// A file with the token alone in it.
+    /// A file with the token for --admin, and nothing else in it.
     #[arg(long, value_name = "FILE", requires = "admin")]
     token_file: Option<PathBuf>,
-    /// The authority of its certificate, as PEM, if it is none that this system trusts.
+    /// The authority of the certificate at --admin, as PEM, if this system does not trust it anyway.
     #[arg(long, value_name = "FILE", requires = "admin")]
     authority: Option<PathBuf>,
 }
@@ -31,18 +38,24 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Who asks it; the exit code if nobody knows how.
     pub(super) fn find(&self) -> Result<Client, ExitCode> {
-        if let Some(address) = &self.admin {
-            let client = self
-                .token()
-                .and_then(|token| Client::at(address, token, self.authority.as_deref()));
+        if let Some(client) = self.elsewhere.find() {
             return client.map_err(|error| fail(&error));
         }
         let file = self.config.clone().unwrap_or_default();
-        let Config { admin, .. } = config::load(&file).map_err(|mistakes| {
+        let admin = config::admin_of(&file).map_err(|mistakes| {
             eprintln!("{mistakes}");
             ExitCode::from(MISCONFIGURED)
         })?;
         Client::of(&admin).map_err(|error| fail(&error))
+    }
+}
+
+impl Elsewhere {
+    /// Who asks it, if one is named.
+    pub(super) fn find(&self) -> Option<Result<Client, AskError>> {
+        let address = self.admin.as_ref()?;
+        let token = self.token();
+        Some(token.and_then(|token| Client::at(address, token, self.authority.as_deref())))
     }
 
     fn token(&self) -> Result<Option<TokenSecret>, AskError> {

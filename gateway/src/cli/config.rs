@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::MISCONFIGURED;
+use super::asking::Elsewhere;
 use crate::admin::Client;
 use crate::config::{self, Change, Config, Effective, EffectiveEntry, Mistakes};
 
@@ -25,8 +26,11 @@ pub(super) enum Configuration {
     /// Behind each value stands its line in the file, or "default", or the key or variable that it comes
     /// from. What is printed is a configuration, but for the secrets.
     Show(Show),
-    /// Print what a reload would change: the differences between a configuration and that of the running
-    /// gateway, or another file. The exit code is 0 if nothing would change, and 3 if something would.
+    /// Print what a reload would change.
+    ///
+    /// These are the differences between a configuration and that of the running gateway, or another file. The
+    /// exit code is 0 if nothing would change, 3 if something would, 2 if a configuration has a mistake, and 1 if
+    /// no gateway answers.
     Diff(Diff),
 }
 
@@ -36,7 +40,7 @@ pub(super) struct Show {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// yaml for people, json for machines.
+    /// yaml for people, json for programs.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
 }
@@ -48,8 +52,10 @@ pub(super) struct Diff {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// The configuration file to compare it with, instead of the configuration of the gateway that runs.
-    #[arg(long, value_name = "OTHER")]
+    #[arg(long, value_name = "OTHER", conflicts_with = "admin")]
     against: Option<PathBuf>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -97,7 +103,7 @@ impl Diff {
         };
         let before = match &self.against {
             Some(other) => load(other).map(|config| config.effective.entries()),
-            None => running(&wanted).await,
+            None => running(&wanted, &self.elsewhere).await,
         };
         match before {
             Ok(before) => told(&config::changes(&before, &wanted.effective.entries())),
@@ -106,9 +112,9 @@ impl Diff {
     }
 }
 
-/// What the gateway serves that answers where this configuration has its admin interface.
-async fn running(wanted: &Config) -> Result<Vec<EffectiveEntry>, ExitCode> {
-    let client = match Client::of(&wanted.admin) {
+/// What the gateway serves that answers elsewhere, or where this configuration has its admin interface.
+async fn running(wanted: &Config, elsewhere: &Elsewhere) -> Result<Vec<EffectiveEntry>, ExitCode> {
+    let client = match elsewhere.find().unwrap_or_else(|| Client::of(&wanted.admin)) {
         Ok(client) => client,
         Err(error) => {
             eprintln!("error: {error}");

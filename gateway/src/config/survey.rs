@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::tree::{Node, Value};
-use super::{Config, Mistakes, Target, decode, lock, lock_file, octets, read_lock};
+use super::{Admin, Config, Decoded, Mistakes, Target, decode, lock, lock_file, octets, read_lock};
 
 /// What a configuration file says, and what is wrong with it.
 #[derive(Debug)]
@@ -36,6 +36,27 @@ pub fn survey(path: &Path) -> Survey {
         sound(&mut config, &root, &mistakes);
     }
     Survey { config: Some(config), mistakes }
+}
+
+/// Where the gateway of a configuration is asked, whatever else is wrong with the file: a mistake that has
+/// just been made is no reason not to look at what runs.
+///
+/// # Errors
+/// The mistakes, if `admin` is not in the file or has one of them.
+pub fn admin_of(path: &Path) -> Result<Admin, Mistakes> {
+    let Decoded { config, mistakes, root } =
+        octets(path).and_then(|octets| decode(path, octets))?;
+    let Value::Mapping(entries) = &root.value else {
+        return mistakes.or_fail().map(|()| config.admin);
+    };
+    let is_sound = |lines: std::ops::RangeInclusive<usize>| {
+        !mistakes.iter().any(|mistake| lines.contains(&mistake.place.line))
+    };
+    let sound = entries.iter().any(|(key, value)| {
+        matches!(&key.value, Value::Scalar { text, .. } if text == "admin")
+            && is_sound(*key.lines().start()..=*value.lines().end())
+    });
+    if sound { Ok(config.admin) } else { mistakes.or_fail().map(|()| config.admin) }
 }
 
 /// Leaves those parts in that have no mistake and refer to none: what is said of the others would be
