@@ -129,12 +129,12 @@ async fn running(wanted: &Config, elsewhere: &Elsewhere) -> Result<Vec<Effective
             let told = serde_json::from_str(&told).ok();
             match told.as_ref().and_then(config::effective_entries) {
                 Some(entries) => return Ok(entries),
-                None => "what answers there is no gateway of this version".to_owned(),
+                None => format!("what answers at {client} is no gateway of this version"),
             }
         }
         Err(error) => error.to_string(),
     };
-    eprintln!("error: no gateway tells its configuration at {client}: {why}");
+    eprintln!("error: {why}");
     eprintln!("  = help: is it running, and is this its \"admin\"? --against compares with a file");
     Err(ExitCode::FAILURE)
 }
