@@ -299,6 +299,8 @@ impl Office {
 
     /// Begins all attempts that may begin now.
     fn dispatch(self: &Arc<Self>) {
+        // Before the look at the pause: who waits for those at work misses nobody who did not see it.
+        let _task = self.shutdown.track();
         if self.is_paused.load(Ordering::SeqCst) {
             return;
         }
