@@ -189,13 +189,14 @@ impl Parts {
         let hashing = foundation.hashing.clone();
         let mut told = logins::Told { mistakes: &mut mistakes, warnings: &mut warnings };
         let admissions = logins::prepare(&config, &plugins, hashing, throttle, &mut told);
-        for warning in &warnings {
+        // What a plugin says of its settings may have a secret in it.
+        for warning in &config.secrets.hidden_in(&warnings) {
             warn!(place = %warning.place, "{}", warning.text);
             config.warnings.push(warning.clone());
         }
         let (Some(upstreams), true) = (upstreams, mistakes.is_empty()) else {
             forget(&config, earlier.map(|earlier| &*earlier.config), metrics);
-            return Err(mistakes.into());
+            return Err(config.secrets.hidden_in(&mistakes).into());
         };
         for (listener, admission) in config.listeners.iter().zip(&admissions) {
             if let Some(Admission { offer, .. }) = admission {
