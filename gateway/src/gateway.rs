@@ -325,7 +325,6 @@ impl Gateway {
         }
         let ready = readiness.clone();
         standing.parts.foundation.metrics.watch_ready(move || ready.reasons().is_empty());
-        standing.accept();
         standing.renew(self.renewals);
         let pulse = standing.pulse();
         standing.offer = Some(Offer {
@@ -345,6 +344,9 @@ impl Gateway {
         {
             warn!(%error, "the process that was here before is not understood");
         }
+        // Before, the other one could still go on, and would know nothing of what this one has stored.
+        standing.take_over();
+        standing.accept();
         let mut serving = JoinSet::new();
         serving.spawn(supervisor::watch(pulse));
         if let Some(spooling) = standing.spooling.first() {

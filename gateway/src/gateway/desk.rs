@@ -174,6 +174,11 @@ impl Desk {
         self.seats.iter().for_each(|seat| seat.sockets.hand_over());
     }
 
+    /// The files of Unix sockets that were handed over are ours from now on.
+    pub(super) fn take_over(&self) {
+        self.seats.iter().for_each(|seat| seat.sockets.take_over());
+    }
+
     /// Leaves what comes to somebody else.
     pub(super) fn close(&mut self) {
         self.end.begin();

@@ -409,6 +409,12 @@ impl Standing {
         while self.acceptors.join_next().await.is_some() {}
     }
 
+    /// What was handed over by another process is ours, now that this one goes on.
+    pub(super) fn take_over(&self) {
+        self.desk.take_over();
+        self.stands.iter().for_each(|stand| stand.sockets.take_over());
+    }
+
     /// Says QUIT on what is idle.
     pub(super) fn close(&self) {
         self.upstreams.iter().for_each(|upstreams| upstreams.close());

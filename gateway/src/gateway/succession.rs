@@ -6,9 +6,9 @@
 //!   Sockets: all that it listens at -------> reads its configuration, loads plugins
 //!                                 <--------- Prepared, or Failed
 //!   (lets go of what only one can have)
-//!   Begin ---------------------------------> opens the spool, accepts
+//!   Begin ---------------------------------> opens the spool
 //!                                 <--------- Serving
-//!   Reign ---------------------------------> delivers from the spool
+//!   Reign ---------------------------------> accepts, and delivers from the spool
 //!   ends as at a shutdown
 //! ```
 //!

@@ -30,9 +30,21 @@ impl SocketFile {
         Ok(Self { path: path.to_owned(), device, inode, is_kept: AtomicBool::new(false) })
     }
 
+    /// One that is somebody else's until it is [taken](Self::take).
+    pub(super) fn of_another(path: &Path) -> io::Result<Self> {
+        let file = Self::of(path)?;
+        file.keep();
+        Ok(file)
+    }
+
     /// It is not removed.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
+    }
+
+    /// It is removed in the end.
+    pub(super) fn take(&self) {
+        self.is_kept.store(false, Ordering::Relaxed);
     }
 }
 
@@ -149,6 +161,22 @@ mod tests {
         fs::write(&at.path, "mail").unwrap();
         assert_eq!(bind(&at).unwrap_err().to_string(), "there is a file that is no socket");
         assert_eq!(fs::read(&at.path).unwrap(), b"mail");
+    }
+
+    #[test]
+    fn a_file_that_was_handed_over_is_removed_only_by_who_goes_on_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = socket(&folder);
+        let (_bound, file) = bind(&at).unwrap();
+        drop(SocketFile::of_another(&at.path).unwrap());
+        UnixStream::connect(&at.path).unwrap();
+        let successor = SocketFile::of_another(&at.path).unwrap();
+        file.keep();
+        successor.take();
+        drop(file);
+        UnixStream::connect(&at.path).unwrap();
+        drop(successor);
+        assert!(!at.path.exists());
     }
 
     #[test]

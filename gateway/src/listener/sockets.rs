@@ -41,7 +41,7 @@ impl Sockets {
             ListenerAddress::Systemd(name) => (passed.take(name)?, None),
             ListenerAddress::Unix(at) if !inherited.is_empty() => {
                 file::admit(at)?;
-                (inherited, Some(SocketFile::of(&at.path)?))
+                (inherited, Some(SocketFile::of_another(&at.path)?))
             }
             ListenerAddress::Ip(_) if !inherited.is_empty() => (inherited, None),
             ListenerAddress::Ip(ip) => {
@@ -109,6 +109,14 @@ impl Sockets {
     pub fn hand_over(&self) {
         if let Some(file) = &self.file {
             file.keep();
+        }
+    }
+
+    /// From now on the file of a Unix socket that was handed over is ours to remove. Before, whoever handed
+    /// it over may go on with it.
+    pub fn take_over(&self) {
+        if let Some(file) = &self.file {
+            file.take();
         }
     }
 
