@@ -184,7 +184,6 @@ fn read_addresses(
     (mode, group): (u32, Option<u32>),
 ) -> Vec<AdminAddress> {
     section.shaped(key, Shape::OneOrList);
-    section.or_word(key, "none");
     let Some(entry) = section.entry(key) else { return Vec::new() };
     let given = match entry.node.value {
         Value::Sequence(_) => section.words(key).unwrap_or_default(),
