@@ -5,13 +5,16 @@ mod check;
 mod config;
 mod explain;
 mod healthcheck;
+mod junit;
 mod lock;
 mod metrics;
 mod plugin;
 mod printable;
 mod reference;
 mod reload;
+mod report;
 mod spool;
+mod test;
 mod top;
 mod trace;
 mod user;
@@ -41,6 +44,7 @@ use plugin::Plugin;
 use reference::{Completions, Manual};
 use reload::{Reload, Upgrade};
 use spool::Spool;
+use test::Test;
 use top::Top;
 use trace::Trace;
 use user::User;
@@ -128,6 +132,15 @@ enum Command {
     /// What waits on the disk: list, show, retry, hold, release and drop messages.
     #[command(subcommand)]
     Spool(Spool),
+    /// Play scenario files through a configuration, and compare what came with what they expect.
+    ///
+    /// Scenario files are YAML: who connects, what is sent, and what is expected of it; config/README.md tells
+    /// what is in them. Each is a dry run, as of "explain": plugins are asked, and what they read (maps, stores,
+    /// DNS, HTTP) is real. Nothing is delivered, stored or counted, and nothing listens.
+    ///
+    /// The exit code is 0 if all scenarios passed, 1 if some did not, and 2 if the configuration or a scenario
+    /// file has a mistake.
+    Test(Test),
     /// Watch what a running gateway does, in the terminal.
     ///
     /// Shown are mail a second, listeners, upstreams, plugins, sessions in flight and the last transactions.
@@ -196,6 +209,7 @@ impl Arguments {
             Command::Reload(reload) => reload.execute().await,
             Command::Upgrade(upgrade) => upgrade.execute().await,
             Command::Spool(spool) => spool.execute().await,
+            Command::Test(test) => Box::pin(test.execute()).await,
             Command::Top(top) => top.execute().await,
             Command::Trace(trace) => trace.execute().await,
             Command::User(user) => user.execute(),

@@ -40,7 +40,7 @@ use conversation::Client;
 
 pub use call::{Call, Line};
 pub use conversation::{Said, Step};
-pub use ending::{Delivered, Ending, Score, Symbol, Threshold};
+pub use ending::{Delivered, Ending, Score, Symbol, Threshold, UNDECIDED};
 pub use inquiry::{HELO, Inquiry, Unsayable, helo, mailbox, reverse_path};
 pub use notes::Notes;
 pub use together::Together;

@@ -6,7 +6,7 @@
 //! 12  main
 //! 11  cli
 //! 10  demo
-//! 9  gateway, sink                                     wiring; an embedded upstream
+//! 9  gateway, scenarios, sink                          wiring; a configuration put to the test; an embedded upstream
 //! 8  listener, admin, explain
 //! 7  connection, workbench                             knows policy as a trait; one plugin alone
 //! 6  pipeline                                          plugins + routing + queue + upstream
@@ -36,6 +36,7 @@ pub mod policy;
 pub mod queue;
 pub mod resolver;
 pub mod routing;
+pub mod scenarios;
 pub mod shutdown;
 pub mod sink;
 pub mod spool;

@@ -18,12 +18,17 @@ mod watch;
 mod world;
 
 pub use delivered::Delivered;
+pub(crate) use delivered::{fit, list, values};
 pub use expected::{Difference, Expected};
 pub use fact::Fact;
+pub(crate) use fact::{Form, Matcher, Pattern, Short, quoted};
+pub(crate) use forms::{EDITS, REPLY};
 pub use forms::{edit as edit_fact, verdict as verdict_fact};
 pub use given::{Given, Mail, read_file, with_crlf};
+pub(crate) use given::{address, read_message};
 pub use play::{Ended, Played, Workbench, WorkbenchError, inspect};
 pub use setup::{Options, Setup};
 pub use suite::{Scenario, Suite};
+pub(crate) use suite::{decode, items, merged, octets};
 pub use watch::Called;
 pub use world::{Names, World, WorldError};

@@ -179,6 +179,7 @@ fn the_schema_knows_good_configurations_from_bad_ones() {
         files.filter(|file| file.extension().is_some_and(|kind| kind == "yaml")).collect()
     };
     let mut good = folder_of("config/examples");
+    good.retain(|file| !file.to_string_lossy().ends_with(".scenarios.yaml"));
     good.push(repository().join("config/portcullis.yaml"));
     good.push(repository().join("tests/conformance/portcullis.yaml"));
     assert_eq!(invalid(&good), [""; 0]);

@@ -38,6 +38,7 @@ mod reloading;
 mod remembering;
 mod resolving;
 mod scaling;
+mod scenarios;
 mod senders;
 mod smuggling;
 mod sockets;

@@ -4,7 +4,6 @@
 mod bench;
 mod build;
 mod inspect;
-mod junit;
 mod language;
 mod new;
 mod run;

@@ -172,8 +172,8 @@ fn digest(header: &[u8], body: &Content) -> String {
     hash.finalize().iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// There was no message.
-const UNDECIDED: &str = "undecided";
+/// How it ends where there was no message to decide about.
+pub const UNDECIDED: &str = "undecided";
 
 /// Octets of a header section that are shown.
 const HEADER_OCTETS: usize = 64 << 10;

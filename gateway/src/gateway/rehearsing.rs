@@ -85,6 +85,12 @@ impl Parts {
 }
 
 impl Rehearsals {
+    /// The configuration that they are about.
+    #[must_use]
+    pub fn config(&self) -> &config::Config {
+        &self.0.config
+    }
+
     /// What would become of a message.
     ///
     /// # Errors

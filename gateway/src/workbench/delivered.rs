@@ -122,32 +122,43 @@ impl Delivered {
             let values = message.header.values(name);
             let values: Vec<_> =
                 values.map(|value| String::from_utf8_lossy(&value).into_owned()).collect();
-            let fits = match &matchers[..] {
-                [Matcher::Absent] => values.is_empty(),
-                matchers => {
-                    let mut pairs = matchers.iter().zip(&values);
-                    matchers.len() == values.len() && pairs.all(|(m, v)| m.fits(Some(v)))
-                }
-            };
-            if !fits {
-                let list = |items: Vec<String>| match &items[..] {
-                    [] => "null".to_owned(),
-                    [one] => one.clone(),
-                    items => format!("[{}]", items.join(", ")),
-                };
+            if !fit(matchers, &values) {
                 differences.push(Difference {
                     place: place.clone(),
                     about: format!("delivered header {name}"),
-                    expected: list(matchers.iter().map(ToString::to_string).collect()),
-                    came: list(values.iter().map(|value| quoted(value)).collect()),
+                    expected: list(&matchers.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                    came: list(&values.iter().map(|value| quoted(value)).collect::<Vec<_>>()),
                 });
             }
         }
     }
 }
 
+/// Whether the values of a header are as expected.
+pub(crate) fn fit(matchers: &[Matcher], values: &[String]) -> bool {
+    match matchers {
+        [Matcher::Absent] => values.is_empty(),
+        matchers => {
+            let mut pairs = matchers.iter().zip(values);
+            matchers.len() == values.len() && pairs.all(|(m, v)| m.fits(Some(v)))
+        }
+    }
+}
+
+/// Values as a scenario file has them.
+pub(crate) fn list(items: &[String]) -> String {
+    match items {
+        [] => "null".to_owned(),
+        [one] => one.clone(),
+        items => format!("[{}]", items.join(", ")),
+    }
+}
+
 /// The values of one header: one, a list of them, or null for none.
-fn values(section: &Section<'_>, entry: &Entry<'_>) -> Option<(String, Vec<Matcher>, Place)> {
+pub(crate) fn values(
+    section: &Section<'_>,
+    entry: &Entry<'_>,
+) -> Option<(String, Vec<Matcher>, Place)> {
     let reader = section.reader;
     let matchers = match &entry.node.value {
         Value::Sequence(nodes) => {

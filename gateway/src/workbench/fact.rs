@@ -45,15 +45,15 @@ impl fmt::Display for Fact {
 
 /// What a fact has to be like.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     kind: &'static str,
     fields: Vec<(&'static str, Matcher)>,
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 /// What a text has to be like.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Matcher {
+pub(crate) enum Matcher {
     /// There is none.
     Absent,
     Contains(String),
@@ -62,15 +62,15 @@ pub(super) enum Matcher {
 
 /// A kind of fact that a scenario file knows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
-    pub(super) kind: &'static str,
-    pub(super) keys: &'static [&'static str],
-    pub(super) short: Short,
+pub(crate) struct Form {
+    pub(crate) kind: &'static str,
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) short: Short,
 }
 
 /// What one value instead of a section means.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Short {
+pub(crate) enum Short {
     Field(&'static str),
     Nothing,
     /// `550 5.7.1 text`, of which the end may be left out.
@@ -79,7 +79,7 @@ pub(super) enum Short {
 
 impl Pattern {
     /// Reads `kind`, `kind: value` or `kind: {field: value}`.
-    pub(super) fn read(
+    pub(crate) fn read(
         reader: &Reader<'_>,
         what: &str,
         node: &Node,
@@ -113,7 +113,7 @@ impl Pattern {
     }
 
     /// A line of the log: `level: text`, or a text at any level.
-    pub(super) fn read_line(
+    pub(crate) fn read_line(
         reader: &Reader<'_>,
         node: &Node,
         forms: &'static [Form],
@@ -127,12 +127,22 @@ impl Pattern {
         Some(Self { kind: ANY_LEVEL, fields: vec![("text", text)], place })
     }
 
-    pub(super) fn fits(&self, fact: &Fact) -> bool {
+    /// The value of a key that is a kind of fact itself.
+    pub(crate) fn of_entry(
+        reader: &Reader<'_>,
+        entry: &Entry<'_>,
+        form: &'static Form,
+    ) -> Option<Self> {
+        let fields = form.fields(reader, entry)?;
+        Some(Self { kind: form.kind, fields, place: reader.place(entry.node.mark) })
+    }
+
+    pub(crate) fn fits(&self, fact: &Fact) -> bool {
         (self.kind == fact.kind || self.kind == ANY_LEVEL)
             && self.fields.iter().all(|(name, matcher)| matcher.fits(fact.field(name)))
     }
 
-    pub(super) fn is(&self, kind: &str) -> bool {
+    pub(crate) fn is(&self, kind: &str) -> bool {
         self.kind == kind
     }
 }
@@ -191,7 +201,7 @@ fn is_matcher(entries: &[(Node, Node)]) -> bool {
 }
 
 impl Matcher {
-    pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Option<Self> {
+    pub(crate) fn read(reader: &Reader<'_>, node: &Node) -> Option<Self> {
         match &node.value {
             Value::Broken => None,
             Value::Scalar { .. } if node.is_null() => Some(Self::Absent),
@@ -210,7 +220,7 @@ impl Matcher {
         }
     }
 
-    pub(super) fn fits(&self, text: Option<&str>) -> bool {
+    pub(crate) fn fits(&self, text: Option<&str>) -> bool {
         match (self, text) {
             (Self::Absent, text) => text.is_none(),
             (Self::Contains(part), Some(text)) => text.contains(part),
@@ -264,7 +274,7 @@ fn reply(text: &str) -> Option<Vec<(&'static str, Matcher)>> {
 }
 
 /// A text as YAML takes it, in quotes if it needs them.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || " .@_/=+;()-".contains(c);
     let word = text.starts_with(char::is_alphanumeric) && !text.ends_with(' ');
     if word && text.chars().all(plain) {

@@ -8,7 +8,8 @@ use crate::message::{Edit, HeaderEdit};
 use crate::policy::{Answer, HookFailure, Opinion};
 use crate::telemetry::KeptLine;
 
-const REPLY: &[&str] = &["code", "status", "text"];
+/// What a reply is made of.
+pub(crate) const REPLY: &[&str] = &["code", "status", "text"];
 
 /// What a plugin answers to all hooks but `auth`.
 pub(super) const VERDICTS: &[Form] = &[
@@ -51,7 +52,7 @@ pub(super) const REPLIES: &[Form] = &[
 ];
 
 /// What it changes.
-pub(super) const EDITS: &[Form] = &[
+pub(crate) const EDITS: &[Form] = &[
     Form { kind: "add-header", keys: &["at", "name", "value"], short: Short::Nothing },
     Form { kind: "add-recipient", keys: &["address", "index"], short: Short::Field("address") },
     Form { kind: "drop-header", keys: &["name", "nth"], short: Short::Field("name") },

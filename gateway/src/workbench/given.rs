@@ -188,7 +188,7 @@ fn recipient(reader: &Reader<'_>, node: &Node) -> Option<(Mailbox, Vec<Parameter
     Some((address(reader, given)?, parameters(&section)))
 }
 
-fn address(reader: &Reader<'_>, Text { text, mark }: Text<'_>) -> Option<Mailbox> {
+pub(crate) fn address(reader: &Reader<'_>, Text { text, mark }: Text<'_>) -> Option<Mailbox> {
     let mailbox = Mailbox::parse(text);
     if mailbox.is_none() {
         let help = "somebody@example.org, without angle brackets; the null reverse-path is \"\"";
@@ -210,7 +210,7 @@ fn parameters(section: &Section<'_>) -> Vec<Parameter> {
 }
 
 /// A text, or `{file: message.eml}`.
-fn read_message(section: &Section<'_>, entry: &Entry<'_>) -> Option<Vec<u8>> {
+pub(crate) fn read_message(section: &Section<'_>, entry: &Entry<'_>) -> Option<Vec<u8>> {
     match &entry.node.value {
         Value::Scalar { .. } if entry.node.is_null() => None,
         Value::Scalar { text, .. } => Some(with_crlf(text.as_bytes())),

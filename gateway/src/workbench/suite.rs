@@ -91,13 +91,7 @@ impl Suite {
     ///
     /// All that is wrong with it.
     pub fn read(file: &Path, plugin: Option<&Path>) -> Result<Self, Mistakes> {
-        let mut mistakes = Mistakes::default();
-        let octets = std::fs::read(file);
-        let octets = octets.map_err(|error| {
-            mistakes.at(&Place::file(file), format!("cannot read the scenarios: {error}"), None);
-            std::mem::take(&mut mistakes)
-        })?;
-        Self::parse(file, octets, plugin)
+        Self::parse(file, octets(file)?, plugin)
     }
 
     /// Reads scenarios that need not be a file; `file` is for messages and for relative paths.
@@ -106,33 +100,58 @@ impl Suite {
     ///
     /// All that is wrong with them.
     pub fn parse(file: &Path, octets: Vec<u8>, plugin: Option<&Path>) -> Result<Self, Mistakes> {
-        let source = Source::new(file, octets)?;
-        let mut mistakes = Mistakes::default();
-        let root = tree::parse(&source, &mut mistakes);
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-        let root = root.unwrap_or_else(empty);
-        let reader = Reader::new(&source, mistakes);
-        let scenarios = read_all(&reader, &root, plugin);
-        let Reader { mistakes, warnings, .. } = reader;
-        let (mistakes, warnings) = (mistakes.into_inner(), warnings.into_inner());
-        once(&mistakes).or_fail()?;
-        Ok(Self { file: file.to_owned(), scenarios, warnings: once(&warnings) })
+        let (scenarios, warnings) =
+            decode(file, octets, |reader, root| read_all(reader, root, plugin))?;
+        Ok(Self { file: file.to_owned(), scenarios, warnings })
     }
 }
 
-fn read_all(reader: &Reader<'_>, root: &Node, plugin: Option<&Path>) -> Vec<Scenario> {
-    let section = Section::of(reader, "a scenario file", root, Suite::KEYS);
-    let help = "scenarios: [{name: what it tells, expect: {connect: next}}]";
+/// The octets of a file of scenarios.
+pub(crate) fn octets(file: &Path) -> Result<Vec<u8>, Mistakes> {
+    std::fs::read(file).map_err(|error| {
+        let mut mistakes = Mistakes::default();
+        mistakes.at(&Place::file(file), format!("cannot read the scenarios: {error}"), None);
+        mistakes
+    })
+}
+
+/// What is read from a file of scenarios, and what is strange in it; or all that is wrong with it.
+pub(crate) fn decode<T>(
+    file: &Path,
+    octets: Vec<u8>,
+    read: impl FnOnce(&Reader<'_>, &Node) -> T,
+) -> Result<(T, Mistakes), Mistakes> {
+    let source = Source::new(file, octets)?;
+    let mut mistakes = Mistakes::default();
+    let root = tree::parse(&source, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let root = root.unwrap_or_else(empty);
+    let reader = Reader::new(&source, mistakes);
+    let decoded = read(&reader, &root);
+    let Reader { mistakes, warnings, .. } = reader;
+    let (mistakes, warnings) = (mistakes.into_inner(), warnings.into_inner());
+    once(&mistakes).or_fail()?;
+    Ok((decoded, once(&warnings)))
+}
+
+/// The scenarios of a file.
+pub(crate) fn items<'a>(section: &Section<'a>, help: &str) -> &'a [Node] {
     if section.entry("scenarios").is_none() {
         section.missing("scenarios", help);
     }
     let nodes = section.list("scenarios");
     if nodes.is_some_and(<[Node]>::is_empty) {
-        reader.error(section.mark_of("scenarios"), "there are no scenarios", Some(help));
+        section.reader.error(section.mark_of("scenarios"), "there are no scenarios", Some(help));
     }
-    let nodes = nodes.unwrap_or_default().iter();
+    nodes.unwrap_or_default()
+}
+
+fn read_all(reader: &Reader<'_>, root: &Node, plugin: Option<&Path>) -> Vec<Scenario> {
+    let section = Section::of(reader, "a scenario file", root, Suite::KEYS);
+    let help = "scenarios: [{name: what it tells, expect: {connect: next}}]";
+    let nodes = items(&section, help).iter();
     nodes.filter_map(|node| read_one(reader, root, node, plugin)).collect()
 }
 
@@ -145,7 +164,7 @@ fn read_one(
 ) -> Option<Scenario> {
     let own = Section::of(reader, "a scenario", node, Suite::SCENARIO_KEYS);
     let name = own.required("name", "it tells what is shown: name: a listed client is refused");
-    let node = merged(reader, root, node, DEPTH);
+    let node = merged(reader, root, node);
     let section = Section::part(reader, "a scenario", &node, Suite::SCENARIO_KEYS);
     let plugin = read_plugin(&section, plugin);
     let given = Given::read(&section);
@@ -204,7 +223,11 @@ fn is_word(node: &Node, word: &str) -> bool {
 
 /// A mapping whose entries come from `node`, and where it has none from `under`; to a depth, so
 /// that settings are one thing.
-fn merged(reader: &Reader<'_>, under: &Node, node: &Node, depth: usize) -> Node {
+pub(crate) fn merged(reader: &Reader<'_>, under: &Node, node: &Node) -> Node {
+    merged_to(reader, under, node, DEPTH)
+}
+
+fn merged_to(reader: &Reader<'_>, under: &Node, node: &Node, depth: usize) -> Node {
     let (Value::Mapping(base), Value::Mapping(own), 1..) = (&under.value, &node.value, depth)
     else {
         return node.clone();
@@ -214,7 +237,7 @@ fn merged(reader: &Reader<'_>, under: &Node, node: &Node, depth: usize) -> Node 
         let Value::Scalar { text, .. } = &key.value else { continue };
         let below = distinct(reader, base).into_iter().find(|entry| entry.key.text == text);
         let value = match below {
-            Some(below) => merged(reader, below.node, value, depth - 1),
+            Some(below) => merged_to(reader, below.node, value, depth - 1),
             None => value.clone(),
         };
         entries.push((key.clone(), value));

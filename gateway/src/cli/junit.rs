@@ -1,16 +1,14 @@
-//! Reports of scenarios for other programs to read.
+//! Reports of scenarios as JUnit has them.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::test::{Outcome, details};
+use super::report::{Outcome, Reports};
 
 /// Writes what became of the scenarios of each file.
-pub(super) fn write(path: &Path, reports: &[(String, Vec<Outcome>)]) -> io::Result<()> {
-    let mut report = Report::new("portcullis plugin test");
+pub(super) fn write(command: &str, reports: &Reports, to: impl Write) -> io::Result<()> {
+    let mut report = Report::new(command);
     for (file, outcomes) in reports {
         let mut suite = TestSuite::new(file.as_str());
         suite.add_test_cases(outcomes.iter().map(|outcome| {
@@ -20,7 +18,7 @@ pub(super) fn write(path: &Path, reports: &[(String, Vec<Outcome>)]) -> io::Resu
         }));
         report.add_test_suite(suite);
     }
-    report.serialize(File::create(path)?).map_err(io::Error::other)
+    report.serialize(to).map_err(io::Error::other)
 }
 
 fn status(outcome: &Outcome) -> TestCaseStatus {
@@ -33,7 +31,7 @@ fn status(outcome: &Outcome) -> TestCaseStatus {
         (None, None) => return TestCaseStatus::success(),
     };
     let mut status = TestCaseStatus::non_success(kind);
-    let place = format!("{}\n{}", outcome.place, details(outcome).join("\n"));
+    let place = format!("{}\n{}", outcome.place, outcome.details().join("\n"));
     status.set_message(message).set_description(place);
     status
 }
