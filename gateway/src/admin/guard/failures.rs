@@ -13,7 +13,7 @@ pub(super) struct Failures(Mutex<HashMap<IpAddr, Guesses>>);
 struct Guesses {
     since: Instant,
     count: u32,
-    last: [u8; 32],
+    last: Option<[u8; 32]>,
 }
 
 impl Failures {
@@ -34,14 +34,14 @@ impl Failures {
             // So many addresses at once guess faster than this could slow them down.
             guesses.clear();
         }
-        let fresh = Guesses { since: now, count: 0, last: [0; 32] };
+        let fresh = Guesses { since: now, count: 0, last: None };
         let own = guesses.entry(network(address)).or_insert(fresh);
         if !own.is_recent(now) {
-            *own = Guesses { since: now, count: 0, last: [0; 32] };
+            *own = Guesses { since: now, count: 0, last: None };
         }
-        if own.last != digest {
+        if own.last != Some(digest) {
             own.count += 1;
-            own.last = digest;
+            own.last = Some(digest);
         }
     }
 }
