@@ -155,7 +155,9 @@ impl Guard {
         let certified = self.clients.as_ref().and_then(|clients| role_of(clients, &caller.names));
         let is_open = self.tokens.is_empty() && self.clients.is_none();
         let Some(address) = caller.address.ip() else { return certified.ok_or(No::Nobody) };
-        let is_here = address.to_canonical().is_loopback();
+        // A proxy on this machine asks for somebody who may be anywhere.
+        let is_proxied = PROXIED.iter().any(|name| fields.contains_key(*name));
+        let is_here = address.to_canonical().is_loopback() && !is_proxied;
         match secret(fields).filter(|_| !self.tokens.is_empty()) {
             None if is_open && is_here => Ok(Role::Writer),
             None => certified.ok_or(No::Nobody),
@@ -205,6 +207,9 @@ impl Guard {
             No::Host => forbidden(
                 "Host has to be an IP address, localhost, the gateway's hostname or one of admin.hosts",
             ),
+            No::Nobody if self.tokens.is_empty() && self.clients.is_none() => {
+                forbidden("through a proxy this takes admin.tokens, or client certificates")
+            }
             No::Nobody if self.tokens.is_empty() => {
                 forbidden("this takes a client certificate, or the Unix socket")
             }
@@ -223,6 +228,9 @@ impl Guard {
         }
     }
 }
+
+/// What proxies add.
+const PROXIED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 impl No {
     fn reason(&self) -> AdminRefused {

@@ -354,7 +354,8 @@ impl Standing {
     ///
     /// # Errors
     ///
-    /// If the spool cannot be let go of.
+    /// If the spool cannot be let go of: somebody has it, or is still delivering from it. Then
+    /// [`go_on`](Self::go_on).
     pub(super) async fn let_go(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.parts.config.shutdown_deadline;
         let queue = self.spooling.first().map(|spooling| spooling.queue.clone());
@@ -367,11 +368,15 @@ impl Standing {
         for stand in &self.stands {
             left += stand.listener.sessions.drained(rest(deadline)).await;
         }
-        if let Some(queue) = &queue {
-            left += queue.rests(rest(deadline)).await;
-        }
         if left > 0 {
-            warn!(left, "the deadline has come, and not all transactions and attempts have ended");
+            warn!(left, "the deadline has come, and not all transactions have ended");
+        }
+        if let Some(queue) = &queue {
+            match queue.rests(rest(deadline)).await {
+                0 => {}
+                // Two processes would deliver the same.
+                left => return Err(io::Error::other(Undelivered(left))),
+            }
         }
         super::tell_the_rest(&self.parts.plugins, deadline).await;
         self.parts.foundation.stores().close().await;
@@ -448,6 +453,13 @@ fn unreadable(file: &Path) -> StartError {
     mistakes.at(&Place::file(file), "reading the configuration failed", None);
     mistakes.into()
 }
+
+/// Why another process cannot have the spool yet.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} attempts to deliver from the spool have not ended by the deadline (shutdown.deadline)"
+)]
+struct Undelivered(usize);
 
 #[cfg(test)]
 mod tests {

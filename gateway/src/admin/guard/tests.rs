@@ -138,6 +138,16 @@ fn a_token_says_who_asks_wherever_it_comes_from() {
 }
 
 #[test]
+fn a_proxy_on_this_machine_speaks_for_nobody_of_this_machine() {
+    let guard = guard(false, None);
+    assert_eq!(asked(&guard, Method::GET, &[HOST], &caller("127.0.0.1")), 200);
+    for field in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
+        let fields = [HOST, (field, "192.0.2.1")];
+        assert_eq!(asked(&guard, Method::GET, &fields, &caller("127.0.0.1")), 403, "{field}");
+    }
+}
+
+#[test]
 fn who_guesses_tokens_is_not_heard_any_more_also_with_the_right_one() {
     let guard = guard(true, None);
     let mut told = Vec::new();
