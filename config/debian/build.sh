@@ -15,7 +15,7 @@ cargo_deb() { command -v cargo-deb || command -v "$tools/bin/cargo-deb"; }
 
 install_cargo_deb() {
     cargo_deb >/dev/null ||
-        CARGO_TARGET_DIR='' cargo install --locked --quiet --root "$tools" cargo-deb --version '^3' >&2
+        env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools" cargo-deb --version '^3' >&2
 }
 
 # Of the package, in the format of Debian; what is new in the program is in CHANGELOG.md.
