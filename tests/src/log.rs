@@ -3,8 +3,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::PATIENCE;
 
 /// The lines of a log, as they come.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +50,15 @@ impl Log {
     /// If none comes, with all that was logged.
     #[track_caller]
     pub fn wait_for(&self, what: &str, fits: impl Fn(&Record) -> bool) -> Record {
-        let what = format!("{what} in the log:\n{}", self.lines().join("\n"));
-        crate::wait_for(&what, || self.records().into_iter().find(&fits))
+        let start = Instant::now();
+        loop {
+            if let Some(record) = self.records().into_iter().find(&fits) {
+                return record;
+            }
+            let all = || self.lines().join("\n");
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {what} in the log:\n{}", all());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -169,7 +169,13 @@ impl Successor {
     fn heard(&mut self, sent: io::Result<()>) -> Result<(), SuccessionError> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         match sent {
-            Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Err(self.ended()),
+            Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                // It is gone, so that nothing is waited for; but it may have said why.
+                match self.channel.receive() {
+                    Ok(Some(Message::Failed { text })) => Err(SuccessionError::Refused(text)),
+                    _ => Err(self.ended()),
+                }
+            }
             sent => Ok(sent?),
         }
     }

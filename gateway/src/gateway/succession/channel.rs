@@ -115,13 +115,14 @@ impl Channel {
         let mut space = space();
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut into = [IoSliceMut::new(&mut octets)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        let received =
-            rustix::io::retry_on_intr(|| recvmsg(&self.0, &mut into, &mut control, flags));
-        let received = match received {
-            // It ended before it had read what it was told.
-            Err(Errno::CONNRESET) => return Ok(None),
-            received => received?,
+        let received = loop {
+            match recvmsg(&self.0, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                // It ended before it had read what it was told. That is said once, and before its last
+                // words, which are still to come.
+                Err(Errno::CONNRESET) => {}
+                received => break received?,
+            }
         };
         if received.bytes == 0 {
             return Ok(None);
@@ -176,6 +177,19 @@ mod tests {
         let socket = sending.into_iter().nth(7).unwrap().1;
         waits.write_all(b"x").unwrap();
         assert!(TcpListener::from(socket).accept().is_ok());
+    }
+
+    #[test]
+    fn last_words_are_heard_of_one_who_did_not_listen() {
+        let (own, other) = Channel::pair().unwrap();
+        let other = Channel(other);
+        own.send(&Message::Begin).unwrap();
+        let failed = Message::Failed { text: "no".to_owned() };
+        other.send(&failed).unwrap();
+        drop(other);
+        assert!(own.send(&Message::Reign).is_err());
+        assert_eq!(own.receive().unwrap(), Some(failed));
+        assert_eq!(own.receive().unwrap(), None);
     }
 
     #[test]
