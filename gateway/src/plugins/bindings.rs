@@ -16,6 +16,7 @@ wasmtime::component::bindgen!({
         "smtp:filter/kv.[method]store.get": async | trappable,
         "smtp:filter/kv.[method]store.put": async | trappable,
         "smtp:filter/mail-auth": async | trappable,
+        "smtp:filter/streams": async | trappable,
         "smtp:filter/types.[method]message.parts": async | trappable,
         "smtp:filter/types.[method]message.read-part": async | trappable,
         "smtp:filter/types.[method]message.splice-body": async | trappable,
@@ -24,10 +25,12 @@ wasmtime::component::bindgen!({
         "smtp:filter/types.[method]writer.copy": async | trappable,
         "smtp:filter/types.[method]writer.finish": async | trappable,
         "smtp:filter/types.[method]writer.write": async | trappable,
+        "smtp:filter/upstreams": async | trappable,
         default: trappable,
     },
     with: {
         "smtp:filter/kv.store": host::Store,
+        "smtp:filter/streams.connection": host::Connection,
         "smtp:filter/types.message": host::MessageHandle,
         "smtp:filter/types.reader": host::Reader,
         "smtp:filter/types.session": host::SessionHandle,
@@ -37,4 +40,6 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use smtp::filter::types::{EditError, Reply, Verdict};
-pub(super) use smtp::filter::{clock, dns, http, kv, log, mail_auth, metrics, random, types};
+pub(super) use smtp::filter::{
+    clock, dns, http, kv, log, mail_auth, metrics, random, streams, types, upstreams,
+};

@@ -18,13 +18,16 @@ mod reader;
 mod session;
 mod standard;
 mod store;
+mod streams;
 mod transaction;
+mod upstreams;
 mod writer;
 
 pub(super) use self::log::{LogLines, printable};
 pub use self::reader::Reader;
 pub(super) use self::standard::StandardStream;
 pub use self::store::Store;
+pub use self::streams::Connection;
 pub use self::writer::Writer;
 
 /// The session of the call in progress.

@@ -217,6 +217,8 @@ const BY_INTERFACE: &[(&str, &str)] = &[
     ("http", "wasi:http/outgoing-handler"),
     ("kv", "smtp:filter/kv"),
     ("mail-auth", "smtp:filter/mail-auth"),
+    ("streams", "smtp:filter/streams"),
+    ("upstreams", "smtp:filter/upstreams"),
 ];
 
 /// What is granted by functions.

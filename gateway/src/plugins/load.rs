@@ -374,7 +374,7 @@ pub(super) fn wanted(component: &Component, skip: &[String]) -> Result<Hooks, Lo
 pub(super) type Hooks = [Option<wasmtime::component::ComponentExportIndex>; Hook::ALL.len()];
 
 /// What the gateway implements of the contract.
-const OFFERED: [&str; 9] = [
+const OFFERED: [&str; 11] = [
     "smtp:filter/clock",
     "smtp:filter/dns",
     "smtp:filter/http",
@@ -383,7 +383,9 @@ const OFFERED: [&str; 9] = [
     "smtp:filter/mail-auth",
     "smtp:filter/metrics",
     "smtp:filter/random",
+    "smtp:filter/streams",
     "smtp:filter/types",
+    "smtp:filter/upstreams",
 ];
 
 /// What there is of WASI; files and sockets are there and empty, because runtimes ask for them.

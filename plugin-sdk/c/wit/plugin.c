@@ -53,6 +53,12 @@ extern void __wasm_import_smtp_filter_types_method_session_note(int32_t, uint8_t
 __attribute__((__import_module__("smtp:filter/types@0.1.0"), __import_name__("[method]session.set-note")))
 extern void __wasm_import_smtp_filter_types_method_session_set_note(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
+__attribute__((__import_module__("smtp:filter/types@0.1.0"), __import_name__("[method]session.conduct")))
+extern void __wasm_import_smtp_filter_types_method_session_conduct(int32_t, uint8_t *);
+
+__attribute__((__import_module__("smtp:filter/types@0.1.0"), __import_name__("[method]session.delay")))
+extern void __wasm_import_smtp_filter_types_method_session_delay(int32_t, int32_t, uint8_t *);
+
 __attribute__((__import_module__("smtp:filter/types@0.1.0"), __import_name__("[method]transaction.id")))
 extern void __wasm_import_smtp_filter_types_method_transaction_id(int32_t, uint8_t *);
 
@@ -204,6 +210,28 @@ extern void __wasm_import_smtp_filter_http_send(uint8_t *, size_t, uint8_t *);
 
 __attribute__((__import_module__("smtp:filter/http@0.1.0"), __import_name__("send-content")))
 extern void __wasm_import_smtp_filter_http_send_content(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, int32_t, uint8_t *);
+
+// Imported Functions from `smtp:filter/streams@0.1.0`
+
+__attribute__((__import_module__("smtp:filter/streams@0.1.0"), __import_name__("[static]connection.open")))
+extern void __wasm_import_smtp_filter_streams_static_connection_open(uint8_t *, size_t, int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("smtp:filter/streams@0.1.0"), __import_name__("[method]connection.write")))
+extern void __wasm_import_smtp_filter_streams_method_connection_write(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("smtp:filter/streams@0.1.0"), __import_name__("[method]connection.write-content")))
+extern void __wasm_import_smtp_filter_streams_method_connection_write_content(int32_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("smtp:filter/streams@0.1.0"), __import_name__("[method]connection.read")))
+extern void __wasm_import_smtp_filter_streams_method_connection_read(int32_t, int32_t, uint8_t *);
+
+// Imported Functions from `smtp:filter/upstreams@0.1.0`
+
+__attribute__((__import_module__("smtp:filter/upstreams@0.1.0"), __import_name__("verify")))
+extern void __wasm_import_smtp_filter_upstreams_verify(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("smtp:filter/upstreams@0.1.0"), __import_name__("state")))
+extern void __wasm_import_smtp_filter_upstreams_state(uint8_t *, size_t, uint8_t *);
 
 // Imported Functions from `smtp:filter/mail-auth@0.1.0`
 
@@ -790,6 +818,21 @@ void smtp_filter_types_result_void_edit_error_free(smtp_filter_types_result_void
   }
 }
 
+void plugin_tuple2_string_u32_free(plugin_tuple2_string_u32_t *ptr) {
+  plugin_string_free(&ptr->f0);
+}
+
+void plugin_list_tuple2_string_u32_free(plugin_list_tuple2_string_u32_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    plugin_tuple2_string_u32_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      plugin_tuple2_string_u32_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
 void smtp_filter_types_list_recipient_free(smtp_filter_types_list_recipient_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -1091,6 +1134,110 @@ void smtp_filter_http_list_result_response_http_error_free(smtp_filter_http_list
       smtp_filter_http_result_response_http_error_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void smtp_filter_streams_stream_error_free(smtp_filter_streams_stream_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 3: {
+      plugin_string_free(&ptr->val.unavailable);
+      break;
+    }
+  }
+}
+
+__attribute__((__import_module__("smtp:filter/streams@0.1.0"), __import_name__("[resource-drop]connection")))
+extern void __wasm_import_smtp_filter_streams_connection_drop(int32_t handle);
+
+void smtp_filter_streams_connection_drop_own(smtp_filter_streams_own_connection_t handle) {
+  __wasm_import_smtp_filter_streams_connection_drop(handle.__handle);
+}
+
+smtp_filter_streams_borrow_connection_t smtp_filter_streams_borrow_connection(smtp_filter_streams_own_connection_t arg) {
+  return (smtp_filter_streams_borrow_connection_t) { arg.__handle };
+}
+
+void smtp_filter_streams_result_own_connection_stream_error_free(smtp_filter_streams_result_own_connection_stream_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    smtp_filter_streams_stream_error_free(&ptr->val.err);
+  }
+}
+
+void smtp_filter_streams_result_void_stream_error_free(smtp_filter_streams_result_void_stream_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    smtp_filter_streams_stream_error_free(&ptr->val.err);
+  }
+}
+
+void smtp_filter_streams_result_u64_stream_error_free(smtp_filter_streams_result_u64_stream_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    smtp_filter_streams_stream_error_free(&ptr->val.err);
+  }
+}
+
+void smtp_filter_streams_result_list_u8_stream_error_free(smtp_filter_streams_result_list_u8_stream_error_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_list_u8_free(&ptr->val.ok);
+  } else {
+    smtp_filter_streams_stream_error_free(&ptr->val.err);
+  }
+}
+
+void smtp_filter_upstreams_reply_free(smtp_filter_upstreams_reply_t *ptr) {
+  smtp_filter_types_reply_free(ptr);
+}
+
+void smtp_filter_upstreams_upstream_error_free(smtp_filter_upstreams_upstream_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 4: {
+      plugin_string_free(&ptr->val.unavailable);
+      break;
+    }
+  }
+}
+
+void smtp_filter_upstreams_list_reply_free(smtp_filter_upstreams_list_reply_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    smtp_filter_upstreams_reply_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      smtp_filter_upstreams_reply_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void smtp_filter_upstreams_result_list_reply_upstream_error_free(smtp_filter_upstreams_result_list_reply_upstream_error_t *ptr) {
+  if (!ptr->is_err) {
+    smtp_filter_upstreams_list_reply_free(&ptr->val.ok);
+  } else {
+    smtp_filter_upstreams_upstream_error_free(&ptr->val.err);
+  }
+}
+
+void plugin_tuple2_string_u64_free(plugin_tuple2_string_u64_t *ptr) {
+  plugin_string_free(&ptr->f0);
+}
+
+void plugin_list_tuple2_string_u64_free(plugin_list_tuple2_string_u64_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    plugin_tuple2_string_u64_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      plugin_tuple2_string_u64_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void smtp_filter_upstreams_result_list_tuple2_string_u64_upstream_error_free(smtp_filter_upstreams_result_list_tuple2_string_u64_upstream_error_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_list_tuple2_string_u64_free(&ptr->val.ok);
+  } else {
+    smtp_filter_upstreams_upstream_error_free(&ptr->val.err);
   }
 }
 
@@ -1596,6 +1743,39 @@ bool smtp_filter_types_method_session_set_note(smtp_filter_types_borrow_session_
   uint8_t ret_area[2];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_smtp_filter_types_method_session_set_note((self).__handle, (uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  smtp_filter_types_result_void_edit_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (int32_t) *((uint8_t*) (ptr + 1));
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void smtp_filter_types_method_session_conduct(smtp_filter_types_borrow_session_t self, plugin_list_tuple2_string_u32_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_types_method_session_conduct((self).__handle, ptr);
+  *ret = (plugin_list_tuple2_string_u32_t) { (plugin_tuple2_string_u32_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool smtp_filter_types_method_session_delay(smtp_filter_types_borrow_session_t self, uint32_t milliseconds, smtp_filter_types_edit_error_t *err) {
+  __attribute__((__aligned__(1)))
+  uint8_t ret_area[2];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_types_method_session_delay((self).__handle, (int32_t) (milliseconds), ptr);
   smtp_filter_types_result_void_edit_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -2622,6 +2802,311 @@ bool smtp_filter_http_send_content(smtp_filter_http_request_t *r, smtp_filter_ht
         }
         case 1: {
           variant.val.malformed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool smtp_filter_streams_static_connection_open(plugin_string_t *address, uint32_t *maybe_timeout_ms, smtp_filter_streams_own_connection_t *ret, smtp_filter_streams_stream_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  plugin_option_u32_t timeout_ms;
+  timeout_ms.is_some = maybe_timeout_ms != NULL;if (maybe_timeout_ms) {
+    timeout_ms.val = *maybe_timeout_ms;
+  }
+  int32_t option;
+  int32_t option1;
+  if ((timeout_ms).is_some) {
+    const uint32_t *payload0 = &(timeout_ms).val;
+    option = 1;
+    option1 = (int32_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_streams_static_connection_open((uint8_t *) (*address).ptr, (*address).len, option, option1, ptr);
+  smtp_filter_streams_result_own_connection_stream_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (smtp_filter_streams_own_connection_t) { *((int32_t*) (ptr + sizeof(void*))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      smtp_filter_streams_stream_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool smtp_filter_streams_method_connection_write(smtp_filter_streams_borrow_connection_t self, plugin_list_u8_t *octets, smtp_filter_streams_stream_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_streams_method_connection_write((self).__handle, (uint8_t *) (*octets).ptr, (*octets).len, ptr);
+  smtp_filter_streams_result_void_stream_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      smtp_filter_streams_stream_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool smtp_filter_streams_method_connection_write_content(smtp_filter_streams_borrow_connection_t self, smtp_filter_streams_borrow_reader_t content, uint64_t max, uint64_t *ret, smtp_filter_streams_stream_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_streams_method_connection_write_content((self).__handle, (content).__handle, (int64_t) (max), ptr);
+  smtp_filter_streams_result_u64_stream_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint64_t) (*((int64_t*) (ptr + 8)));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      smtp_filter_streams_stream_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool smtp_filter_streams_method_connection_read(smtp_filter_streams_borrow_connection_t self, uint32_t max, plugin_list_u8_t *ret, smtp_filter_streams_stream_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_streams_method_connection_read((self).__handle, (int32_t) (max), ptr);
+  smtp_filter_streams_result_list_u8_stream_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      smtp_filter_streams_stream_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool smtp_filter_upstreams_verify(plugin_string_t *upstream, plugin_string_t *maybe_sender, plugin_list_string_t *recipients, smtp_filter_upstreams_list_reply_t *ret, smtp_filter_upstreams_upstream_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  plugin_option_string_t sender;
+  sender.is_some = maybe_sender != NULL;if (maybe_sender) {
+    sender.val = *maybe_sender;
+  }
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if ((sender).is_some) {
+    const plugin_string_t *payload0 = &(sender).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_upstreams_verify((uint8_t *) (*upstream).ptr, (*upstream).len, option, option1, option2, (uint8_t *) (*recipients).ptr, (*recipients).len, ptr);
+  smtp_filter_upstreams_result_list_reply_upstream_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (smtp_filter_upstreams_list_reply_t) { (smtp_filter_upstreams_reply_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      smtp_filter_upstreams_upstream_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool smtp_filter_upstreams_state(plugin_string_t *upstream, plugin_list_tuple2_string_u64_t *ret, smtp_filter_upstreams_upstream_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_smtp_filter_upstreams_state((uint8_t *) (*upstream).ptr, (*upstream).len, ptr);
+  smtp_filter_upstreams_result_list_tuple2_string_u64_upstream_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (plugin_list_tuple2_string_u64_t) { (plugin_tuple2_string_u64_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      smtp_filter_upstreams_upstream_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
           break;
         }
         case 2: {

@@ -180,12 +180,13 @@ typedef struct smtp_filter_types_part_t {
   plugin_option_string_t   charset;
   // `inline`, `attachment`, or what else it says, in small letters.
   plugin_option_string_t   disposition;
-  // From Content-Disposition or Content-Type, decoded (RFC 2047, RFC 2231).
+  // From Content-Disposition or Content-Type, decoded (RFC 2047, RFC 2231), without control
+  // characters, at most 1,024 octets. Not to be trusted as a path.
   plugin_option_string_t   file_name;
   // Octets after decoding; 0 for a multipart.
   uint64_t   size;
-  // Where its body, still encoded, lies in the body of the message: for `splice-body`. None for
-  // what is within an encoded part.
+  // Where its body, still encoded, starts in the body of the message, and its length there: for
+  // `splice-body`. None for what is within an encoded part.
   plugin_option_tuple2_u64_u64_t   encoded;
 } smtp_filter_types_part_t;
 
@@ -231,6 +232,16 @@ typedef struct {
     smtp_filter_types_edit_error_t err;
   } val;
 } smtp_filter_types_result_void_edit_error_t;
+
+typedef struct {
+  plugin_string_t f0;
+  uint32_t f1;
+} plugin_tuple2_string_u32_t;
+
+typedef struct {
+  plugin_tuple2_string_u32_t *ptr;
+  size_t len;
+} plugin_list_tuple2_string_u32_t;
 
 typedef struct {
   smtp_filter_types_recipient_t *ptr;
@@ -528,6 +539,112 @@ typedef struct {
 
 typedef smtp_filter_types_borrow_reader_t smtp_filter_http_borrow_reader_t;
 
+typedef struct smtp_filter_streams_stream_error_t {
+  uint8_t tag;
+  union {
+    plugin_string_t     unavailable;
+  } val;
+} smtp_filter_streams_stream_error_t;
+
+// The address is not granted, or the plugin is being configured.
+#define SMTP_FILTER_STREAMS_STREAM_ERROR_DENIED 0
+// More than 16 connections at once, or more than 1 MiB in one call.
+#define SMTP_FILTER_STREAMS_STREAM_ERROR_TOO_MANY 1
+#define SMTP_FILTER_STREAMS_STREAM_ERROR_TIMED_OUT 2
+// No connection, or the other side ended it; perhaps what was written has been read.
+#define SMTP_FILTER_STREAMS_STREAM_ERROR_UNAVAILABLE 3
+
+typedef struct smtp_filter_streams_own_connection_t {
+  int32_t __handle;
+} smtp_filter_streams_own_connection_t;
+
+typedef struct smtp_filter_streams_borrow_connection_t {
+  int32_t __handle;
+} smtp_filter_streams_borrow_connection_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    smtp_filter_streams_own_connection_t ok;
+    smtp_filter_streams_stream_error_t err;
+  } val;
+} smtp_filter_streams_result_own_connection_stream_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    smtp_filter_streams_stream_error_t err;
+  } val;
+} smtp_filter_streams_result_void_stream_error_t;
+
+typedef smtp_filter_types_borrow_reader_t smtp_filter_streams_borrow_reader_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    uint64_t ok;
+    smtp_filter_streams_stream_error_t err;
+  } val;
+} smtp_filter_streams_result_u64_stream_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_list_u8_t ok;
+    smtp_filter_streams_stream_error_t err;
+  } val;
+} smtp_filter_streams_result_list_u8_stream_error_t;
+
+typedef smtp_filter_types_reply_t smtp_filter_upstreams_reply_t;
+
+typedef struct smtp_filter_upstreams_upstream_error_t {
+  uint8_t tag;
+  union {
+    plugin_string_t     unavailable;
+  } val;
+} smtp_filter_upstreams_upstream_error_t;
+
+// No grant for this upstream, or the plugin is being configured.
+#define SMTP_FILTER_UPSTREAMS_UPSTREAM_ERROR_DENIED 0
+// More than 100 recipients at once.
+#define SMTP_FILTER_UPSTREAMS_UPSTREAM_ERROR_TOO_MANY 1
+// It is no SMTP or LMTP server, which could be asked.
+#define SMTP_FILTER_UPSTREAMS_UPSTREAM_ERROR_UNSUPPORTED 2
+#define SMTP_FILTER_UPSTREAMS_UPSTREAM_ERROR_TIMED_OUT 3
+// It cannot be reached, or does not take even the sender.
+#define SMTP_FILTER_UPSTREAMS_UPSTREAM_ERROR_UNAVAILABLE 4
+
+typedef struct {
+  smtp_filter_upstreams_reply_t *ptr;
+  size_t len;
+} smtp_filter_upstreams_list_reply_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    smtp_filter_upstreams_list_reply_t ok;
+    smtp_filter_upstreams_upstream_error_t err;
+  } val;
+} smtp_filter_upstreams_result_list_reply_upstream_error_t;
+
+typedef struct {
+  plugin_string_t f0;
+  uint64_t f1;
+} plugin_tuple2_string_u64_t;
+
+typedef struct {
+  plugin_tuple2_string_u64_t *ptr;
+  size_t len;
+} plugin_list_tuple2_string_u64_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_list_tuple2_string_u64_t ok;
+    smtp_filter_upstreams_upstream_error_t err;
+  } val;
+} smtp_filter_upstreams_result_list_tuple2_string_u64_upstream_error_t;
+
 typedef struct smtp_filter_mail_auth_finding_t {
   // `iprev`, `spf`, `dkim`, `dmarc`, `arc`. DKIM has one finding a signature.
   plugin_string_t   method;
@@ -720,6 +837,13 @@ extern bool smtp_filter_types_method_session_save(smtp_filter_types_borrow_sessi
 extern bool smtp_filter_types_method_session_note(smtp_filter_types_borrow_session_t self, plugin_string_t *name, plugin_string_t *ret);
 // At most 64 notes a session and 1 KiB each; more is `out-of-range`.
 extern bool smtp_filter_types_method_session_set_note(smtp_filter_types_borrow_session_t self, plugin_string_t *key, plugin_string_t *value, smtp_filter_types_edit_error_t *err);
+// What the client has done so far against the manners of the protocol, and how often; only what
+// it has done. The guide tells the names, such as `early-talker`; others may come.
+extern void smtp_filter_types_method_session_conduct(smtp_filter_types_borrow_session_t self, plugin_list_tuple2_string_u32_t *ret);
+// Holds the reply of this step back for so long, at most 60 seconds; more is `out-of-range`. The
+// plugin does not run meanwhile, and nothing is kept but the connection. Of what several plugins
+// ask for, the longest counts.
+extern bool smtp_filter_types_method_session_delay(smtp_filter_types_borrow_session_t self, uint32_t milliseconds, smtp_filter_types_edit_error_t *err);
 extern void smtp_filter_types_method_transaction_id(smtp_filter_types_borrow_transaction_t self, plugin_string_t *ret);
 // None is the null reverse-path `<>`.
 extern bool smtp_filter_types_method_transaction_sender(smtp_filter_types_borrow_transaction_t self, plugin_string_t *ret);
@@ -741,9 +865,10 @@ extern bool smtp_filter_types_method_transaction_route(smtp_filter_types_borrow_
 // Adds to the transaction's score under the name of a symbol; the listener's thresholds turn
 // the sum into a verdict once all plugins have answered at `on-message`. A symbol that this
 // plugin has scored before is replaced. Letters, digits, `_`, `-` and `.`, at most 64; points
-// are finite, at most 10,000 either way; at most 100 symbols a plugin. No grant needed.
+// are finite, or else `malformed`; at most 10,000 either way, and at most 100 symbols a plugin,
+// or else `out-of-range`. They are kept to the millionth. No grant needed.
 extern bool smtp_filter_types_method_transaction_score(smtp_filter_types_borrow_transaction_t self, plugin_string_t *symbol, double points, smtp_filter_types_edit_error_t *err);
-// All symbols so far, those of other plugins too, in the order in which they were scored.
+// All symbols that hooks before this one have scored, those of other plugins too, in that order.
 extern void smtp_filter_types_method_transaction_scores(smtp_filter_types_borrow_transaction_t self, plugin_list_tuple2_string_f64_t *ret);
 // Bytes received so far, as they will be sent (CRLF lines, no dot-stuffing).
 extern uint64_t smtp_filter_types_method_message_size(smtp_filter_types_borrow_message_t self);
@@ -755,11 +880,13 @@ extern void smtp_filter_types_method_message_header(smtp_filter_types_borrow_mes
 extern smtp_filter_types_own_reader_t smtp_filter_types_method_message_read_all(smtp_filter_types_borrow_message_t self);
 extern smtp_filter_types_own_reader_t smtp_filter_types_method_message_read_body(smtp_filter_types_borrow_message_t self);
 // The MIME parts of the complete message, depth first: the message itself, then the parts of
-// a multipart, then what a part of type message/rfc822 holds. At most 1,000; deeper than 32
-// levels a part is not looked into. Empty in `on-headers`.
+// a multipart, then what a part of type message/rfc822 holds, up to three times within
+// something encoded. At most 1,000; deeper than 32 levels a part is not looked into. Found once
+// a message, however many plugins ask, and however large it is. Empty in `on-headers`.
 extern void smtp_filter_types_method_message_parts(smtp_filter_types_borrow_message_t self, smtp_filter_types_list_part_t *ret);
 // The decoded content of one part: transfer encoding undone, text as UTF-8. None if there is
-// no such part, or if it is a multipart.
+// no such part, or if it is a multipart that has parts. What is wrongly encoded is read as
+// well as it can be. If the gateway has no room for it, the hook call fails.
 extern bool smtp_filter_types_method_message_read_part(smtp_filter_types_borrow_message_t self, uint32_t index, smtp_filter_types_own_reader_t *ret);
 // Insert above the existing headers (`at` = 0) or after the first `at` of them; none is at
 // the end. Grant `rewrite-headers`, as the next two.
@@ -772,7 +899,8 @@ extern bool smtp_filter_types_method_message_drop_header(smtp_filter_types_borro
 extern bool smtp_filter_types_method_message_replace_body(smtp_filter_types_borrow_message_t self, smtp_filter_types_own_writer_t *ret, smtp_filter_types_edit_error_t *err);
 // Replace `length` octets of the body from `at` on, counted in the body as it was when the
 // hook was called, by others; an empty `replacement` cuts them out, a `length` of 0 inserts. Splices
-// must not overlap. All the rest is copied by the gateway. Bare CR and LF become CRLF.
+// must not overlap, lie beyond the end or put more than 1 MiB in, all together. All the rest is
+// kept by the gateway. Bare CR and LF become CRLF, also those that a cut would leave.
 // `on-message`; grant `rewrite-body`; not together with `replace-body`.
 extern bool smtp_filter_types_method_message_splice_body(smtp_filter_types_borrow_message_t self, uint64_t at, uint64_t length, plugin_list_u8_t *replacement, smtp_filter_types_edit_error_t *err);
 // Up to `max` bytes, never more than 64 KiB; empty is the end.
@@ -835,6 +963,26 @@ extern bool smtp_filter_kv_method_store_delete(smtp_filter_kv_borrow_store_t sel
 extern void smtp_filter_http_send(smtp_filter_http_list_request_t *requests, smtp_filter_http_list_result_response_http_error_t *ret);
 // One request whose body is the rest of what the reader has, without passing through the plugin.
 extern bool smtp_filter_http_send_content(smtp_filter_http_request_t *r, smtp_filter_http_borrow_reader_t content, smtp_filter_http_response_t *ret, smtp_filter_http_http_error_t *err);
+
+// Imported Functions from `smtp:filter/streams@0.1.0`
+// To `host:port` or `unix:/path`, letter by letter as it is granted. The time is that of every
+// later call as well; default and upper bound are what is left of the plugin's `time_limit`.
+extern bool smtp_filter_streams_static_connection_open(plugin_string_t *address, uint32_t *maybe_timeout_ms, smtp_filter_streams_own_connection_t *ret, smtp_filter_streams_stream_error_t *err);
+// All of it, at most 1 MiB.
+extern bool smtp_filter_streams_method_connection_write(smtp_filter_streams_borrow_connection_t self, plugin_list_u8_t *octets, smtp_filter_streams_stream_error_t *err);
+// As much as the reader still has, at most so much, without passing through the plugin; how much
+// it was.
+extern bool smtp_filter_streams_method_connection_write_content(smtp_filter_streams_borrow_connection_t self, smtp_filter_streams_borrow_reader_t content, uint64_t max, uint64_t *ret, smtp_filter_streams_stream_error_t *err);
+// Waits for something, and gives at most so much, never more than 64 KiB; empty is the end.
+extern bool smtp_filter_streams_method_connection_read(smtp_filter_streams_borrow_connection_t self, uint32_t max, plugin_list_u8_t *ret, smtp_filter_streams_stream_error_t *err);
+
+// Imported Functions from `smtp:filter/upstreams@0.1.0`
+// Whether it would take mail for these recipients, by a transaction that ends before DATA (a
+// call-ahead): a reply each, in their order. None is the null reverse-path.
+extern bool smtp_filter_upstreams_verify(plugin_string_t *upstream, plugin_string_t *maybe_sender, plugin_list_string_t *recipients, smtp_filter_upstreams_list_reply_t *ret, smtp_filter_upstreams_upstream_error_t *err);
+// Numbers of how it is: `available` (0 or 1), `connections`, `busy` (in a transaction), `waiting` (for
+// a connection), `limit` (of connections; absent if there is none). Others may come.
+extern bool smtp_filter_upstreams_state(plugin_string_t *upstream, plugin_list_tuple2_string_u64_t *ret, smtp_filter_upstreams_upstream_error_t *err);
 
 // Imported Functions from `smtp:filter/mail-auth@0.1.0`
 // iprev, and SPF of the reverse-path (of the HELO name, if that is null). From `on-mail` on.
@@ -930,6 +1078,10 @@ void plugin_option_list_u8_free(plugin_option_list_u8_t *ptr);
 
 void smtp_filter_types_result_void_edit_error_free(smtp_filter_types_result_void_edit_error_t *ptr);
 
+void plugin_tuple2_string_u32_free(plugin_tuple2_string_u32_t *ptr);
+
+void plugin_list_tuple2_string_u32_free(plugin_list_tuple2_string_u32_t *ptr);
+
 void smtp_filter_types_list_recipient_free(smtp_filter_types_list_recipient_t *ptr);
 
 void smtp_filter_types_result_u32_edit_error_free(smtp_filter_types_result_u32_edit_error_t *ptr);
@@ -1005,6 +1157,34 @@ void smtp_filter_http_list_request_free(smtp_filter_http_list_request_t *ptr);
 void smtp_filter_http_result_response_http_error_free(smtp_filter_http_result_response_http_error_t *ptr);
 
 void smtp_filter_http_list_result_response_http_error_free(smtp_filter_http_list_result_response_http_error_t *ptr);
+
+void smtp_filter_streams_stream_error_free(smtp_filter_streams_stream_error_t *ptr);
+
+extern void smtp_filter_streams_connection_drop_own(smtp_filter_streams_own_connection_t handle);
+
+extern smtp_filter_streams_borrow_connection_t smtp_filter_streams_borrow_connection(smtp_filter_streams_own_connection_t handle);
+
+void smtp_filter_streams_result_own_connection_stream_error_free(smtp_filter_streams_result_own_connection_stream_error_t *ptr);
+
+void smtp_filter_streams_result_void_stream_error_free(smtp_filter_streams_result_void_stream_error_t *ptr);
+
+void smtp_filter_streams_result_u64_stream_error_free(smtp_filter_streams_result_u64_stream_error_t *ptr);
+
+void smtp_filter_streams_result_list_u8_stream_error_free(smtp_filter_streams_result_list_u8_stream_error_t *ptr);
+
+void smtp_filter_upstreams_reply_free(smtp_filter_upstreams_reply_t *ptr);
+
+void smtp_filter_upstreams_upstream_error_free(smtp_filter_upstreams_upstream_error_t *ptr);
+
+void smtp_filter_upstreams_list_reply_free(smtp_filter_upstreams_list_reply_t *ptr);
+
+void smtp_filter_upstreams_result_list_reply_upstream_error_free(smtp_filter_upstreams_result_list_reply_upstream_error_t *ptr);
+
+void plugin_tuple2_string_u64_free(plugin_tuple2_string_u64_t *ptr);
+
+void plugin_list_tuple2_string_u64_free(plugin_list_tuple2_string_u64_t *ptr);
+
+void smtp_filter_upstreams_result_list_tuple2_string_u64_upstream_error_free(smtp_filter_upstreams_result_list_tuple2_string_u64_upstream_error_t *ptr);
 
 void smtp_filter_mail_auth_finding_free(smtp_filter_mail_auth_finding_t *ptr);
 

@@ -107,6 +107,16 @@ impl HostSession for State {
         Ok(Ok(()))
     }
 
+    fn conduct(&mut self, _: Resource<SessionHandle>) -> Result<Vec<(String, u32)>> {
+        self.call()?;
+        Ok(Vec::new())
+    }
+
+    fn delay(&mut self, _: Resource<SessionHandle>, _milliseconds: u32) -> Staged<()> {
+        self.call()?;
+        Ok(Err(EditError::OutOfRange))
+    }
+
     fn drop(&mut self, _: Resource<SessionHandle>) -> Result<()> {
         Ok(())
     }

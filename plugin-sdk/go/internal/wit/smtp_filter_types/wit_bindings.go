@@ -300,12 +300,13 @@ type Part struct {
 	Charset witTypes.Option[string]
 	// `inline`, `attachment`, or what else it says, in small letters.
 	Disposition witTypes.Option[string]
-	// From Content-Disposition or Content-Type, decoded (RFC 2047, RFC 2231).
+	// From Content-Disposition or Content-Type, decoded (RFC 2047, RFC 2231), without control
+	// characters, at most 1,024 octets. Not to be trusted as a path.
 	FileName witTypes.Option[string]
 	// Octets after decoding; 0 for a multipart.
 	Size uint64
-	// Where its body, still encoded, lies in the body of the message: for `splice-body`. None for
-	// what is within an encoded part.
+	// Where its body, still encoded, starts in the body of the message, and its length there: for
+	// `splice-body`. None for what is within an encoded part.
 	Encoded witTypes.Option[witTypes.Tuple2[uint64, uint64]]
 }
 
@@ -840,6 +841,53 @@ func (self *Session) SetNote(key string, value string) witTypes.Result[witTypes.
 	}
 	result1 := result
 	return result1
+
+}
+
+//go:wasmimport smtp:filter/types@0.1.0 [method]session.conduct
+func wasm_import_method_session_conduct(arg0 int32, arg1 uintptr)
+
+func (self *Session) Conduct() []witTypes.Tuple2[string, uint32] {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
+	wasm_import_method_session_conduct((self).Handle(), returnArea)
+	result := make([]witTypes.Tuple2[string, uint32], 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+	for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
+		base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index*(3*4))
+		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+
+		result = append(result, witTypes.Tuple2[string, uint32]{F0: value, F1: uint32(*(*int32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))))})
+	}
+
+	result0 := result
+	return result0
+
+}
+
+//go:wasmimport smtp:filter/types@0.1.0 [method]session.delay
+func wasm_import_method_session_delay(arg0 int32, arg1 int32, arg2 uintptr)
+
+func (self *Session) Delay(milliseconds uint32) witTypes.Result[witTypes.Unit, EditError] {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	returnArea := uintptr(witRuntime.Allocate(pinner, 2, 1))
+	wasm_import_method_session_delay((self).Handle(), int32(milliseconds), returnArea)
+	var result witTypes.Result[witTypes.Unit, EditError]
+	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+	case 0:
+
+		result = witTypes.Ok[witTypes.Unit, EditError](witTypes.Unit{})
+	case 1:
+
+		result = witTypes.Err[witTypes.Unit, EditError](uint8(uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 1)))))
+	default:
+		panic("unreachable")
+	}
+	result0 := result
+	return result0
 
 }
 
