@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use portcullis_tests::gateway::plugin;
+use portcullis_tests::peers::Nsd;
 use portcullis_tests::{Client, Dns, Fault, Gateway, Reply, Running, Sink, Zone};
 use serde_json::{Value, json};
 
@@ -147,6 +148,38 @@ fn what_goes_wrong_is_told_apart() {
         assert!(said == "timed-out" || said.starts_with("failed: "), "{said}");
     }
     assert!(dns.asked_for("silent.example") >= 2, "attempts");
+}
+
+#[test]
+fn an_authoritative_server_is_understood_and_asked_once() {
+    let records = "2.0.0.127.list.example A 127.0.0.2
+        2.0.0.127.list.example TXT \"https://list.example/\" \"127.0.0.2\"
+        mx.example AAAA 2001:db8::1
+        7.2.0.192.in-addr.arpa. PTR mx.example";
+    let Some(mut nsd) = Nsd::start(records) else { return };
+    let sink = Sink::smtp();
+    let queries = json!([
+        ["2.0.0.127.list.example", "a"],
+        ["2.0.0.127.list.example", "txt"],
+        ["192.0.2.7", "ptr"],
+        ["mx.example", "a"],
+        ["3.0.0.127.list.example", "a"],
+    ]);
+    let settings = json!({ "ask": { "it": { "queries": queries } } });
+    let gateway = Gateway::before(&sink).set("dns", nsd.settings()).plugin(inquirer(settings));
+    let gateway = gateway.start();
+    let mut client = client(&gateway);
+    let expected = [
+        "1 records: 127.0.0.2",
+        "1 records: https://list.example/127.0.0.2",
+        "1 records: mx.example",
+        "no-data",
+        "no-such-name",
+    ];
+    assert_eq!(heard(&mut client, "it"), expected);
+    assert_eq!((nsd.asked(), nsd.asked_for("TXT")), (5, 1));
+    nsd.stop();
+    assert_eq!(heard(&mut client, "it"), expected);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod dovecot;
 mod exim;
 mod haproxy;
+mod nsd;
 mod postfix;
 mod prometheus;
 mod redis;
@@ -19,6 +20,7 @@ use std::sync::OnceLock;
 pub use dovecot::{Dovecot, DovecotAuth};
 pub use exim::Exim;
 pub use haproxy::HaProxy;
+pub use nsd::Nsd;
 pub use postfix::Postfix;
 pub use prometheus::Prometheus;
 pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
