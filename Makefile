@@ -14,6 +14,7 @@ help:
 	@echo 'make deb                 the Debian package, into target/debian'
 	@echo 'make plugins             the plugins, from source, into target/plugins'
 	@echo 'make sdks                the example plugin in every language, and the tests of the SDKs'
+	@echo 'make variations          what the READMEs of the bundled plugins show in other languages'
 	@echo 'make test                every test'
 	@echo 'make lint                rustfmt, clippy, cargo doc; nothing may complain'
 	@echo 'make conformance         plays the conformance cases against the gateway'
@@ -51,8 +52,13 @@ plugins:
 sdks: build
 	plugin-sdk/test.sh $(PORTCULLIS)
 
+# What the READMEs of the bundled plugins show in other languages.
+.PHONY: variations
+variations: build
+	plugins/variations.sh $(PORTCULLIS)
+
 .PHONY: test
-test: sdks
+test: sdks variations
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --manifest-path $(SDK)/Cargo.toml
 	$(CARGO) test --locked --manifest-path $(SDK)/template/Cargo.toml

@@ -28,13 +28,15 @@ fn checkout() -> tempfile::TempDir {
     for directory in ["config/examples", "config/tls", "target/plugins", "tests/conformance/tls"] {
         fs::create_dir_all(at(directory)).unwrap();
     }
-    for plugin in ["access", "recipients", "headers"] {
-        fs::write(at(&format!("target/plugins/{plugin}.wasm")), b"\0asm\x0d\0\x01\0").unwrap();
+    for plugin in fs::read_dir(root().join("plugins")).unwrap().map(Result::unwrap) {
+        let file = at(&format!("target/plugins/{}.wasm", plugin.file_name().display()));
+        fs::write(file, b"\0asm\x0d\0\x01\0").unwrap();
     }
     for file in [
         "config/portcullis.yaml",
         "config/examples/before-postfix.yaml",
         "config/examples/inbound-mx-lmtp.yaml",
+        "config/examples/inbound-mx.yaml",
         "config/examples/small-server.yaml",
         "config/examples/submission.yaml",
         "tests/conformance/portcullis.yaml",
@@ -292,7 +294,8 @@ fn relative_paths_are_relative_to_the_file() {
 #[test]
 fn the_examples_load_where_their_files_are() {
     let checkout = checkout();
-    for example in ["inbound-mx-lmtp", "before-postfix", "small-server", "submission"] {
+    for example in ["inbound-mx", "inbound-mx-lmtp", "before-postfix", "small-server", "submission"]
+    {
         let path = checkout.path().join(format!("config/examples/{example}.yaml"));
         let text = fs::read_to_string(&path)
             .unwrap()
