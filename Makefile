@@ -18,6 +18,7 @@ help:
 	@echo 'make test                every test'
 	@echo 'make lint                rustfmt, clippy, cargo doc; nothing may complain'
 	@echo 'make conformance         plays the conformance cases against the gateway'
+	@echo 'make effect              labelled mail against config/examples/inbound-mx.yaml; EFFECT=5 for five times as much'
 	@echo 'make conformance-server  the gateway that they are played against, in the foreground'
 	@echo 'make fuzz                every fuzz target, 30 seconds each; FUZZ=600 for longer'
 	@echo 'make bench               benchmarks of the protocol, and what a hop costs beside its peers'
@@ -64,6 +65,7 @@ test: sdks variations
 	$(CARGO) test --locked --manifest-path $(SDK)/template/Cargo.toml
 	$(CARGO) test --locked --manifest-path plugins/Cargo.toml --workspace
 	$(MAKE) conformance
+	$(MAKE) effect
 
 .PHONY: lint
 lint:
@@ -89,6 +91,10 @@ conformance: build
 .PHONY: conformance-server
 conformance-server: build
 	exec $(PORTCULLIS) run --config tests/conformance/portcullis.yaml $(SINKS)
+
+.PHONY: effect
+effect: build
+	PORTCULLIS_EFFECT=$(or $(EFFECT),1) "$$(tests/python.sh yaml authres dkim)" tests/effect/effect.py $(PORTCULLIS) --plugins $(TARGET)/plugins
 
 .PHONY: bench
 bench: release
