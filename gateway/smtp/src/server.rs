@@ -16,6 +16,7 @@
 mod auth;
 mod channel;
 mod chunk;
+mod conduct;
 mod intake;
 mod limit;
 mod phase;
@@ -44,6 +45,7 @@ use crate::{Mailbox, Parameter, Reply, extension};
 
 pub use self::auth::NONCE_OCTETS;
 pub use self::channel::Channel;
+pub use self::conduct::{Conduct, Lapse};
 pub use self::limit::Limit;
 pub use self::settings::{
     Auth, BareNewlines, FutureRelease, Limits, Pipelining, Protocol, Settings,
@@ -65,6 +67,7 @@ pub struct Session {
     /// A piece of content that was announced and has not come to its end.
     chunk: Option<Box<Chunk>>,
     counts: Counts,
+    conduct: Conduct,
     /// PIPELINING was announced.
     may_pipeline: bool,
     /// XFORWARD was said for the next transaction.
@@ -99,6 +102,7 @@ impl Session {
             standing: Standing { authenticated, ..Standing::default() },
             chunk: None,
             counts: Counts::default(),
+            conduct: Conduct::default(),
             may_pipeline: false,
             forwarded: false,
             lines: Lines::default(),
@@ -119,6 +123,9 @@ impl Session {
     pub fn receive(&mut self, octets: &[u8]) {
         if self.closing || matches!(self.phase, Phase::Handshake) {
             return;
+        }
+        if matches!(self.phase, Phase::Start) && !octets.is_empty() {
+            self.talks_early();
         }
         // Content goes where it belongs without a copy in between.
         let used = if self.lines.is_empty() { self.take_content(octets) } else { 0 };
@@ -309,10 +316,14 @@ impl Session {
                 self.mistaken_chunk(error)
             }
             Mistake::Command(error) => {
-                self.counts.unknown_commands += u32::from(error == CommandError::UnknownVerb);
+                let unknown = error == CommandError::UnknownVerb;
+                self.lapse(if unknown { Lapse::UnknownCommand } else { Lapse::SyntaxError });
                 self.fault(&replies::not_a_command(error));
             }
-            Mistake::Line(error) => self.fault(&replies::not_a_line(error)),
+            Mistake::Line(error) => {
+                self.lapse(Lapse::SyntaxError);
+                self.fault(&replies::not_a_line(error));
+            }
         }
     }
 
@@ -327,6 +338,7 @@ impl Session {
             && parameters.iter().any(|one| one.octets() > self.settings.limits.parameter_octets)
         {
             self.events.push(Event::Limited(Limit::Parameter));
+            self.lapse(Lapse::SyntaxError);
             return self.fault(&replies::parameter_too_long());
         }
         if let (Phase::Ready | Phase::Failed(_), Command::Mail { .. }) = (&self.phase, &command) {
@@ -342,6 +354,9 @@ impl Session {
                 self.open_exchange(mechanism, initial.as_ref());
             }
             Ok(Move::Hello(question)) => {
+                if again {
+                    self.lapse(Lapse::RepeatedHello);
+                }
                 if again && self.is_idle() {
                     return self.hang_up(Limit::IdleCommands);
                 }
@@ -378,7 +393,12 @@ impl Session {
             }
             // Only BDAT leads there.
             Ok(Move::Chunk) => {}
-            Err(reply) => self.fault(&reply),
+            Err(reply) => {
+                if reply.code() == BAD_SEQUENCE {
+                    self.lapse(Lapse::OutOfSequence);
+                }
+                self.fault(&reply);
+            }
         }
     }
 
@@ -415,6 +435,7 @@ impl Session {
                 self.abort();
                 self.phase = Phase::Start;
                 self.counts = Counts::default();
+                self.conduct = Conduct::default();
                 self.may_pipeline = false;
                 self.standing = Standing {
                     // Where nobody can authenticate, nobody has.
@@ -452,8 +473,11 @@ impl Session {
             Answer::No(reply) => {
                 envelope.refuse();
                 // Who learns by 5xx which addresses there are may ask for a few, not for all.
-                self.counts.refused_recipients += u32::from(reply.is_permanent());
-                if self.counts.refused_recipients > self.settings.limits.refused_recipients {
+                if reply.is_permanent() {
+                    self.lapse(Lapse::RefusedRecipient);
+                }
+                let refused = self.conduct.count(Lapse::RefusedRecipient);
+                if refused > self.settings.limits.refused_recipients {
                     return self.hang_up(Limit::RefusedRecipients);
                 }
                 reply
@@ -522,6 +546,9 @@ impl Session {
         }
         if taken.ended {
             let (envelope, refusal) = (mem::take(envelope), intake.refusal());
+            if intake.is_bare() {
+                self.lapse(Lapse::BareNewline);
+            }
             self.complete(envelope, refusal);
         }
         taken.used
@@ -576,6 +603,9 @@ enum Mistake {
     Command(CommandError),
     Line(LineError),
 }
+
+/// The answer to a command that has no place where it came.
+const BAD_SEQUENCE: u16 = 503;
 
 /// Announces the end of the conversation, whatever it answers (RFC 5321 section 3.8).
 const CLOSING: u16 = 421;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use portcullis_smtp::sasl::{ChannelBindings, Credentials, Mechanism, Secret, Verifier};
 use portcullis_smtp::server::{
-    Awaiting, BareNewlines, Channel, Event, FutureRelease, Limits, Pipelining, Protocol, Question,
-    Session, Settings, Step, Verdict,
+    Awaiting, BareNewlines, Channel, Event, FutureRelease, Lapse, Limits, Pipelining, Protocol,
+    Question, Session, Settings, Step, Verdict,
 };
 use portcullis_smtp::{DateTime, EnhancedStatus, Extension, Grammar, Reply};
 
@@ -168,6 +168,7 @@ impl Player {
                 self.session().tls_established(bindings);
                 self.pump(place);
             }
+            "M" => assert_eq!(self.manners(), value, "{place}"),
             "X" => assert!(self.closed, "{place}: not closed"),
             "waits" => {
                 let awaiting = self.session().awaiting();
@@ -176,6 +177,15 @@ impl Player {
             }
             _ => panic!("{place}: unknown key {key:?}"),
         }
+    }
+
+    /// What the client did against them. Who sent on out of turn is seen in one piece only.
+    fn manners(&mut self) -> String {
+        let seen = matches!(self.cut, Cut::Whole);
+        let conduct = self.session().conduct();
+        let told = conduct.iter().filter(|(lapse, _)| *lapse != Lapse::Pipelined || seen);
+        let told: Vec<_> = told.map(|(it, count)| format!("{} {count}", it.label())).collect();
+        if told.is_empty() { "none".to_owned() } else { told.join(", ") }
     }
 
     fn last_has(&self, text: &str) -> bool {

@@ -27,7 +27,7 @@ use self::plain::Plain;
 use self::scram::Scram;
 use super::phase::Phase;
 use super::verdict::{Answer, Question};
-use super::{Event, Limit, Session, Step, replies};
+use super::{Event, Lapse, Limit, Session, Step, replies};
 use crate::Reply;
 use crate::lines::LineError;
 use crate::sasl::{Armored, ChannelBindings, Credentials, Mechanism, Secret, Verifier};
@@ -299,8 +299,8 @@ impl Session {
     /// The exchange is over, and has shown nobody.
     fn refuse_client(&mut self, reply: &Reply) {
         self.phase = Phase::Ready;
-        self.counts.auth_failures += 1;
-        if self.counts.auth_failures > self.settings.limits.auth_failures {
+        self.lapse(Lapse::AuthFailure);
+        if self.conduct.count(Lapse::AuthFailure) > self.settings.limits.auth_failures {
             return self.hang_up(Limit::AuthFailures);
         }
         self.say(reply);

@@ -10,7 +10,7 @@ use super::intake::Intake;
 use super::phase::{Move, Phase};
 use super::settings::Protocol;
 use super::verdict::Answer;
-use super::{CLOSING, Event, Limit, Session, Step, replies};
+use super::{BAD_SEQUENCE, CLOSING, Event, Lapse, Limit, Session, Step, replies};
 use crate::Reply;
 use crate::command::{Command, CommandError};
 
@@ -118,6 +118,13 @@ impl Session {
         let answers = self.answers(chunk.last);
         let (Unwanted::Fault(reply) | Unwanted::Refused(reply)) = &unwanted;
         self.fail(reply, chunk.last);
+        match &unwanted {
+            Unwanted::Fault(reply) if reply.code() == BAD_SEQUENCE => {
+                self.lapse(Lapse::OutOfSequence);
+            }
+            Unwanted::Fault(reply) if reply.code() == SYNTAX => self.lapse(Lapse::SyntaxError),
+            Unwanted::Fault(_) | Unwanted::Refused(_) => {}
+        }
         if answers == 0 {
             if self.is_idle() {
                 self.hang_up(Limit::IdleCommands);
@@ -152,9 +159,13 @@ impl Session {
         if last {
             intake.finish_chunks(&self.settings, &mut self.content);
         }
-        match intake.refusal() {
+        let (refusal, bare) = (intake.refusal(), intake.is_bare());
+        match refusal {
             refusal if last => {
                 let envelope = mem::take(envelope);
+                if bare {
+                    self.lapse(Lapse::BareNewline);
+                }
                 self.complete(envelope, refusal);
             }
             None if octets == 0 => self.dawdle(&replies::chunk_taken(octets)),
@@ -195,3 +206,6 @@ impl Session {
         }
     }
 }
+
+/// The answer to an argument that makes no sense.
+const SYNTAX: u16 = 501;

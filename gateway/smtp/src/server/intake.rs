@@ -18,6 +18,8 @@ pub(super) struct Intake {
     octets: u64,
     /// BODY=BINARYMIME: kept octet for octet (RFC 3030 section 3).
     binary: bool,
+    /// A CR, LF or NUL stood alone in it.
+    bare: bool,
     refusal: Option<Refusal>,
 }
 
@@ -115,8 +117,13 @@ impl Intake {
         self.refusal
     }
 
+    pub(super) fn is_bare(&self) -> bool {
+        self.bare
+    }
+
     /// Counts what was decoded since `before`, and drops all of it if the message is refused.
     fn admit(&mut self, before: usize, bare: bool, settings: &Settings, content: &mut Vec<u8>) {
+        self.bare |= bare;
         // Goes on after a refusal, so that what is told does not depend on segments.
         self.refusal = self.refusal.max(self.judge(&content[before..], bare, settings));
         if self.refusal.is_some() {

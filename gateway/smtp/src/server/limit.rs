@@ -1,7 +1,7 @@
 //! The bounds that a session keeps, by name, and what happens at those of commands.
 
 use super::settings::Pipelining;
-use super::{CLOSING, Event, Session, replies};
+use super::{CLOSING, Event, Lapse, Session, replies};
 use crate::Reply;
 use crate::command::Command;
 
@@ -79,15 +79,12 @@ impl Limit {
     }
 }
 
-/// What the client did so far that is bounded.
+/// What the client did so far that is bounded, beside its [`Conduct`](super::Conduct).
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) auth_failures: u32,
     pub(super) errors: u32,
     pub(super) idle_commands: u32,
-    pub(super) refused_recipients: u32,
     pub(super) transactions: u32,
-    pub(super) unknown_commands: u32,
 }
 
 impl Session {
@@ -95,7 +92,7 @@ impl Session {
     pub(super) fn fault(&mut self, reply: &Reply) {
         self.counts.errors += 1;
         let limits = &self.settings.limits;
-        if self.counts.unknown_commands > limits.unknown_commands {
+        if self.conduct.count(Lapse::UnknownCommand) > limits.unknown_commands {
             return self.hang_up(Limit::UnknownCommands);
         }
         if self.counts.errors > limits.errors {
@@ -121,12 +118,15 @@ impl Session {
         self.counts.idle_commands > self.settings.limits.idle_commands
     }
 
-    /// Whether more came behind a command that the client had to wait for.
-    pub(super) fn is_out_of_turn(&self, command: &Command) -> bool {
-        self.settings.pipelining != Pipelining::Lenient
-            && !self.lines.is_empty()
+    /// Whether more came behind a command that the client had to wait for, and that is not overlooked.
+    pub(super) fn is_out_of_turn(&mut self, command: &Command) -> bool {
+        let out_of_turn = !self.lines.is_empty()
             && *command != Command::Quit
-            && (!self.may_pipeline || command.ends_group())
+            && (!self.may_pipeline || command.ends_group());
+        if out_of_turn {
+            self.lapse(Lapse::Pipelined);
+        }
+        out_of_turn && self.settings.pipelining != Pipelining::Lenient
     }
 
     pub(super) fn refuse_turn(&mut self, command: &Command) {

@@ -96,3 +96,42 @@ fn no_proof_is_ever_shown() {
     let digest = format!("{:?}", b"0123456789").replace(['[', ']'], "");
     assert!(!shown.contains(&digest), "{shown}");
 }
+
+fn talk(session: &mut Session, octets: &[u8]) {
+    session.receive(octets);
+    while let Step::Ask(_) = session.poll() {
+        session.decide(Verdict::Accept);
+    }
+}
+
+#[test]
+fn who_talks_before_the_banner_did_so_once() {
+    let mut session = Session::new(Arc::new(settings()), Channel::default());
+    assert_eq!(session.conduct().iter().count(), 0);
+    session.receive(b"EH");
+    session.receive(b"LO a\r\n");
+    let lapses: Vec<_> = session.conduct().iter().collect();
+    assert_eq!(lapses, [(Lapse::EarlyTalker, 1)]);
+    talk(&mut session, b"NOOP\r\n");
+    assert_eq!(session.conduct().count(Lapse::EarlyTalker), 1);
+}
+
+#[test]
+fn who_sends_on_where_it_must_wait_is_known_although_it_is_answered() {
+    let mut session = Session::new(Arc::new(settings()), Channel::default());
+    talk(&mut session, b"");
+    talk(&mut session, b"EHLO a\r\nMAIL FROM:<>\r\n");
+    assert_eq!(session.conduct().count(Lapse::Pipelined), 1);
+    talk(&mut session, b"RCPT TO:<a@b.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n");
+    assert_eq!(session.conduct().count(Lapse::Pipelined), 1, "a group, as announced");
+    talk(&mut session, b".\r\nQUIT\r\n");
+    assert_eq!(session.conduct().count(Lapse::Pipelined), 1, "QUIT may come at any time");
+}
+
+#[test]
+fn conduct_without_a_lapse_is_a_pointer() {
+    assert_eq!(size_of::<Conduct>(), size_of::<usize>());
+    let mut conduct = Conduct::default();
+    conduct.set(Lapse::EarlyTalker, 0);
+    assert_eq!(conduct, Conduct::default());
+}

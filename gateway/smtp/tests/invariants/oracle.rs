@@ -15,8 +15,8 @@ use portcullis_smtp::command::Verb;
 use portcullis_smtp::proxy::{HEADER_OCTETS, Parser, Received};
 use portcullis_smtp::sasl::Mechanism;
 use portcullis_smtp::server::{
-    Auth, Awaiting, BareNewlines, Channel, Event, Limits, Protocol, Question, Session, Settings,
-    Step, Verdict,
+    Auth, Awaiting, BareNewlines, Channel, Event, Lapse, Limits, Protocol, Question, Session,
+    Settings, Step, Verdict,
 };
 use portcullis_smtp::xclient::{Said, Xclient, Xforward};
 use portcullis_smtp::{EnhancedStatus, Extension, Grammar, Offers, Reply, xtext};
@@ -211,6 +211,10 @@ impl<'a> Play<'a> {
             let missing = usize::from(incomplete) + self.may_lack;
             assert!(self.said + missing >= self.due, "a reply too few");
         }
+        // What came already when a command was obeyed is another thing in other pieces.
+        let manners = self.session.conduct().iter();
+        let manners = manners.filter(|(lapse, _)| *lapse != Lapse::Pipelined);
+        self.asked_of.extend(manners.map(|it| format!("{it:?}")));
         (self.asked_of, self.heard.escape_ascii().to_string())
     }
 
