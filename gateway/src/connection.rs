@@ -3,6 +3,7 @@
 //! All waiting happens here; all SMTP happens there. An idle connection holds no buffer: what is
 //! read lies on the stack until the session has taken it.
 
+mod delay;
 mod following;
 mod greeting;
 mod introduction;
@@ -12,14 +13,16 @@ mod transport;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use portcullis_smtp::Reply;
 use portcullis_smtp::sasl::{ChannelBindings, Mechanism};
-use portcullis_smtp::server::{Channel, Event, NONCE_OCTETS, Question, Session, Settings, Step};
+use portcullis_smtp::server::{
+    Channel, Event, NONCE_OCTETS, Question, Session, Settings, Step, Verdict,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -34,6 +37,7 @@ use crate::tls;
 
 use patience::{Deadline, Patience, farewell};
 
+pub use delay::Delays;
 pub use introduction::{IntroductionError, introduction};
 pub use transport::Transport;
 
@@ -50,6 +54,8 @@ pub struct Terms {
     pub greeting_delay: Duration,
     /// What becomes of clients that talk meanwhile.
     pub early_talkers: EarlyTalkers,
+    /// How many may wait for a reply that is held back.
+    pub delays: Arc<Delays>,
     /// Which peers may speak for others.
     pub trust: Trust,
     /// After which silence within a transaction policy is told of it.
@@ -175,7 +181,17 @@ async fn converse<P: Policy>(
                     patience.message_begins();
                 }
                 following::tell_question(session, presence, &question);
-                ask(question, session, policy, account).await;
+                let (verdict, delay) = ask(question, socket, session, policy, account).await;
+                if !delay.is_zero() {
+                    socket.flush(session, terms, presence, account).await?;
+                    let (delay, stage) = (patience.held_back(delay), presence.stage());
+                    presence.works_at(Stage::Delay);
+                    if !delay::hold(delay, socket, session, terms, policy, shutdown).await? {
+                        return Ok(Ending::PeerLeft);
+                    }
+                    presence.works_at(stage);
+                }
+                session.decide(verdict);
                 patience.asked();
             }
             Step::Content(chunk) => {
@@ -247,19 +263,25 @@ fn draw_nonce(session: &mut Session) {
     }
 }
 
-/// Has a question answered, and measures how long the client waits for it.
+/// Has a question answered, and measures how long the client waits for it; how long the answer is to be
+/// held back.
 async fn ask<P: Policy>(
     question: Question,
+    socket: &mut Socket,
     session: &mut Session,
     policy: &mut P,
     account: &mut Account<'_>,
-) {
+) -> (Verdict, Duration) {
     let (awaited, asked) = (awaited(&question), Instant::now());
+    policy.behaved(session.conduct());
     let verdict = policy.judge(question).await;
-    session.decide(verdict);
     if let Some(awaited) = awaited {
         account.answered(awaited, asked.elapsed());
+        if awaited == Awaited::Connect {
+            socket.take_early(session).await;
+        }
     }
+    (verdict, policy.delay())
 }
 
 /// What is measured of a question: how long a client waits for the answer.
@@ -364,15 +386,29 @@ impl Socket {
 
     /// Reads what has come and hands it to the session. The count of octets; 0 is the end.
     async fn receive(&mut self, session: &mut Session) -> io::Result<usize> {
+        self.receive_at_most(READ_OCTETS, session).await
+    }
+
+    /// The same, but no more than this.
+    async fn receive_at_most(&mut self, most: usize, session: &mut Session) -> io::Result<usize> {
         poll_fn(|context| {
             let mut octets = [MaybeUninit::uninit(); READ_OCTETS];
-            let mut buffer = ReadBuf::uninit(&mut octets);
+            let mut buffer = ReadBuf::uninit(&mut octets[..most.min(READ_OCTETS)]);
             self.poll_read(context, &mut buffer).map_ok(|()| {
                 session.receive(buffer.filled());
                 buffer.filled().len()
             })
         })
         .await
+    }
+
+    /// Hands over what has come before the banner, without waiting for it. An end shows at the next read.
+    async fn take_early(&mut self, session: &mut Session) {
+        poll_fn(|context| {
+            let _ = pin!(self.receive(session)).poll(context);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Whether the peer has closed already, without waiting for the answer to what it sent last.

@@ -17,6 +17,7 @@ mod splice;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use portcullis_smtp::server::Conduct;
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -47,6 +48,8 @@ pub struct SessionFacts {
     pub helo: Option<String>,
     /// Whether the client said EHLO or LHLO.
     pub esmtp: bool,
+    /// What it has done so far against the manners of the protocol.
+    pub conduct: Conduct,
     /// What the handshake agreed on, if the connection is under TLS.
     pub tls: Option<TlsFacts>,
     /// The identity that AUTH established. At most 255 octets, no control characters.
@@ -71,6 +74,7 @@ impl SessionFacts {
             via: None,
             helo: None,
             esmtp: false,
+            conduct: Conduct::default(),
             tls: None,
             user: None,
             mechanism: None,

@@ -50,8 +50,8 @@ pub use admin::{AdminMetrics, AdminRefused};
 pub use configuration::{Bounds, ConfigurationInUse};
 pub use dns::{DnsMetrics, InFlight};
 pub use label::{
-    AuthResult, Bound, Connect, DnsResult, HandshakeFailure, Outcome, Probe, ProxyHeader, Refused,
-    Retry, ScoreAction, Stage, TraceResult, TurnedAway,
+    AuthResult, Bound, Connect, Delayed, DnsResult, HandshakeFailure, Outcome, Probe, ProxyHeader,
+    Refused, Retry, ScoreAction, Stage, TraceResult, TurnedAway,
 };
 pub use listener::ListenerMetrics;
 pub use live::Watched;

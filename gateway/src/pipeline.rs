@@ -21,9 +21,10 @@ mod telling;
 mod transaction;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_smtp::sasl::{Mechanism, Verifier};
-use portcullis_smtp::server::{Protocol, Question, Verdict};
+use portcullis_smtp::server::{Conduct, Protocol, Question, Verdict};
 use portcullis_smtp::xclient::Xclient;
 use portcullis_smtp::{Mailbox, Parameter, Reply, ReversePath, parameter};
 
@@ -259,6 +260,27 @@ impl Pipeline {
 }
 
 impl Policy for Pipeline {
+    fn behaved(&mut self, conduct: &Conduct) {
+        if self.session.conduct == *conduct {
+            return;
+        }
+        Arc::make_mut(&mut self.session).conduct = conduct.clone();
+        if let Some(transaction) = &mut self.transaction {
+            transaction.learn(&self.session);
+        }
+    }
+
+    fn delay(&mut self) -> Duration {
+        self.memory.take_delay()
+    }
+
+    async fn held_back(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            Box::pin(transaction.rest()).await;
+            transaction.forget_copies();
+        }
+    }
+
     // The futures of the long questions are large; on the heap they weigh on no idle connection.
     async fn judge(&mut self, question: Question) -> Verdict {
         self.unheard = None;
@@ -331,6 +353,7 @@ impl Policy for Pipeline {
     }
 
     async fn aborted(&mut self) {
+        self.memory.take_delay();
         self.forget_forwarded();
         if let Some(transaction) = self.transaction.take() {
             Box::pin(transaction.abandon(Outcome::Aborted)).await;
@@ -338,6 +361,7 @@ impl Policy for Pipeline {
     }
 
     async fn refused(&mut self, reply: Reply) {
+        self.memory.take_delay();
         self.forget_forwarded();
         if let Some(mut transaction) = self.transaction.take() {
             transaction.count_answer(&reply);

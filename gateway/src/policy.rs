@@ -15,10 +15,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_smtp::Reply;
 use portcullis_smtp::sasl::{Credentials, Mechanism, Verifier};
-use portcullis_smtp::server::{Question, Verdict};
+use portcullis_smtp::server::{Conduct, Question, Verdict};
 
 use crate::message::{Edit, Envelope, Message, Recipient, SessionFacts, TlsFacts};
 
@@ -38,6 +39,20 @@ pub(crate) use outcome::call as outcome_call;
 pub trait Policy: Send {
     /// Answers one question.
     fn judge(&mut self, question: Question) -> impl Future<Output = Verdict> + Send;
+
+    /// What the client has done so far against the manners of the protocol; told before each question.
+    fn behaved(&mut self, _conduct: &Conduct) {}
+
+    /// How long the answer that was given last is to be held back.
+    fn delay(&mut self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// That answer is held back now, for longer than a moment: nothing is kept meanwhile that others
+    /// could use.
+    fn held_back(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 
     /// What is known of a user, for a mechanism that does not reveal the password: `None` if nobody
     /// has this name or nothing is known that the mechanism could use, an error if that cannot be

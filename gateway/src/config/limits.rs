@@ -14,6 +14,8 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Connections at once from one network: a /24, or in IPv6 a /48.
     pub connections_per_network: usize,
+    /// Connections at once that wait for a reply that a plugin holds back.
+    pub delayed_connections: usize,
     /// New connections a second.
     pub connection_rate: u32,
     /// New connections a second from one address.
@@ -39,6 +41,7 @@ impl Default for Limits {
             connections: 1000,
             connections_per_address: 50,
             connections_per_network: 250,
+            delayed_connections: 500,
             connection_rate: 10_000,
             connection_rate_per_address: 5000,
             exempt: Vec::new(),
@@ -61,6 +64,7 @@ impl Limits {
         "content_disk",
         "content_memory",
         "content_wait",
+        "delayed_connections",
         "exempt",
         "message_memory",
         "plugin_copies",
@@ -82,6 +86,9 @@ impl Limits {
                 "connections_per_network",
                 (all / 4).max(per_address) as u64,
             ),
+            // Half of the places stay for those who are served.
+            delayed_connections: section.count("delayed_connections", 0..=1_000_000, all as u64 / 2)
+                as usize,
             connection_rate: rate("connection_rate", default.connection_rate),
             connection_rate_per_address: rate(
                 "connection_rate_per_address",

@@ -21,6 +21,8 @@ pub(super) struct Patience {
     asked: Instant,
     /// Since when something is waited for.
     waiting: Instant,
+    /// How long answers were held back since the client was waited for last.
+    held: Duration,
     /// The content of this message so far.
     content: Option<Pace>,
 }
@@ -43,12 +45,27 @@ pub(super) struct Deadline {
 impl Patience {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { begun: now, since: now, asked: now, waiting: now, content: None }
+        Self {
+            begun: now,
+            since: now,
+            asked: now,
+            waiting: now,
+            held: Duration::ZERO,
+            content: None,
+        }
     }
 
     /// Policy was asked.
     pub(super) fn asked(&mut self) {
         self.asked = Instant::now();
+    }
+
+    /// How long an answer is held back of which policy wants this: all those together that a client
+    /// waits for at once do not take longer than it may wait for one.
+    pub(super) fn held_back(&mut self, wanted: Duration) -> Duration {
+        let length = wanted.min(HELD_BACK.saturating_sub(self.held));
+        self.held += length;
+        length
     }
 
     /// The client knows all answers, or has begun anew.
@@ -63,6 +80,7 @@ impl Patience {
             self.restart();
         }
         self.waiting = Instant::now();
+        self.held = Duration::ZERO;
         if content {
             self.content.get_or_insert_default();
         } else if !session.in_transaction() {
@@ -121,6 +139,9 @@ impl Patience {
         Some(Deadline { at: self.waiting + left, bound: Bound::ContentRate })
     }
 }
+
+/// Clients wait for five minutes (RFC 5321 section 4.5.3.2), and plugins and upstreams want some of them.
+const HELD_BACK: Duration = Duration::from_mins(4);
 
 /// What the client is told when its time is up.
 pub(super) fn farewell(bound: Bound) -> Reply {

@@ -1,13 +1,14 @@
 //! Conversations over real sockets with a policy that says yes and writes down what it hears.
 
 mod auth;
+mod delay;
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use portcullis_smtp::Extension;
 use portcullis_smtp::sasl::{Mechanism, Verifier};
-use portcullis_smtp::server::{Auth, Limits, Question, Verdict};
+use portcullis_smtp::server::{Auth, Conduct, Limits, Question, Verdict};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -18,7 +19,7 @@ use crate::metrics::{Metrics, Names};
 use crate::shutdown::Shutdown;
 
 #[derive(Clone, Debug, Default)]
-struct Heard(Arc<Mutex<Vec<String>>>);
+struct Heard(Arc<Mutex<Vec<String>>>, Arc<Mutex<Option<(&'static str, Duration)>>>);
 
 impl Heard {
     fn note(&self, what: impl Into<String>) {
@@ -31,6 +32,22 @@ impl Heard {
 }
 
 impl Policy for Heard {
+    fn behaved(&mut self, conduct: &Conduct) {
+        let lapses = conduct.iter().map(|(lapse, count)| format!("{} {count}", lapse.label()));
+        lapses.for_each(|lapse| self.note(lapse));
+    }
+
+    fn delay(&mut self) -> Duration {
+        let (all, delay) = (self.all(), *self.1.lock().unwrap());
+        let wanted =
+            delay.filter(|(question, _)| all.last().is_some_and(|it| it.starts_with(question)));
+        wanted.map_or(Duration::ZERO, |(_, delay)| delay)
+    }
+
+    async fn held_back(&mut self) {
+        self.note("held back");
+    }
+
     async fn judge(&mut self, question: Question) -> Verdict {
         self.note(match question {
             Question::Connect => "connect".into(),
@@ -122,6 +139,7 @@ async fn on_terms(change: impl FnOnce(&mut Terms)) -> Server {
         content_rate: 1,
         greeting_delay: Duration::ZERO,
         early_talkers: EarlyTalkers::default(),
+        delays: Delays::new(1),
         timeouts: SessionTimeouts {
             command: LONG,
             content: LONG,

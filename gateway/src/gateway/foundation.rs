@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::Overview;
 use crate::authenticity::Authenticator;
 use crate::config::{self, Config, Dns, Limits};
+use crate::connection::Delays;
 use crate::live::Live;
 use crate::message::{Budget, BudgetBounds};
 use crate::metrics::{Metrics, Names};
@@ -32,6 +33,8 @@ pub(super) struct Foundation {
     pub(super) hashing: Hashing,
     /// What clients will send again although it was delivered.
     pub(super) receipts: Arc<Receipts>,
+    /// How many may wait for a reply that is held back.
+    pub(super) delays: Arc<Delays>,
     /// What goes on now and what went on last.
     pub(super) live: Arc<Live>,
     /// Where dry runs are asked for.
@@ -81,6 +84,7 @@ impl Foundation {
             .map_err(|error| StartError::Engine(error.to_string()))?;
         let tracing = config.traces.clone();
         let traces = Traces::start(&tracing, metrics.traces())?;
+        let delays = Delays::new(limits.delayed_connections);
         let (hashing, dns, spool) = (Hashing::new(), config.dns.clone(), None);
         Ok(Self {
             metrics,
@@ -88,6 +92,7 @@ impl Foundation {
             engine,
             hashing,
             receipts,
+            delays,
             live,
             inquiries: Arc::default(),
             overview,
@@ -155,6 +160,7 @@ impl Foundation {
     /// Sets the bounds of what all configurations share.
     pub(super) fn bound(&self, config: &Config) {
         self.budget.bound(bounds(&config.limits));
+        self.delays.bound(config.limits.delayed_connections);
         if let (Some(spool), Some(config)) = (&self.spool, &config.spool) {
             spool.bound(config);
         }

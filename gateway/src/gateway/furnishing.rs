@@ -149,6 +149,7 @@ impl Parts {
             content_rate: listener.limits.content_rate,
             greeting_delay: listener.greeting_delay,
             early_talkers: listener.early_talkers,
+            delays: self.foundation.delays.clone(),
             trust: listener.trust.clone(),
             pause: PAUSE,
             acceptor: certificate.map(TlsAcceptor::from),

@@ -61,11 +61,13 @@ pub enum Stage {
     Content,
     /// The message is there, and is judged and delivered.
     Message,
+    /// The reply is held back.
+    Delay,
     Closing,
 }
 
 impl Stage {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Connect,
         Self::Tls,
         Self::Helo,
@@ -77,6 +79,7 @@ impl Stage {
         Self::Data,
         Self::Content,
         Self::Message,
+        Self::Delay,
         Self::Closing,
     ];
 
@@ -95,6 +98,7 @@ impl Stage {
             Self::Data => "data",
             Self::Content => "content",
             Self::Message => "message",
+            Self::Delay => "delay",
             Self::Closing => "closing",
         }
     }
@@ -158,7 +162,8 @@ impl Presence {
         }
     }
 
-    fn stage(&self) -> Stage {
+    /// What goes on now.
+    pub fn stage(&self) -> Stage {
         let number = self.stage.load(Ordering::Relaxed) & !AWAITED;
         Stage::ALL.get(usize::from(number)).copied().unwrap_or(Stage::Connect)
     }

@@ -4,6 +4,7 @@
 //! count what was there when the hook was called.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_smtp::{Mailbox, Reply, ReversePath};
 
@@ -14,6 +15,8 @@ use super::{Content, Envelope, Message, Recipient, Score, Splice};
 pub enum Edit {
     /// One more recipient, with the index that the plugin was told.
     AddRecipient(Recipient),
+    /// The reply of this step is held back for so long.
+    Delay(Duration),
     /// No delivery to this recipient.
     DropRecipient(u32),
     /// An edit of the header section.
@@ -100,7 +103,8 @@ impl Envelope {
                     }
                 }
                 Edit::SetSender(reverse_path) => self.reverse_path = reverse_path.clone(),
-                Edit::Header(_)
+                Edit::Delay(_)
+                | Edit::Header(_)
                 | Edit::RefuseRecipient(..)
                 | Edit::ReplaceBody(_)
                 | Edit::SpliceBody(_) => {}

@@ -124,6 +124,22 @@ labels! {
 }
 
 labels! {
+    /// How the time ended in which a reply was held back.
+    Delayed {
+        /// The process is to end, and waits for nobody.
+        Draining = "draining",
+        /// It did not begin: as many wait as may.
+        Full = "full",
+        /// As long as it was meant to be.
+        Held = "held",
+        /// The client left.
+        Left = "left",
+        /// It did not begin: the client has waited long enough.
+        Patience = "patience",
+    }
+}
+
+labels! {
     /// A limit that is kept around the session. Its label is its name in the configuration.
     Bound {
         /// The client took too long for a command.
@@ -146,6 +162,8 @@ labels! {
         ContentRate = "content_rate",
         /// The client took too long for a piece of content.
         ContentTime = "timeouts.content",
+        /// As many connections as may wait for a reply that is held back.
+        DelayedConnections = "delayed_connections",
         /// The client talked before the banner.
         EarlyTalkers = "early_talkers",
         /// As many failed logins as one address may have.

@@ -10,8 +10,8 @@ use prometheus::{
 
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
 use super::label::{
-    AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, ProxyHeader, Refused,
-    ScoreAction,
+    AuthResult, Bound, Codes, Delayed, Each, HandshakeFailure, Label, Outcome, ProxyHeader,
+    Refused, ScoreAction,
 };
 use super::session::{SessionFamilies, SessionMetrics};
 use super::tls::{TlsFamilies, TlsMetrics};
@@ -27,8 +27,10 @@ pub(super) struct ListenerFamilies {
     auth: IntCounterVec,
     commands: IntCounterVec,
     connections: IntCounterVec,
+    connections_delayed: IntGaugeVec,
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
+    delays: IntCounterVec,
     duplicates_avoided: IntCounterVec,
     limits: IntCounterVec,
     message_bytes: HistogramVec,
@@ -64,6 +66,10 @@ impl ListenerFamilies {
                 "portcullis_connections_total",
                 "Connections that were given a session; a trusted proxy's after its header",
             ),
+            connections_delayed: gauge(
+                "portcullis_connections_delayed",
+                "Connections that wait for a reply that a plugin holds back",
+            ),
             connections_open: gauge(
                 "portcullis_connections_open",
                 "Connections with a session now",
@@ -72,6 +78,11 @@ impl ListenerFamilies {
                 "portcullis_connections_refused_total",
                 "Connections that were turned away before a session",
                 &["listener", "reason"],
+            ),
+            delays: counters(
+                "portcullis_delays_total",
+                "Replies that plugins wanted to hold back, by how that ended",
+                &["listener", "result"],
             ),
             duplicates_avoided: counter(
                 "portcullis_duplicates_avoided_total",
@@ -134,8 +145,10 @@ impl ListenerFamilies {
             name: listener.to_owned(),
             commands: Each::new(&self.commands, listener),
             connections: self.connections.with_label_values(owner),
+            connections_delayed: self.connections_delayed.with_label_values(owner),
             connections_open: self.connections_open.with_label_values(owner),
             connections_refused: Each::new(&self.connections_refused, listener),
+            delays: Each::new(&self.delays, listener),
             duplicates_avoided: self.duplicates_avoided.with_label_values(owner),
             bounds: Each::new(&self.limits, listener),
             limits: Each::new(&self.limits, listener),
@@ -162,8 +175,10 @@ pub struct ListenerMetrics {
     bounds: Each<Bound, IntCounter>,
     commands: Each<Verb, IntCounter>,
     connections: IntCounter,
+    connections_delayed: IntGauge,
     connections_open: IntGauge,
     connections_refused: Each<Refused, IntCounter>,
+    delays: Each<Delayed, IntCounter>,
     duplicates_avoided: IntCounter,
     limits: Each<Limit, IntCounter>,
     message_bytes: Histogram,
@@ -202,6 +217,21 @@ impl ListenerMetrics {
         if let Some(bound) = reason.bound() {
             self.bound_reached(bound);
         }
+    }
+
+    /// A reply is held back.
+    pub fn delay_begins(&self) {
+        self.connections_delayed.inc();
+    }
+
+    /// It is not, any more.
+    pub fn delay_ends(&self) {
+        self.connections_delayed.dec();
+    }
+
+    /// How the holding back ended, or that it did not begin.
+    pub fn delayed(&self, how: Delayed) {
+        self.delays.inc(how);
     }
 
     /// A TLS handshake ended, well or not.

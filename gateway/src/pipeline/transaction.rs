@@ -24,7 +24,7 @@ use crate::config::Mixed;
 use crate::live::Presence;
 use crate::message::{
     Content, ContentError, ContentWriter, Envelope, HeaderSection, Lease, Message, Provenance,
-    Recipient,
+    Recipient, SessionFacts,
 };
 use crate::metrics::{Bound, Outcome, RefusedBy};
 use crate::policy::{Case, Copies, Decision, Hook, Memory, Ruling};
@@ -455,6 +455,16 @@ impl Transaction {
         for (_, delivery) in &mut self.deliveries {
             delivery.rest().await;
         }
+    }
+
+    /// What is known of the session has changed.
+    pub(super) fn learn(&mut self, session: &Arc<SessionFacts>) {
+        self.case.session = session.clone();
+    }
+
+    /// No plugin is to wait with the client: who is asked next gets a fresh copy.
+    pub(super) fn forget_copies(&mut self) {
+        self.copies = Copies::default();
     }
 
     /// Ends a transaction whose message will not come, unless it has ended already.

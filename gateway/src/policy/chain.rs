@@ -83,6 +83,8 @@ pub struct Memory {
     /// By the plugin's name: its place in the chain is not the same after a reload.
     saved: BTreeMap<String, Arc<Vec<u8>>>,
     notes: Arc<BTreeMap<String, String>>,
+    /// How long the next reply is held back; the longest that any plugin wants.
+    delay: Duration,
 }
 
 /// The copies of plugins that one transaction uses, by their place in the chain.
@@ -405,7 +407,8 @@ impl Case {
                 Edit::DropRecipient(index) => {
                     self.recipient_dropped |= self.judged(Some(*index)).is_some();
                 }
-                Edit::Header(_)
+                Edit::Delay(_)
+                | Edit::Header(_)
                 | Edit::ReplaceBody(_)
                 | Edit::Score(_)
                 | Edit::SetSender(_)
@@ -439,6 +442,7 @@ impl Case {
             |what: &str, old: Option<&str>, new: Option<&str>| EditRecord::new(by, what, old, new);
         match edit {
             Edit::AddRecipient(added) => record("recipient", None, Some(added.address.as_str())),
+            Edit::Delay(delay) => record("delay", None, Some(&format!("{delay:?}"))),
             Edit::DropRecipient(index) => record("recipient", Some(&self.address(*index)), None),
             Edit::Header(edit) => self.describe_header(by, edit),
             Edit::RefuseRecipient(index, reply) => {
@@ -497,7 +501,17 @@ impl Case {
 }
 
 impl Memory {
+    /// How long the next reply is held back. It is forgotten then.
+    pub fn take_delay(&mut self) -> Duration {
+        std::mem::take(&mut self.delay)
+    }
+
     fn take(&mut self, plugin: &str, answer: &Answer) {
+        for edit in &answer.edits {
+            if let Edit::Delay(delay) = edit {
+                self.delay = self.delay.max(*delay);
+            }
+        }
         if let Some(saved) = &answer.saved {
             self.saved.insert(plugin.to_owned(), Arc::new(saved.clone()));
         }

@@ -64,6 +64,7 @@ impl Findings {
                     }
                 }
                 Edit::AddRecipient(_)
+                | Edit::Delay(_)
                 | Edit::DropRecipient(_)
                 | Edit::RefuseRecipient(..)
                 | Edit::Route { .. }

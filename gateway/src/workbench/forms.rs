@@ -55,6 +55,7 @@ pub(super) const REPLIES: &[Form] = &[
 pub(crate) const EDITS: &[Form] = &[
     Form { kind: "add-header", keys: &["at", "name", "value"], short: Short::Nothing },
     Form { kind: "add-recipient", keys: &["address", "index"], short: Short::Field("address") },
+    Form { kind: "delay", keys: &["time"], short: Short::Field("time") },
     Form { kind: "drop-header", keys: &["name", "nth"], short: Short::Field("name") },
     Form { kind: "drop-recipient", keys: &["index"], short: Short::Field("index") },
     Form {
@@ -144,6 +145,7 @@ pub fn edit(edit: &Edit) -> Fact {
             "add-recipient",
             vec![("address", added.address.to_string()), ("index", added.index.to_string())],
         ),
+        Edit::Delay(delay) => ("delay", vec![("time", format!("{delay:?}"))]),
         Edit::DropRecipient(index) => ("drop-recipient", vec![("index", index.to_string())]),
         Edit::Header(edit) => return header_edit(edit),
         Edit::RefuseRecipient(index, reply) => {

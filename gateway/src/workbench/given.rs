@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use portcullis_smtp::sasl::{Credentials, Mechanism, Secret};
+use portcullis_smtp::server::Lapse;
 use portcullis_smtp::{Mailbox, Parameter, ReversePath};
 
 use crate::config::section::{Entry, Reader, Section, Text, distinct};
@@ -59,8 +60,25 @@ impl Default for Mail {
 }
 
 impl Given {
-    const SESSION_KEYS: &'static [&'static str] =
-        &["client", "client_name", "esmtp", "helo", "listener", "mechanism", "tls", "user"];
+    const SESSION_KEYS: &'static [&'static str] = &[
+        "client",
+        "client_name",
+        "conduct",
+        "esmtp",
+        "helo",
+        "listener",
+        "mechanism",
+        "tls",
+        "user",
+    ];
+    const CONDUCT_KEYS: [&'static str; Lapse::ALL.len()] = {
+        let (mut keys, mut n) = ([""; Lapse::ALL.len()], 0);
+        while n < keys.len() {
+            keys[n] = Lapse::ALL[n].label();
+            n += 1;
+        }
+        keys
+    };
     const TLS_KEYS: &'static [&'static str] =
         &["at_proxy", "cipher", "client_subject", "server_name", "version"];
     const AUTH_KEYS: &'static [&'static str] =
@@ -95,6 +113,10 @@ fn read_session(section: &Section<'_>, session: &mut SessionFacts) {
     session.user = text("user");
     session.mechanism = text("mechanism").or_else(|| session.user.as_ref().map(|_| "PLAIN".into()));
     session.tls = read_tls(section);
+    let conduct = section.section("conduct", &Given::CONDUCT_KEYS);
+    for lapse in Lapse::ALL {
+        session.conduct.set(lapse, conduct.count(lapse.label(), 0..=1_000_000, 0) as u32);
+    }
 }
 
 fn read_tls(section: &Section<'_>) -> Option<TlsFacts> {

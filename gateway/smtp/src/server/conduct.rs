@@ -42,7 +42,7 @@ impl Lapse {
 
     /// Its name for those who judge.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::AuthFailure => "auth-failures",
             Self::BareNewline => "bare-newlines",

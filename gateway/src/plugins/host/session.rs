@@ -1,9 +1,12 @@
 //! The `session` resource.
 
+use std::time::Duration;
+
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::{SessionHandle, Staged};
+use crate::message::Edit;
 use crate::plugins::bindings::EditError;
 use crate::plugins::bindings::types::{self, Host, HostSession, TlsInfo};
 use crate::plugins::convert;
@@ -108,13 +111,26 @@ impl HostSession for State {
     }
 
     fn conduct(&mut self, _: Resource<SessionHandle>) -> Result<Vec<(String, u32)>> {
-        self.call()?;
-        Ok(Vec::new())
+        let conduct = self.call()?.given.session.conduct.iter();
+        Ok(conduct.map(|(lapse, count)| (lapse.label().to_owned(), count)).collect())
     }
 
-    fn delay(&mut self, _: Resource<SessionHandle>, _milliseconds: u32) -> Staged<()> {
-        self.call()?;
-        Ok(Err(EditError::OutOfRange))
+    fn delay(&mut self, _: Resource<SessionHandle>, milliseconds: u32) -> Staged<()> {
+        let wanted = Duration::from_millis(milliseconds.into());
+        if wanted > LONGEST_DELAY {
+            return Ok(Err(EditError::OutOfRange));
+        }
+        self.stage(None, |call| {
+            let mut longest = wanted;
+            call.edits.retain(|edit| match edit {
+                Edit::Delay(staged) => {
+                    longest = longest.max(*staged);
+                    false
+                }
+                _ => true,
+            });
+            Ok((Edit::Delay(longest), ()))
+        })
     }
 
     fn drop(&mut self, _: Resource<SessionHandle>) -> Result<()> {
@@ -125,6 +141,10 @@ impl HostSession for State {
 /// State that a plugin may keep for a session: enough for counters and names, and 1,000 sessions
 /// still take no more than 64 MiB.
 const SAVED_OCTETS: usize = 64 << 10;
+
+/// How long one reply may be held back: a fifth of what a client waits for it (RFC 5321 section
+/// 4.5.3.2).
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Notes of a session, those of all plugins together.
 const NOTES: usize = 64;
@@ -137,6 +157,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Instant;
+
+    use portcullis_smtp::server::Lapse;
 
     use super::*;
     use crate::message::{Budget, SessionFacts};
@@ -162,12 +184,7 @@ mod tests {
         })
     }
 
-    fn handle() -> Resource<SessionHandle> {
-        Resource::new_borrow(0)
-    }
-
-    #[test]
-    fn notes_are_bounded_for_the_session_and_may_be_replaced() {
+    fn state(given: Call) -> wasmtime::Store<State> {
         let mut config = wasmtime::Config::new();
         config.epoch_interruption(true);
         let engine = wasmtime::Engine::new(&config).unwrap();
@@ -184,11 +201,46 @@ mod tests {
             services: Services::nowhere(&metrics).unwrap(),
         };
         let mut store = State::store(&engine, facts.into(), Instant::now());
+        store.data_mut().call = Some(given);
+        store
+    }
+
+    #[test]
+    fn the_longest_delay_counts_and_there_is_an_end_to_it() {
+        let mut store = state(call(BTreeMap::new()));
         let state = store.data_mut();
+        for (milliseconds, allowed) in [(500, true), (2_000, true), (60_001, false), (0, true)] {
+            assert_eq!(state.delay(handle(), milliseconds).unwrap().is_ok(), allowed);
+        }
+        let edits = &state.call.as_ref().unwrap().edits;
+        let [Edit::Delay(delay)] = &edits[..] else { panic!("{edits:?}") };
+        assert_eq!(*delay, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn conduct_is_what_the_client_has_done_and_no_more() {
+        let mut given = call(BTreeMap::new());
+        let mut store = state(given.clone());
+        assert_eq!(store.data_mut().conduct(handle()).unwrap(), []);
+        let session = Arc::make_mut(&mut given.given.session);
+        session.conduct.set(Lapse::EarlyTalker, 1);
+        session.conduct.set(Lapse::UnknownCommand, 3);
+        store.data_mut().call = Some(given);
+        let told = [("early-talker".to_owned(), 1), ("unknown-commands".to_owned(), 3)];
+        assert_eq!(store.data_mut().conduct(handle()).unwrap(), told);
+    }
+
+    fn handle() -> Resource<SessionHandle> {
+        Resource::new_borrow(0)
+    }
+
+    #[test]
+    fn notes_are_bounded_for_the_session_and_may_be_replaced() {
         let mut notes: BTreeMap<_, _> =
             (0..NOTES - 2).map(|n| (format!("other.{n}"), String::new())).collect();
         notes.insert("me.old".into(), "old".into());
-        state.call = Some(call(notes));
+        let mut store = state(call(notes));
+        let state = store.data_mut();
         let mut set = |key: &str, value: &str| {
             state.set_note(handle(), key.into(), value.into()).unwrap().is_ok()
         };

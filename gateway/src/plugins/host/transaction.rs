@@ -207,7 +207,7 @@ fn mailbox(address: &str) -> Result<Mailbox, EditError> {
 fn octets(edit: &Edit) -> usize {
     match edit {
         Edit::AddRecipient(recipient) => recipient.address.as_str().len(),
-        Edit::DropRecipient(_) | Edit::ReplaceBody(_) => 0,
+        Edit::Delay(_) | Edit::DropRecipient(_) | Edit::ReplaceBody(_) => 0,
         Edit::Score(score) => score.symbol.len(),
         Edit::SpliceBody(splice) => splice.replacement.octets() as usize,
         Edit::Header(HeaderEdit::Add { name, value, .. } | HeaderEdit::Set { name, value, .. }) => {
