@@ -1,6 +1,7 @@
 //! What is easier to ask of a session and an envelope than the contract's own functions.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::{Forwarded, Recipient, Session, Transaction};
 
@@ -10,6 +11,23 @@ impl Session {
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.client_address().parse::<IpAddr>().ok().map(|address| address.to_canonical())
     }
+
+    /// How often the client has done this against the manners of the protocol, such as `early-talker`.
+    pub fn lapses(&self, name: &str) -> u32 {
+        let known = self.conduct().into_iter().find(|(known, _)| known == name);
+        known.map_or(0, |(_, count)| count)
+    }
+
+    /// Holds the reply of this step back for so long, or as long as may be: 60 seconds. Nothing of the
+    /// plugin waits.
+    pub fn hold_back(&self, delay: Duration) {
+        let milliseconds = delay.min(Self::LONGEST_DELAY).as_millis();
+        // Within bounds it fails only where there is no more room for edits, and that is no harm.
+        let _ = self.delay(u32::try_from(milliseconds).unwrap_or_default());
+    }
+
+    /// As long as one reply can be held back.
+    pub const LONGEST_DELAY: Duration = Duration::from_secs(60);
 }
 
 impl Default for Forwarded {

@@ -3,6 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use portcullis_plugin::testing::{self, Edit, Grant};
 use portcullis_plugin::{
@@ -159,4 +160,18 @@ fn only_strangers_may_not_be_localhost() {
         let session = Session::fake().with_client(client);
         assert_eq!(concierge().helo(name, &session), verdict, "{client} {name}");
     }
+}
+
+#[test]
+fn manners_are_shown_and_a_reply_is_held_back_as_long_as_may_be() {
+    let session = Session::fake().with_conduct("early-talker", 1).with_conduct("syntax-errors", 3);
+    assert_eq!((session.lapses("early-talker"), session.lapses("unknown-commands")), (1, 0));
+    assert_eq!(session.conduct().len(), 2);
+    assert_eq!(session.delayed(), Duration::ZERO);
+    assert_eq!(session.delay(60_001), Err(EditError::OutOfRange));
+    session.hold_back(Duration::from_secs(5));
+    session.hold_back(Duration::from_secs(2));
+    assert_eq!(session.delayed(), Duration::from_secs(5), "the longest counts");
+    session.hold_back(Duration::from_secs(90));
+    assert_eq!(session.delayed(), Session::LONGEST_DELAY);
 }

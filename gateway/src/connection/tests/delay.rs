@@ -15,7 +15,7 @@ async fn delaying(
 
 async fn counted(server: &Server, result: &str) {
     let series = format!("portcullis_delays_total{{listener=\"test\",result=\"{result}\"}} 1");
-    let text = || server.metrics.text();
+    let text = || server.metrics.render();
     timeout(LONG, async {
         while !text().contains(&series) {
             tokio::task::yield_now().await;
@@ -70,7 +70,7 @@ async fn a_shutdown_does_not_wait_for_who_is_held_back() {
     let mut client = TcpStream::connect(server.address).await.unwrap();
     hear(&mut client, "220 ").await;
     client.write_all(b"EHLO c.example\r\n").await.unwrap();
-    while server.metrics.text().contains("portcullis_connections_delayed{listener=\"test\"} 0") {
+    while server.metrics.render().contains("portcullis_connections_delayed{listener=\"test\"} 0") {
         tokio::task::yield_now().await;
     }
     server.shutdown.begin();
@@ -84,6 +84,7 @@ async fn where_too_many_wait_already_nobody_else_does() {
     let mut client = TcpStream::connect(server.address).await.unwrap();
     hear(&mut client, "220 ").await;
     say(&mut client, "EHLO c.example\r\n", "250 ").await;
+    say(&mut client, "QUIT\r\n", "221 ").await;
     counted(&server, "full").await;
     server.ended_at("delayed_connections").await;
 }

@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn conduct_is_what_the_client_has_done_and_no_more() {
         let mut given = call(BTreeMap::new());
-        let mut store = state(given.clone());
+        let mut store = state(Call::new(given.given.clone()));
         assert_eq!(store.data_mut().conduct(handle()).unwrap(), []);
         let session = Arc::make_mut(&mut given.given.session);
         session.conduct.set(Lapse::EarlyTalker, 1);

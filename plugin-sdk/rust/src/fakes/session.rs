@@ -1,7 +1,8 @@
 //! A connection that nobody made.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::{Credentials, EditError, Forwarded, TlsInfo};
 
@@ -22,6 +23,8 @@ pub struct Session {
     forwarded: Option<Forwarded>,
     saved: RefCell<Option<Vec<u8>>>,
     notes: RefCell<BTreeMap<String, String>>,
+    conduct: Vec<(String, u32)>,
+    delay: Cell<Duration>,
 }
 
 impl Session {
@@ -42,6 +45,8 @@ impl Session {
             forwarded: None,
             saved: RefCell::new(None),
             notes: RefCell::new(BTreeMap::new()),
+            conduct: Vec::new(),
+            delay: Cell::new(Duration::ZERO),
         }
     }
 
@@ -97,6 +102,17 @@ impl Session {
     pub fn with_note(self, name: &str, value: &str) -> Self {
         self.notes.borrow_mut().insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// The client has done this so often, such as `early-talker` once.
+    pub fn with_conduct(mut self, name: &str, count: u32) -> Self {
+        self.conduct.push((name.to_owned(), count));
+        self
+    }
+
+    /// How long the plugin wants the reply held back.
+    pub fn delayed(&self) -> Duration {
+        self.delay.get()
     }
 
     /// Unique; the same in logs, replies and `Received`.
@@ -189,6 +205,23 @@ impl Session {
         notes.insert(format!("test.{key}"), value.to_owned());
         Ok(())
     }
+
+    /// What the client has done so far against the manners of the protocol, and how often; the guide has
+    /// the names.
+    pub fn conduct(&self) -> Vec<(String, u32)> {
+        self.conduct.clone()
+    }
+
+    /// Holds the reply of this step back, for at most 60 seconds; more is `OutOfRange`. See
+    /// [`Session::hold_back`].
+    pub fn delay(&self, milliseconds: u32) -> Result<(), EditError> {
+        let delay = Duration::from_millis(milliseconds.into());
+        if delay > MAX_DELAY {
+            return Err(EditError::OutOfRange);
+        }
+        self.delay.set(self.delay.get().max(delay));
+        Ok(())
+    }
 }
 
 impl Credentials {
@@ -217,6 +250,7 @@ impl Credentials {
     }
 }
 
+const MAX_DELAY: Duration = Duration::from_secs(60);
 const MAX_STATE: usize = 64 * 1024;
 const MAX_NOTES: usize = 64;
 const MAX_NOTE: usize = 1024;
