@@ -212,6 +212,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "portcullis_auth",
             "portcullis_command",
             "portcullis_connections",
+            "portcullis_delays",
             "portcullis_limit",
             "portcullis_proxy",
             "portcullis_received",
