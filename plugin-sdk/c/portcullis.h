@@ -149,6 +149,10 @@ pc_error pc_session_save(const pc_session *s, const void *state, size_t len);
 // Facts that plugins tell each other, named "plugin.key".
 const char *pc_session_note(const pc_session *s, const char *name);
 pc_error pc_session_set_note(const pc_session *s, const char *key, const char *value);
+// How often the client has done this against the manners of the protocol, such as "early-talker".
+uint32_t pc_session_conduct(const pc_session *s, const char *name);
+// Holds the reply of this step back, for at most 60,000 ms; the plugin does not run meanwhile. The longest counts.
+pc_error pc_session_delay(const pc_session *s, uint32_t milliseconds);
 
 // Transaction: the envelope of one mail.
 

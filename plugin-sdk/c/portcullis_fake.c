@@ -193,6 +193,19 @@ pc_error pc_session_set_note(const pc_session *s, const char *key, const char *v
     return PC_OK;
 }
 
+uint32_t pc_session_conduct(const pc_session *s, const char *name) {
+    for (const pc_lapse *lapse = s->conduct; lapse && lapse->name; lapse++)
+        if (!strcmp(lapse->name, name)) return lapse->count;
+    return 0;
+}
+
+pc_error pc_session_delay(const pc_session *s, uint32_t milliseconds) {
+    (void)s;
+    if (milliseconds > 60000) return PC_OUT_OF_RANGE;
+    append(&edits, "delay %u", milliseconds);
+    return PC_OK;
+}
+
 const char *pc_transaction_id(const pc_transaction *t) { return (void)t, "session.1"; }
 const char *pc_transaction_sender(const pc_transaction *t) { return t->sender; }
 

@@ -18,6 +18,11 @@
 #define CHECK(truth) pc_fake_check((truth), #truth, __FILE__, __LINE__)
 #define CHECK_TEXT(text, expected) pc_fake_check_text((text), (expected), #text, __FILE__, __LINE__)
 
+typedef struct pc_lapse {
+    const char *name;
+    uint32_t count;
+} pc_lapse;
+
 // What a plugin looks at; what is not set is NULL. The address is 192.0.2.1 then.
 struct pc_session {
     const char *address, *name, *helo, *user, *mechanism;
@@ -25,6 +30,8 @@ struct pc_session {
     bool plain, tls_at_proxy;
     const pc_tls *tls;
     const pc_forwarded *forwarded;
+    // "early-talker", "syntax-errors", ...: each so often; ended by NULL.
+    const pc_lapse *conduct;
 };
 struct pc_transaction {
     const char *sender;

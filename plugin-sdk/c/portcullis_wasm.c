@@ -252,6 +252,19 @@ pc_error pc_session_set_note(const pc_session *s, const char *key, const char *v
     return edited(smtp_filter_types_method_session_set_note(s->handle, &name, &text, &error), error);
 }
 
+uint32_t pc_session_conduct(const pc_session *s, const char *name) {
+    plugin_list_tuple2_string_u32_t all;
+    smtp_filter_types_method_session_conduct(s->handle, &all);
+    for (size_t n = 0; n < all.len; n++)
+        if (!strcmp(take(all.ptr[n].f0), name)) return all.ptr[n].f1;
+    return 0;
+}
+
+pc_error pc_session_delay(const pc_session *s, uint32_t milliseconds) {
+    smtp_filter_types_edit_error_t error;
+    return edited(smtp_filter_types_method_session_delay(s->handle, milliseconds, &error), error);
+}
+
 // Transaction
 
 const char *pc_transaction_id(const pc_transaction *t) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Session is one connection of one client. It is the gateway's, and only there while the hook runs.
@@ -41,6 +42,12 @@ type Session interface {
 	Note(name string) (value string, ok bool)
 	// SetNote tells other plugins: at most 64 notes a session, 1 KiB each.
 	SetNote(key, value string) error
+	// Conduct is what the client has done so far against the manners of the protocol, such as
+	// "early-talker", and how often; only what it has done.
+	Conduct() map[string]uint32
+	// Delay holds the reply of this step back, for at most a minute. The plugin does not run meanwhile.
+	// Of several delays the longest counts.
+	Delay(d time.Duration) error
 }
 
 // TLS tells of the encryption of a session.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"time"
 
 	wit "portcullis.example/plugin/internal/wit/runtime"
@@ -67,6 +68,22 @@ func (s session) Load() []byte          { return taken(s.Session.Load()).SomeOr(
 func (s session) Save(b []byte) error   { return done(s.Session.Save(b)) }
 
 func (s session) SetNote(key, value string) error { return done(s.Session.SetNote(key, value)) }
+
+func (s session) Conduct() map[string]uint32 {
+	conduct := map[string]uint32{}
+	for _, lapse := range taken(s.Session.Conduct()) {
+		conduct[lapse.F0] = lapse.F1
+	}
+	return conduct
+}
+
+func (s session) Delay(d time.Duration) error {
+	milliseconds := d.Milliseconds()
+	if milliseconds < 0 || milliseconds > math.MaxUint32 {
+		return ErrOutOfRange
+	}
+	return done(s.Session.Delay(uint32(milliseconds)))
+}
 
 func (s session) Note(name string) (string, bool) {
 	note := taken(s.Session.Note(name))

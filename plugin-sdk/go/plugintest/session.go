@@ -3,6 +3,7 @@ package plugintest
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"portcullis.example/plugin"
 )
@@ -17,6 +18,10 @@ type Session struct {
 	Proxy                                            *plugin.Forwarded
 	Saved                                            []byte
 	Notes                                            map[string]string
+	// Lapses is what the client did against the manners of the protocol.
+	Lapses map[string]uint32
+	// Delayed is how long the plugin wants the reply held back.
+	Delayed time.Duration
 }
 
 // The methods tell the fields.
@@ -52,6 +57,18 @@ func (s *Session) Save(state []byte) error {
 func (s *Session) Note(name string) (string, bool) {
 	value, ok := s.Notes[name]
 	return value, ok
+}
+
+// Conduct tells what is in Lapses.
+func (s *Session) Conduct() map[string]uint32 { return s.Lapses }
+
+// Delay sets Delayed, unless that is longer.
+func (s *Session) Delay(d time.Duration) error {
+	if d < 0 || d > time.Minute {
+		return plugin.ErrOutOfRange
+	}
+	s.Delayed = max(s.Delayed, d)
+	return nil
 }
 
 // SetNote sets what is in Notes; the name of the plugin is "plugin".

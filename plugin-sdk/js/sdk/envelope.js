@@ -53,6 +53,12 @@ export class Session {
   setNote(key, value) {
     ask('session.setNote', () => this.#raw.setNote(key, value));
   }
+
+  get conduct() { return new Map(this.#raw.conduct()); }
+
+  delay(milliseconds) {
+    ask('session.delay', () => this.#raw.delay(milliseconds));
+  }
 }
 
 /** Who a client says to be, at `auth`. */

@@ -87,6 +87,10 @@ export class Session {
   /** What a plugin noted in this session, as `plugin.key`. */
   note(name: string): string | undefined;
   setNote(key: string, value: string): void;
+  /** What the client has done so far against the manners of the protocol, and how often. */
+  readonly conduct: Map<string, number>;
+  /** Holds the reply of this step back, for at most 60,000 ms; the plugin does not run meanwhile. */
+  delay(milliseconds: number): void;
 }
 
 /** Who a client says to be, at `auth`. */

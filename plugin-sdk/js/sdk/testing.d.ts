@@ -65,6 +65,8 @@ export function fakeSession(facts?: {
   saved?: string | Uint8Array;
   /** By `plugin.key`. */
   notes?: Record<string, string>;
+  /** How often the client did what; `raw.delayed` is how long the plugin holds the reply back. */
+  conduct?: Record<string, number>;
 }): Session;
 
 export function fakeCredentials(

@@ -151,6 +151,12 @@ export function fakeSession(facts = {}) {
       must(bytes(value).length <= 1024, 'out-of-range');
       notes.set(`fake.${key}`, value);
     },
+    conduct: () => Object.entries(known.conduct ?? {}),
+    delayed: 0,
+    delay(milliseconds) {
+      must(milliseconds >= 0 && milliseconds <= 60_000, 'out-of-range');
+      this.delayed = Math.max(this.delayed, milliseconds);
+    },
   }));
 }
 

@@ -78,6 +78,16 @@ test('settings are checked, and mistakes told with their place', () => {
   }
 });
 
+test('manners are shown, and a reply is held back', () => {
+  const session = fakeSession({ conduct: { 'early-talker': 1 } });
+  assert.equal(session.conduct.get('early-talker'), 1);
+  assert.equal(session.conduct.get('syntax-errors') ?? 0, 0);
+  session.delay(2500);
+  session.delay(1000);
+  assert.equal(session.raw.delayed, 2500);
+  assert.throws(() => session.delay(61_000), reason('out-of-range'));
+});
+
 test('a session keeps what is saved and noted', () => {
   const session = fakeSession({ saved: '{"a":1}', notes: { 'other.seen': 'yes' }, user: 'ann' });
   assert.deepEqual(session.loadJson(), { a: 1 });

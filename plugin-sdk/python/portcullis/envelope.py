@@ -107,6 +107,16 @@ class Session:
         with ask("session.set_note"):
             self.raw.set_note(key, value)
 
+    @property
+    def conduct(self) -> dict[str, int]:
+        """What the client has done so far against the manners of the protocol, and how often."""
+        return dict(self.raw.conduct())
+
+    def delay(self, seconds: float) -> None:
+        """Holds the reply of this step back, for at most 60 seconds; the plugin does not run meanwhile."""
+        with ask("session.delay"):
+            self.raw.delay(round(seconds * 1000))
+
 
 @dataclass(frozen=True)
 class Credentials:

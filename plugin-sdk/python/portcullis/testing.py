@@ -235,6 +235,7 @@ class _Facts:
 class _Session(_Facts):
     def __init__(self, facts: Mapping[str, Any], saved: bytes | None, notes: dict[str, str]) -> None:
         super().__init__(facts)
+        self.delayed = 0.0
         self._saved = saved
         self._notes = notes
 
@@ -251,6 +252,10 @@ class _Session(_Facts):
     def set_note(self, key: str, value: str) -> None:
         _must(len(value.encode()) <= 1024, "OUT_OF_RANGE")
         self._notes[f"fake.{key}"] = value
+
+    def delay(self, milliseconds: int) -> None:
+        _must(0 <= milliseconds <= 60_000, "OUT_OF_RANGE")
+        self.delayed = max(self.delayed, milliseconds / 1000)
 
 
 def fake_session(
@@ -270,11 +275,14 @@ def fake_session(
         "user": None,
         "mechanism": None,
         "forwarded": None,
+        "conduct": {},
     }
     unknown = facts.keys() - known.keys()
     if unknown:
         raise TypeError(f"a session has no {min(unknown)}")
-    return Session(_Session({**known, **facts}, saved, dict(notes or {})))
+    known.update(facts)
+    known["conduct"] = list(known["conduct"].items())
+    return Session(_Session(known, saved, dict(notes or {})))
 
 
 def fake_credentials(

@@ -84,6 +84,15 @@ class SdkTest(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "a session has no usr"):
             fake_session(usr="ann")
 
+    def test_manners_are_shown_and_a_reply_is_held_back(self):
+        session = fake_session(conduct={"early-talker": 1})
+        self.assertEqual(session.conduct.get("early-talker", 0), 1)
+        self.assertEqual(session.conduct.get("syntax-errors", 0), 0)
+        session.delay(2.5)
+        session.delay(1)
+        self.assertEqual(session.raw.delayed, 2.5)
+        self.assert_reason("out-of-range", session.delay, 61)
+
     def test_edits_of_the_envelope_need_their_grants(self):
         FakeGateway()
         plain = FakeTransaction(sender="a@B.example", recipients=["c@d.example"])
