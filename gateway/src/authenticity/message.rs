@@ -176,7 +176,8 @@ impl LookedUp {
         }
         finding = finding.with("header.from", output.domain());
         let Some(record) = output.dmarc_record() else {
-            return finding.because("the domain has no policy");
+            let unknown = outcome == Outcome::TemporaryError;
+            return if unknown { finding } else { finding.because("the domain has no policy") };
         };
         let policy = match (self.author_exists, record.t) {
             (true, _) => output.policy(),
