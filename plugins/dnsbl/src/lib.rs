@@ -1,0 +1,164 @@
+//! Asks DNS lists about clients, senders and names; see README.md.
+
+mod asking;
+mod memory;
+mod settings;
+mod subjects;
+
+use std::net::IpAddr;
+
+use portcullis_plugin::{
+    Hook, Recipient, Session, Transaction, Verdict, dns::LookupError, metrics, plugin,
+};
+use zones::{Judgement, Listing, OnError, Teller};
+
+use crate::asking::ask;
+use crate::memory::Memory;
+use crate::settings::{Of, Settings, Stage};
+use crate::subjects::Subjects;
+
+/// Lists, and what is made of what they say.
+#[derive(Debug)]
+pub struct Dnsbl {
+    settings: Settings,
+    teller: Teller,
+    /// What recipients of this mail are answered.
+    refusal: Option<Verdict>,
+}
+
+#[plugin]
+impl Dnsbl {
+    fn configure(mut settings: Settings) -> Result<Self, String> {
+        if !settings.error_score.is_finite() || !settings.refuse.score.is_finite() {
+            return Err("points are finite numbers".to_owned());
+        }
+        if settings.refuse.at == Stage::Never && settings.on_error == OnError::Defer {
+            return Err("on_error: `defer` is a refusal, and `refuse.at` is `never`".to_owned());
+        }
+        let teller = Teller::new(settings.store.take());
+        Ok(Self { settings, teller, refusal: None })
+    }
+
+    fn skip(&self) -> Vec<Hook> {
+        match self.settings.refuse.at {
+            Stage::Connect => Vec::new(),
+            Stage::Rcpt => vec![Hook::Connect],
+            Stage::Mail | Stage::Never => vec![Hook::Connect, Hook::Rcpt],
+        }
+    }
+
+    fn connect(&self, session: &Session) -> Result<Verdict, LookupError> {
+        let client = session.client_ip();
+        if self.settings.exempt.has(session, client) {
+            return Ok(Verdict::Next);
+        }
+        let before = Memory::load(session);
+        let mut memory = before;
+        let judged = self.judge(Subjects::of_client(client), &mut memory)?;
+        memory.save(session, before);
+        Ok(self.refusal(&judged, client).unwrap_or(Verdict::Next))
+    }
+
+    fn mail(
+        &mut self,
+        session: &Session,
+        transaction: &Transaction,
+    ) -> Result<Verdict, LookupError> {
+        self.refusal = None;
+        let client = session.client_ip();
+        if self.settings.exempt.has(session, client) {
+            return Ok(Verdict::Next);
+        }
+        let wanted = |of| self.settings.lists.iter().any(|list| list.of.contains(&of));
+        let subjects = Subjects::new(client, wanted, session, transaction);
+        let before = Memory::load(session);
+        let mut memory = before;
+        let judged = self.judge(subjects, &mut memory)?;
+        note(session, &judged, &mut memory);
+        memory.save(session, before);
+        self.score(transaction, &judged);
+        let refusal = self.refusal(&judged, client);
+        if self.settings.refuse.at == Stage::Mail {
+            return Ok(refusal.unwrap_or(Verdict::Next));
+        }
+        self.refusal = refusal;
+        Ok(Verdict::Next)
+    }
+
+    fn rcpt(&self, recipient: &Recipient) -> Verdict {
+        let Some(refusal) = &self.refusal else { return Verdict::Next };
+        let local_part = recipient.local_part();
+        let open = &self.settings.refuse.except;
+        if open.iter().any(|open| open.eq_ignore_ascii_case(local_part)) {
+            return Verdict::Next;
+        }
+        refusal.clone()
+    }
+}
+
+impl Dnsbl {
+    fn judge(
+        &self,
+        subjects: Subjects,
+        memory: &mut Memory,
+    ) -> Result<Judgement<'_, Of>, LookupError> {
+        let leave = memory.leave();
+        let mut judged = ask(&self.settings.lists, subjects, leave, &self.teller)?;
+        memory.hear(judged.silent, leave);
+        judged.silent |= leave;
+        let refuse = &self.settings.refuse;
+        let why = refuse.at != Stage::Never && judged.against() >= refuse.score;
+        judged.confirm(why, &self.teller)?;
+        Ok(judged)
+    }
+
+    fn refusal(&self, judged: &Judgement<'_, Of>, client: Option<IpAddr>) -> Option<Verdict> {
+        let refuse = &self.settings.refuse;
+        if refuse.at == Stage::Never {
+            return None;
+        }
+        if judged.heard_nothing() && self.settings.on_error == OnError::Defer {
+            return Some(Verdict::defer(451, "4.7.1", "DNS lists do not answer, try again later"));
+        }
+        let worst = judged.worst().filter(|_| judged.sum() >= refuse.score)?;
+        metrics::add("refusals", 1, Some(("list", &worst.list.name)));
+        let client = client.map_or_else(|| "the client".to_owned(), |client| client.to_string());
+        let values = [
+            ("client", &*client),
+            ("subject", &worst.subject),
+            ("list", &worst.list.shown),
+            ("reason", worst.reason()),
+        ];
+        judged.tell();
+        Some(refuse.reply.fill(&values))
+    }
+
+    fn score(&self, transaction: &Transaction, judged: &Judgement<'_, Of>) {
+        for Listing { list, hit, .. } in &judged.listings {
+            metrics::add("listings", 1, Some(("list", &list.name)));
+            score(transaction, &format!("DNSBL_{}", list.name), hit.code.score);
+        }
+        if judged.heard_nothing() && self.settings.on_error == OnError::Score {
+            score(transaction, "DNSBL_ERROR", self.settings.error_score);
+        }
+    }
+}
+
+/// Facts for plugins that come later. What another mail of the session left is taken back.
+fn note(session: &Session, judged: &Judgement<'_, Of>, memory: &mut Memory) {
+    if judged.listings.is_empty() && !memory.noted {
+        return;
+    }
+    memory.noted = !judged.listings.is_empty();
+    for (key, against) in [("listed", true), ("allowed", false)] {
+        // A session with too many notes has no room; the scores tell as well.
+        let _ = session.set_note(key, &judged.names(against));
+    }
+}
+
+/// A gateway that takes no more symbols has heard enough.
+fn score(transaction: &Transaction, symbol: &str, points: f64) {
+    if points != 0.0 {
+        let _ = transaction.score(symbol, points);
+    }
+}

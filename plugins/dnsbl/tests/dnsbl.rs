@@ -1,0 +1,118 @@
+//! The plugin as operators configure it and clients meet it.
+
+use dnsbl::Dnsbl;
+use portcullis_plugin::dns::{Answer, Kind};
+use portcullis_plugin::testing::{answer_dns, configure, counted, settings_in, subscribed};
+use portcullis_plugin::{Hook, Plugin, Question, Recipient, Session, Transaction, Verdict};
+
+fn dnsbl(yaml: &str) -> Result<Dnsbl, String> {
+    configure(&serde_yaml::from_str(yaml).expect("YAML"))
+}
+
+fn listed(name: &str, answer: &str) {
+    answer_dns(name, Kind::A, Answer::Records(vec![answer.to_owned()]));
+}
+
+fn mail(plugin: &mut Dnsbl, session: &Session) -> Verdict {
+    let transaction = Transaction::fake().with_sender("a@sender.example");
+    let verdict = plugin.ask(Question::Mail(session, &transaction));
+    if verdict != Verdict::Next {
+        return verdict;
+    }
+    plugin.ask(Question::Rcpt(session, &transaction, &Recipient::fake("b@example.org")))
+}
+
+#[test]
+fn what_the_readme_shows_is_right() {
+    let plugin = dnsbl(settings_in(include_str!("../README.md"))).unwrap();
+    assert_eq!(subscribed(&plugin), [Hook::Mail, Hook::Rcpt]);
+}
+
+#[test]
+fn hooks_that_decide_nothing_are_not_called() {
+    for (at, hooks) in [
+        ("connect", &[Hook::Connect, Hook::Mail, Hook::Rcpt][..]),
+        ("mail", &[Hook::Mail]),
+        ("rcpt", &[Hook::Mail, Hook::Rcpt]),
+        ("never", &[Hook::Mail]),
+    ] {
+        let yaml = format!("{{lists: [zen.spamhaus.org], refuse: {{at: {at}}}}}");
+        assert_eq!(subscribed(&dnsbl(&yaml).unwrap()), hooks, "{at}");
+    }
+}
+
+#[test]
+fn notes_are_left_and_taken_back() {
+    listed("sender.example.bad.example", "127.0.0.2");
+    listed("1.2.0.192.good.example", "127.0.0.2");
+    let mut plugin = dnsbl(
+        "lists:
+  - {zone: bad.example, of: [sender]}
+  - {zone: good.example, score: -1}",
+    )
+    .unwrap();
+    let session = Session::fake();
+    assert_eq!(mail(&mut plugin, &session), Verdict::Next);
+    assert_eq!(session.note("test.listed").as_deref(), Some("BAD_EXAMPLE"));
+    assert_eq!(session.note("test.allowed").as_deref(), Some("GOOD_EXAMPLE"));
+    let transaction = Transaction::fake().with_null_sender();
+    plugin.ask(Question::Mail(&session, &transaction));
+    assert_eq!(session.note("test.listed").as_deref(), Some(""));
+    assert_eq!(session.note("test.allowed").as_deref(), Some("GOOD_EXAMPLE"));
+}
+
+#[test]
+fn a_refusal_is_of_one_mail() {
+    listed("sender.example.bad.example", "127.0.0.2");
+    let mut plugin =
+        dnsbl("{lists: [{zone: bad.example, of: [sender]}], refuse: {score: 3}}").unwrap();
+    let session = Session::fake();
+    assert!(matches!(mail(&mut plugin, &session), Verdict::Reject(_)));
+    let transaction = Transaction::fake().with_null_sender();
+    plugin.ask(Question::Mail(&session, &transaction));
+    let recipient = Recipient::fake("b@example.org");
+    let verdict = plugin.ask(Question::Rcpt(&session, &transaction, &recipient));
+    assert_eq!(verdict, Verdict::Next);
+}
+
+#[test]
+fn who_does_not_answer_is_not_asked_again_in_the_same_minute() {
+    answer_dns("1.2.0.192.slow.example", Kind::A, Answer::TimedOut);
+    let mut plugin = dnsbl("{lists: [slow.example, fast.example]}").unwrap();
+    let session = Session::fake();
+    let unanswered = || counted("unanswered", Some("SLOW_EXAMPLE"));
+    mail(&mut plugin, &session);
+    let first = unanswered();
+    mail(&mut plugin, &session);
+    assert_eq!((first, unanswered()), (1, 1));
+    mail(&mut plugin, &Session::fake());
+    assert_eq!(unanswered(), 2);
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    for (yaml, mistake) in [
+        ("{}", "missing field `lists`"),
+        ("lists: []", "lists: name the lists to ask, as in `[zen.spamhaus.org]`"),
+        ("lists: [zen]", "lists[0]: `zen` is not a zone as in `zen.spamhaus.org`"),
+        (
+            "lists: [a.b, A.B.]",
+            "lists: [1]: another list is called A_B, too; give this one a `name`",
+        ),
+        ("lists: [{zone: a.b, of: [from]}]", "lists[0].of[0]: unknown variant `from`"),
+        ("{lists: [a.b], refuse: {at: data}}", "refuse.at: unknown variant `data`"),
+        (
+            "{lists: [a.b], refuse: {reply: '550 {user}'}}",
+            "refuse.reply: in braces stands one of client, subject, list, reason",
+        ),
+        ("{lists: [a.b], refuse: {reply: '250 ok'}}", "refuse.reply: a refusal is a code"),
+        ("{lists: [a.b], exempt: {clients: [x]}}", "exempt.clients: `x` is not an address or a network"),
+        (
+            "{lists: [a.b], on_error: defer, refuse: {at: never}}",
+            "on_error: `defer` is a refusal, and `refuse.at` is `never`",
+        ),
+    ] {
+        let said = dnsbl(yaml).unwrap_err();
+        assert!(said.starts_with(mistake), "{yaml}: {said}");
+    }
+}

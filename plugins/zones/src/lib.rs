@@ -1,0 +1,16 @@
+//! Lists in DNS (RFC 5782): what is asked of them and what their answers mean; see README.md.
+
+mod codes;
+mod exempt;
+mod judgement;
+mod known;
+mod list;
+mod reply;
+mod trouble;
+
+pub use codes::{Code, Pattern};
+pub use exempt::Exempt;
+pub use judgement::{Judgement, Listing, Question};
+pub use list::{Hit, Kind, List, Said, Subject};
+pub use reply::{Form, plain};
+pub use trouble::{OnError, Teller};
