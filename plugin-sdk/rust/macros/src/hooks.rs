@@ -110,7 +110,9 @@ impl Hook {
         Ok(quote! {
             fn outcome(&mut self, events: &[sdk::Outcome]) {
                 let _ = events;
-                self.#method(#(#arguments),*);
+                // By its path: of `self.outcome()` this method itself would be the nearest, where
+                // the author's takes `&self`.
+                Self::#method(self, #(#arguments),*);
             }
         })
     }
