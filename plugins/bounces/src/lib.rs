@@ -1,0 +1,251 @@
+//! Knows returned mail from forged, and mail that only says to be ours; see README.md.
+
+mod from;
+mod settings;
+mod tag;
+
+use portcullis_plugin::mail_auth::Finding;
+use portcullis_plugin::{
+    EditError, Hook, Message, Recipient, Refusal, Session, Transaction, Verdict, clock, log,
+    mail_auth, metrics, plugin, split_address,
+};
+use terms::{Addresses, Exempt};
+
+use crate::settings::{Answer, Day, Forged, NullSender, Ours, Settings};
+use crate::tag::{Key, Tag};
+
+/// The rules.
+#[derive(Debug)]
+pub struct Bounces {
+    domains: Addresses,
+    ours: Ours,
+    batv: Option<Batv>,
+    forged: Forged,
+    null_sender: NullSender,
+    exempt: Exempt,
+}
+
+/// Tags.
+#[derive(Debug)]
+struct Batv {
+    /// The first one signs.
+    keys: Vec<Key>,
+    days: u64,
+    refuse_from: Option<Day>,
+    refuse: Refusal,
+    missing: f64,
+    valid: f64,
+}
+
+#[plugin]
+impl Bounces {
+    fn configure(settings: Settings) -> Result<Self, String> {
+        let Settings { domains, ours, batv, forged, null_sender, exempt } = settings;
+        if domains.is_empty() {
+            return Err("domains: which are ours has to be said".to_owned());
+        }
+        let batv = batv.map(Batv::new).transpose().map_err(|mistake| format!("batv.{mistake}"))?;
+        for (key, answer) in [("reverse_path", &forged.reverse_path), ("from", &forged.from)] {
+            if answer.refuse.is_some() && answer.score != 0.0 {
+                return Err(format!("forged.{key}: either `refuse` or `score`"));
+            }
+        }
+        Ok(Self { domains, ours, batv, forged, null_sender, exempt })
+    }
+
+    fn skip(&self) -> Vec<Hook> {
+        let mut skip = Vec::new();
+        if self.forged.reverse_path.is_off() {
+            skip.push(Hook::Mail);
+        }
+        if self.batv.is_none() {
+            skip.push(Hook::Data);
+            if self.null_sender.recipients == 0 {
+                skip.push(Hook::Rcpt);
+            }
+        }
+        if self.forged.from.is_off() {
+            skip.push(Hook::Message);
+        }
+        skip
+    }
+
+    fn mail(&self, session: &Session, transaction: &Transaction) -> Verdict {
+        let Some(sender) = transaction.sender() else { return Verdict::Next };
+        if !self.domains.contain(Some(&sender))
+            || self.is_ours(session)
+            || self.spared(session, transaction)
+        {
+            return Verdict::Next;
+        }
+        // Who sends newsletters for us is named in our SPF record.
+        let authentic = || passes("spf", mail_auth::sender(session, transaction));
+        if self.forged.unless_authentic && authentic() {
+            return Verdict::Next;
+        }
+        tell("forged_sender", "sender is forged", "sender", &sender);
+        answer(&self.forged.reverse_path, "FORGED_SENDER", transaction)
+    }
+
+    fn rcpt(
+        &self,
+        session: &Session,
+        transaction: &Transaction,
+        recipient: &Recipient,
+    ) -> Result<Verdict, EditError> {
+        let bounce = transaction.sender().is_none();
+        let mut tagged = Tag::None;
+        if let Some(batv) = &self.batv {
+            tagged = Tag::of(&recipient.address, &batv.keys, today());
+            if let Tag::Valid(address) = &tagged {
+                // Also for mail with a sender: some answer the reverse-path.
+                transaction.set_recipient(recipient.index, address)?;
+            }
+        }
+        if !bounce || self.is_ours(session) || self.spared(session, transaction) {
+            return Ok(Verdict::Next);
+        }
+        let most = self.null_sender.recipients;
+        if most > 0 && transaction.recipients().len() >= most {
+            tell("null_to_many", "null sender to many", "recipient", &recipient.address);
+            return Ok(self.null_sender.refuse.verdict());
+        }
+        match &self.batv {
+            Some(batv) => self.returned(batv, &tagged, transaction, &recipient.address),
+            None => Ok(Verdict::Next),
+        }
+    }
+
+    fn data(&self, session: &Session, transaction: &Transaction) -> Result<Verdict, EditError> {
+        if let Some(batv) = &self.batv
+            && self.is_ours(session)
+            && let Some(sender) = transaction.sender()
+            && self.domains.contain(Some(&sender))
+            && !self.exempt.sender(Some(&sender))
+            && let Some(key) = batv.keys.first()
+            && let Some(signed) = key.sign(&sender, today() + batv.days)
+        {
+            transaction.set_sender(Some(&signed))?;
+            metrics::add("mails", 1, Some(("result", "signed")));
+        }
+        Ok(Verdict::Next)
+    }
+
+    fn message(&self, session: &Session, transaction: &Transaction, message: &Message) -> Verdict {
+        let values = message.header("From");
+        let mut authors = values.iter().flat_map(|value| from::addresses(value));
+        let Some(author) = authors.find(|author| self.domains.contain(Some(author))) else {
+            return Verdict::Next;
+        };
+        if self.is_ours(session) || self.spared(session, transaction) {
+            return Verdict::Next;
+        }
+        let authentic = || passes("dmarc", mail_auth::content(session, transaction, message));
+        if self.forged.unless_authentic && authentic() {
+            return Verdict::Next;
+        }
+        tell("forged_from", "author is forged", "from", &author);
+        answer(&self.forged.from, "FORGED_FROM", transaction)
+    }
+}
+
+impl Bounces {
+    fn is_ours(&self, session: &Session) -> bool {
+        (self.ours.authenticated && session.user().is_some())
+            || (!self.ours.clients.is_empty()
+                && session.client_ip().is_some_and(|client| self.ours.clients.contain(client)))
+            || (!self.ours.listeners.is_empty()
+                && self.ours.listeners.contains(&session.listener()))
+    }
+
+    fn spared(&self, session: &Session, transaction: &Transaction) -> bool {
+        self.exempt.client(session)
+            || (!self.exempt.senders.is_empty()
+                && self.exempt.sender(transaction.sender().as_deref()))
+            || self.exempt.scored(transaction)
+    }
+
+    /// A bounce of what we have sent has a tag; one of what others have sent in our name has none.
+    fn returned(
+        &self,
+        batv: &Batv,
+        tag: &Tag,
+        transaction: &Transaction,
+        recipient: &str,
+    ) -> Result<Verdict, EditError> {
+        if matches!(tag, Tag::Valid(_)) {
+            metrics::add("mails", 1, Some(("result", "tag_valid")));
+            if batv.valid != 0.0 {
+                transaction.score("BATV_VALID", batv.valid)?;
+            }
+            return Ok(Verdict::Next);
+        }
+        let needs_tag = self.domains.contain(Some(recipient))
+            && !self.exempt.recipient(recipient)
+            && (*tag == Tag::Wrong || tag::fits(split_address(recipient).0));
+        if !needs_tag {
+            return Ok(Verdict::Next);
+        }
+        tell("tag_missing", "bounce of what we have not sent", "recipient", recipient);
+        if batv.refuse_from.is_some_and(|day| day.0 <= today()) {
+            return Ok(batv.refuse.verdict());
+        }
+        if batv.missing != 0.0 {
+            transaction.score("BATV_MISSING", batv.missing)?;
+        }
+        Ok(Verdict::Next)
+    }
+}
+
+impl Batv {
+    fn new(settings: settings::Batv) -> Result<Self, String> {
+        let settings::Batv { keys, lifetime, refuse_from, refuse, missing, valid } = settings;
+        let days = u64::from(lifetime.as_seconds()) / 86_400;
+        if !(1..=100).contains(&days) {
+            return Err(format!("lifetime: {lifetime} is not from 1d to 100d"));
+        }
+        let mut ready = Vec::<Key>::new();
+        for (place, key) in keys.into_iter().enumerate() {
+            if key.number > 9 || ready.iter().any(|known| known.number() == key.number) {
+                return Err(format!("keys[{place}].number: from 0 to 9, and no two the same"));
+            }
+            ready.push(Key::new(key.number, &key.secret.0)?);
+        }
+        if ready.is_empty() {
+            return Err("keys: at least one; without tags leave `batv` out".to_owned());
+        }
+        let refuse = match refuse {
+            Some(refuse) => refuse,
+            None => "550 5.7.1 this address has sent nothing that could come back".parse()?,
+        };
+        Ok(Self { keys: ready, days, refuse_from, refuse, missing, valid })
+    }
+}
+
+fn today() -> u64 {
+    clock::now() / 86_400_000
+}
+
+/// Without the grant nothing passes.
+fn passes<E>(method: &str, findings: Result<Vec<Finding>, E>) -> bool {
+    findings
+        .unwrap_or_default()
+        .iter()
+        .any(|finding| finding.method == method && finding.outcome == "pass")
+}
+
+fn answer(answer: &Answer, symbol: &str, transaction: &Transaction) -> Verdict {
+    match &answer.refuse {
+        Some(refusal) => refusal.verdict(),
+        None => {
+            // Points that cannot be given are not worth a mail.
+            let _ = transaction.score(symbol, answer.score);
+            Verdict::Next
+        }
+    }
+}
+
+fn tell(result: &str, text: &str, field: &str, value: &str) {
+    metrics::add("mails", 1, Some(("result", result)));
+    log::info(text, &[(field, value)]);
+}

@@ -1,0 +1,227 @@
+//! The settings as they are written.
+
+use std::fmt;
+
+use portcullis_plugin::Refusal;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+use terms::{Addresses, Exempt, Networks, Span};
+
+/// The settings of `bounces`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) domains: Addresses,
+    #[serde(default)]
+    pub(crate) ours: Ours,
+    pub(crate) batv: Option<Batv>,
+    #[serde(default)]
+    pub(crate) forged: Forged,
+    #[serde(default)]
+    pub(crate) null_sender: NullSender,
+    #[serde(default)]
+    pub(crate) exempt: Exempt,
+}
+
+/// Who sends for our domains.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ours {
+    pub(crate) authenticated: bool,
+    pub(crate) clients: Networks,
+    pub(crate) listeners: Vec<String>,
+}
+
+impl Default for Ours {
+    fn default() -> Self {
+        Self { authenticated: true, clients: Networks::default(), listeners: Vec::new() }
+    }
+}
+
+/// Tags.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Batv {
+    pub(crate) keys: Vec<KeySettings>,
+    #[serde(default = "week")]
+    pub(crate) lifetime: Span,
+    #[serde(default)]
+    pub(crate) refuse_from: Option<Day>,
+    pub(crate) refuse: Option<Refusal>,
+    #[serde(default = "one")]
+    pub(crate) missing: f64,
+    #[serde(default = "half_a_good_sign")]
+    pub(crate) valid: f64,
+}
+
+/// A queue gives up after five days (RFC 5321 4.5.4.1).
+fn week() -> Span {
+    Span::days(7)
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn half_a_good_sign() -> f64 {
+    -0.5
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeySettings {
+    pub(crate) number: u8,
+    pub(crate) secret: Secret,
+}
+
+/// Nobody is to read it, in an error neither.
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretText)
+    }
+}
+
+struct SecretText;
+
+impl Visitor<'_> for SecretText {
+    type Value = Secret;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(SECRET)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+        let text = text.trim_end();
+        if text.len() < 16 { Err(E::custom(SECRET)) } else { Ok(Secret(text.to_owned())) }
+    }
+
+    // What serde says of them has them in it.
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+        Err(E::custom(SECRET))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+        Err(E::custom(SECRET))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+        Err(E::custom(SECRET))
+    }
+}
+
+const SECRET: &str =
+    "a secret is a text of 16 octets or more, best in a file: \"${file:batv.key}\"";
+
+/// A day as in `2026-12-31`, since 1970.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Day(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        day(&text)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a day as in `2026-12-31`")))
+    }
+}
+
+fn day(text: &str) -> Option<u64> {
+    let mut parts = text.splitn(3, '-');
+    let mut number = |digits: usize| {
+        let part = parts.next()?;
+        let fits = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        if fits { part.parse::<u64>().ok() } else { None }
+    };
+    let (year, month, day) = (number(4)?, number(2)?, number(2)?);
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // A year begins with March, so that the leap day is its last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
+    days.checked_sub(719_468)
+}
+
+/// What comes of mail that only says to be ours.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Forged {
+    pub(crate) reverse_path: Answer,
+    pub(crate) from: Answer,
+    pub(crate) unless_authentic: bool,
+}
+
+impl Default for Forged {
+    fn default() -> Self {
+        Self {
+            reverse_path: Answer { score: 4.0, refuse: None },
+            // Mailing lists send what our users have written.
+            from: Answer { score: 2.0, refuse: None },
+            unless_authentic: true,
+        }
+    }
+}
+
+/// A refusal, or points; 0 is neither.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Answer {
+    pub(crate) score: f64,
+    pub(crate) refuse: Option<Refusal>,
+}
+
+impl Answer {
+    pub(crate) fn is_off(&self) -> bool {
+        self.refuse.is_none() && self.score == 0.0
+    }
+}
+
+/// What mail without a sender may do.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NullSender {
+    pub(crate) recipients: usize,
+    pub(crate) refuse: Refusal,
+}
+
+impl Default for NullSender {
+    fn default() -> Self {
+        Self {
+            // RFC 5321 4.5.5: a report goes to who sent the message.
+            recipients: 1,
+            refuse: "550 5.7.1 mail without a sender is for one recipient"
+                .parse()
+                .expect("this is a refusal"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_from_1970() {
+        for (text, expected) in [
+            ("1970-01-01", Some(0)),
+            ("1970-12-31", Some(364)),
+            ("2000-02-29", Some(11_016)),
+            ("2026-11-22", Some(20_779)),
+            ("1969-12-31", None),
+            ("2026-13-01", None),
+            ("2026-1-1", None),
+            ("2026-11-22T00:00", None),
+            ("", None),
+        ] {
+            assert_eq!(day(text), expected, "{text}");
+        }
+    }
+}

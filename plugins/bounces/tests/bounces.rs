@@ -1,0 +1,266 @@
+//! The plugin as operators configure it and mail meets it.
+
+use bounces::Bounces;
+use portcullis_plugin::mail_auth::Finding;
+use portcullis_plugin::testing::{
+    Edit, Grant, configure, counted, find, logged, settings_in, stop_clock, subscribed,
+};
+use portcullis_plugin::{
+    Hook, Message, Plugin, Question, Recipient, Session, Transaction, Verdict,
+};
+
+const SECRET: &str = "0123456789abcdef-secret";
+/// 2026-11-22.
+const TODAY: u64 = 20_779;
+
+fn bounces(yaml: &str) -> Result<Bounces, String> {
+    configure(&serde_yaml::from_str(yaml).expect("YAML"))
+}
+
+fn tagging(rest: &str) -> Bounces {
+    on(TODAY);
+    bounces(&format!(
+        "{{ domains: [example.org, .example.org], batv: {{ keys: [{{ number: 1, secret: {SECRET} }}], {rest} }} }}"
+    ))
+    .expect("settings")
+}
+
+fn on(day: u64) {
+    stop_clock(day * 86_400_000);
+}
+
+/// What becomes of a sender.
+fn sign(plugin: &mut Bounces, session: &Session, sender: &str) -> Option<String> {
+    let transaction = Transaction::fake().with_sender(sender).with_grant(Grant::RewriteEnvelope);
+    assert_eq!(plugin.ask(Question::Data(session, &transaction)), Verdict::Next);
+    match transaction.edits().as_slice() {
+        [Edit::SetSender(Some(signed))] => Some(signed.clone()),
+        [] => None,
+        edits => panic!("{edits:?}"),
+    }
+}
+
+fn bounce() -> Transaction {
+    Transaction::fake().with_null_sender().with_grant(Grant::RewriteEnvelope)
+}
+
+fn rcpt(plugin: &mut Bounces, transaction: &Transaction, recipient: &str) -> Verdict {
+    plugin.ask(Question::Rcpt(&Session::fake(), transaction, &Recipient::fake(recipient)))
+}
+
+fn refused(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Reject(reply) if reply.code == 550)
+}
+
+#[test]
+fn what_is_ours_is_signed_when_it_goes_and_known_when_it_comes_back() {
+    let mut plugin = tagging("refuse_from: 2026-11-22");
+    let ann = Session::fake().with_user("ann");
+    let signed = sign(&mut plugin, &ann, "Ann@Example.org").expect("signed");
+    for (session, sender) in [
+        (Session::fake(), "ann@example.org"),
+        (ann.clone(), "ann@elsewhere.example"),
+        (ann, &*signed),
+    ] {
+        assert_eq!(sign(&mut plugin, &session, sender), None, "{sender}");
+    }
+    on(TODAY + 7);
+    let transaction = bounce();
+    assert_eq!(rcpt(&mut plugin, &transaction, &signed), Verdict::Next);
+    assert_eq!(transaction.edits(), [Edit::SetRecipient(0, "Ann@Example.org".to_owned())]);
+    assert_eq!(transaction.scores(), [("BATV_VALID".to_owned(), -0.5)]);
+    on(TODAY + 8);
+    let transaction = bounce();
+    assert!(refused(&rcpt(&mut plugin, &transaction, &signed)), "too late");
+    assert!(transaction.edits().is_empty());
+    let lines = format!("{:?} {plugin:?}", logged());
+    assert!(!lines.contains("secret"), "{lines}");
+}
+
+#[test]
+fn mail_with_a_sender_finds_its_way_too() {
+    let mut plugin = tagging("refuse_from: 2026-11-22");
+    let signed = sign(&mut plugin, &Session::fake().with_user("ann"), "ann@example.org").unwrap();
+    let answer = || Transaction::fake().with_grant(Grant::RewriteEnvelope);
+    let transaction = answer();
+    assert_eq!(rcpt(&mut plugin, &transaction, &signed), Verdict::Next);
+    assert_eq!(transaction.edits(), [Edit::SetRecipient(0, "ann@example.org".to_owned())]);
+    for recipient in ["ann@example.org", "prvs=1786000000=ann@example.org"] {
+        let transaction = answer();
+        assert_eq!(rcpt(&mut plugin, &transaction, recipient), Verdict::Next, "{recipient}");
+        assert!(transaction.edits().is_empty());
+    }
+}
+
+#[test]
+fn a_bounce_of_what_we_have_not_sent_is_refused_from_a_day_on() {
+    let mut plugin = tagging("refuse_from: 2026-11-23");
+    let transaction = bounce();
+    assert_eq!(rcpt(&mut plugin, &transaction, "ann@example.org"), Verdict::Next);
+    assert_eq!(transaction.scores(), [("BATV_MISSING".to_owned(), 1.0)]);
+    on(TODAY + 1);
+    for recipient in ["ann@example.org", "ann@mail.EXAMPLE.org", "prvs=1786000000=ann@example.org"]
+    {
+        assert!(refused(&rcpt(&mut plugin, &bounce(), recipient)), "{recipient}");
+    }
+    let long = format!("{}@example.org", "x".repeat(49));
+    for recipient in ["ann@elsewhere.example", &long, "postmaster"] {
+        assert_eq!(rcpt(&mut plugin, &bounce(), recipient), Verdict::Next, "{recipient}");
+    }
+    assert_eq!(counted("mails", Some("tag_missing")), 4);
+}
+
+#[test]
+fn keys_are_changed_one_after_the_other() {
+    on(TODAY);
+    let both = |first: u8, second: u8| {
+        let key = |number: u8| format!("{{ number: {number}, secret: {SECRET}-{number} }}");
+        let settings = format!(
+            "{{ domains: [example.org], batv: {{ refuse_from: 2026-01-01, keys: [{}, {}] }} }}",
+            key(first),
+            key(second)
+        );
+        bounces(&settings).unwrap()
+    };
+    let ann = Session::fake().with_user("ann");
+    let old = sign(&mut both(1, 2), &ann, "ann@example.org").unwrap();
+    let new = sign(&mut both(2, 1), &ann, "ann@example.org").unwrap();
+    assert!(old.starts_with("prvs=1") && new.starts_with("prvs=2"));
+    for address in [&old, &new] {
+        assert_eq!(rcpt(&mut both(2, 1), &bounce(), address), Verdict::Next, "{address}");
+    }
+    assert!(refused(&rcpt(&mut both(2, 3), &bounce(), &old)));
+}
+
+#[test]
+fn without_the_grant_a_tag_is_a_failure() {
+    let mut plugin = tagging("");
+    let transaction = Transaction::fake().with_sender("ann@example.org");
+    let ann = Session::fake().with_user("ann");
+    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        plugin.ask(Question::Data(&ann, &transaction))
+    }));
+    assert!(asked.is_err());
+}
+
+#[test]
+fn mail_without_a_sender_is_for_one() {
+    let mut plugin = bounces("domains: [example.org]").unwrap();
+    let one = bounce().with_recipient("ann@example.org");
+    assert_eq!(rcpt(&mut plugin, &bounce(), "ann@example.org"), Verdict::Next);
+    assert!(refused(&rcpt(&mut plugin, &one, "bob@example.org")));
+    let mail = Transaction::fake().with_recipient("ann@example.org");
+    assert_eq!(rcpt(&mut plugin, &mail, "bob@example.org"), Verdict::Next);
+    let mut plugin = bounces("{ domains: [example.org], null_sender: { recipients: 0 } }").unwrap();
+    assert_eq!(rcpt(&mut plugin, &one, "bob@example.org"), Verdict::Next);
+}
+
+#[test]
+fn who_says_to_be_ours_and_is_not_is_marked() {
+    let settings = "
+domains: [example.org]
+ours: { clients: [198.51.100.0/24], listeners: [inside] }
+exempt: { senders: [list@example.org] }
+";
+    let ask = |session: &Session, sender: &str| {
+        let transaction = Transaction::fake().with_sender(sender);
+        let verdict = bounces(settings).unwrap().ask(Question::Mail(session, &transaction));
+        assert_eq!(verdict, Verdict::Next);
+        !transaction.scores().is_empty()
+    };
+    assert!(ask(&Session::fake(), "Boss@EXAMPLE.org"));
+    for (session, sender) in [
+        (Session::fake(), "boss@elsewhere.example"),
+        (Session::fake(), "list@example.org"),
+        (Session::fake().with_user("boss"), "boss@example.org"),
+        (Session::fake().with_client("198.51.100.7"), "boss@example.org"),
+        (Session::fake().with_listener("inside"), "boss@example.org"),
+    ] {
+        assert!(!ask(&session, sender), "{sender}");
+    }
+    find(&[Finding::new("spf", "softfail")]);
+    assert!(ask(&Session::fake(), "boss@example.org"));
+    find(&[Finding::new("spf", "pass")]);
+    assert!(!ask(&Session::fake(), "boss@example.org"), "our SPF record names it");
+    let mut strict = bounces(
+        "{ domains: [example.org], forged: { reverse_path: { refuse: 550 5.7.1 log in }, unless_authentic: false } }",
+    )
+    .unwrap();
+    let forged = Transaction::fake().with_sender("boss@example.org");
+    let verdict = strict.ask(Question::Mail(&Session::fake(), &forged));
+    assert_eq!(verdict, Verdict::reject(550, "5.7.1", "log in"));
+}
+
+#[test]
+fn an_author_who_is_not_is_marked() {
+    let ask = |from: &str| {
+        let message = Message::fake(&format!("{from}\r\nSubject: x\r\n\r\nx\r\n"));
+        let transaction = Transaction::fake();
+        let mut plugin = bounces("domains: [example.org]").unwrap();
+        let verdict = plugin.ask(Question::Message(&Session::fake(), &transaction, &message));
+        assert_eq!(verdict, Verdict::Next);
+        transaction.scores()
+    };
+    let forged = [("FORGED_FROM".to_owned(), 2.0)];
+    assert_eq!(ask("From: The boss <boss@Example.org>"), forged);
+    assert_eq!(ask("From: a@b.example\r\nFrom: boss@example.org"), forged);
+    assert_eq!(ask("From: \"boss@example.org\" <a@b.example>"), []);
+    assert_eq!(ask("X: y"), []);
+    find(&[Finding::new("dkim", "pass"), Finding::new("dmarc", "fail")]);
+    assert_eq!(ask("From: boss@example.org"), forged);
+    find(&[Finding::new("dmarc", "pass")]);
+    assert_eq!(ask("From: boss@example.org"), []);
+}
+
+#[test]
+fn the_readmes_example_is_right_and_only_needed_hooks_are_asked() {
+    let example = settings_in(include_str!("../README.md"));
+    let example = example.replace("${file:/etc/portcullis/batv.key}", SECRET);
+    bounces(&example).expect("the README's settings are right");
+    for (rest, hooks) in [
+        ("", vec![Hook::Mail, Hook::Rcpt, Hook::Message]),
+        (
+            "forged: { reverse_path: { score: 0 }, from: { score: 0 } }, null_sender: { recipients: 0 }",
+            vec![],
+        ),
+        ("forged: { from: { score: 0 } }", vec![Hook::Mail, Hook::Rcpt]),
+    ] {
+        let settings = format!("{{ domains: [example.org], {rest} }}");
+        assert_eq!(subscribed(&bounces(&settings).unwrap()), hooks, "{rest}");
+    }
+    let hooks = [Hook::Mail, Hook::Rcpt, Hook::Data, Hook::Message];
+    assert_eq!(subscribed(&tagging("")), hooks);
+}
+
+#[test]
+fn mistakes_are_told_with_their_place_and_no_secret() {
+    let batv = |rest: &str| format!("{{ domains: [a.example], batv: {{ {rest} }} }}");
+    let secret = "a secret is a text of 16 octets or more, best in a file: \"${file:batv.key}\"";
+    for (yaml, mistake) in [
+        ("domains: []".to_owned(), "domains: which are ours has to be said".to_owned()),
+        (batv("keys: []"), "batv.keys: at least one; without tags leave `batv` out".to_owned()),
+        (batv("keys: [{ number: 1, secret: s3cr3t }]"), format!("batv.keys[0].secret: {secret}")),
+        (
+            batv("keys: [{ number: 1, secret: 1234567890123456 }]"),
+            format!("batv.keys[0].secret: {secret}"),
+        ),
+        (
+            batv(&format!("keys: [{{ number: 10, secret: {SECRET} }}]")),
+            "batv.keys[0].number: from 0 to 9, and no two the same".to_owned(),
+        ),
+        (
+            batv(&format!("lifetime: 1h, keys: [{{ number: 1, secret: {SECRET} }}]")),
+            "batv.lifetime: 1h is not from 1d to 100d".to_owned(),
+        ),
+        (
+            batv("keys: [], refuse_from: soon"),
+            "batv.refuse_from: `soon` is not a day as in `2026-12-31`".to_owned(),
+        ),
+        (
+            "{ domains: [a.example], forged: { from: { score: 1, refuse: 550 no } } }".to_owned(),
+            "forged.from: either `refuse` or `score`".to_owned(),
+        ),
+    ] {
+        assert_eq!(bounces(&yaml).unwrap_err(), mistake);
+    }
+}
