@@ -1,5 +1,7 @@
 //! What plugins hear of who sent a message, with a name server of the test's own.
 
+#[path = "authenticity/policy.rs"]
+mod policy;
 #[path = "authenticity/signatures.rs"]
 mod signatures;
 #[path = "authenticity/spf.rs"]

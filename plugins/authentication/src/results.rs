@@ -201,10 +201,7 @@ pub(crate) fn claimed(value: &str) -> Option<String> {
             '=' => return None,
             '"' | '\\' => {}
             c => {
-                if gap
-                    && c != '.'
-                    && !name.is_empty()
-                    && !(name.ends_with('.') && !is_version(rest))
+                if gap && c != '.' && !name.is_empty() && (!name.ends_with('.') || is_version(rest))
                 {
                     // A version, or what is none: is it a result without a name before it?
                     let next = rest.trim_start_matches(|c: char| !";=(\" \t".contains(c));
