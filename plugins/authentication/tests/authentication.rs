@@ -10,7 +10,7 @@ use portcullis_plugin::{Hook, Message, Plugin, Question, Session, Transaction, V
 
 fn plugin(yaml: &str) -> Authentication {
     let yaml = format!("authserv_id: mx.example.org\n{yaml}");
-    configure(&serde_yaml::from_str(&yaml).expect("YAML")).unwrap()
+    configure(&serde_yaml::from_str(&yaml).expect("YAML")).expect("settings")
 }
 
 fn spf(outcome: &str) -> Finding {
