@@ -206,6 +206,7 @@ fn call(hook: Hook) -> HookCall {
         notes: Arc::new(BTreeMap::new()),
         message_octets: 1 << 30,
         findings: Arc::default(),
+        upstreams: None,
     }
 }
 

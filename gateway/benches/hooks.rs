@@ -104,6 +104,7 @@ fn call(hook: Hook) -> HookCall {
         notes: Arc::new(BTreeMap::new()),
         message_octets: 1 << 20,
         findings: Arc::default(),
+        upstreams: None,
     }
 }
 

@@ -12,7 +12,7 @@ mod duplicates;
 mod effective;
 mod extensions;
 mod failure;
-mod grant;
+pub(crate) mod grant;
 mod history;
 mod host;
 mod limits;
@@ -96,6 +96,7 @@ pub use upstream::{
     UpstreamHealth, UpstreamTls, UpstreamTlsMode,
 };
 
+use grant::Grantable;
 use section::{Entry, Reader, Section};
 use tree::{Mark, Node, Source, Value};
 
@@ -321,6 +322,7 @@ impl Config {
         let store_names: Vec<_> = stores.iter().map(|entry| entry.key.text).collect();
         let upstreams = upstreams(&section);
         let upstream_names: Vec<_> = upstreams.iter().map(|entry| entry.key.text).collect();
+        let grantable = Grantable { stores: &store_names, upstreams: &upstream_names };
         let session = section.section("session", Self::SESSION_KEYS);
         let known = listener::Known {
             plugins: &plugin_names,
@@ -358,7 +360,7 @@ impl Config {
                 .map(|text| section.known_name("upstream", text, &upstream_names)),
             plugins: plugins
                 .iter()
-                .filter_map(|node| Plugin::read(reader, node, &store_names))
+                .filter_map(|node| Plugin::read(reader, node, grantable))
                 .collect(),
             stores: stores
                 .iter()

@@ -57,7 +57,8 @@ pub use listener::ListenerMetrics;
 pub use live::Watched;
 pub use log::LogLines;
 pub use plugin::{
-    ACTIONS, CallBegun, HOOKS, HTTP_RESULTS, LOG_LEVELS, PluginMetrics, REASONS, RESULTS,
+    ACTIONS, CALL_AHEAD_RESULTS, CallBegun, HOOKS, HTTP_RESULTS, LOG_LEVELS, PluginMetrics,
+    REASONS, RESULTS,
 };
 pub use queue::{Attempt, QueueMetrics, QueueResult, QueueUpstreamMetrics, ReportKind};
 pub use reference::{Entry, page, reference};

@@ -4,6 +4,7 @@
 //! connection knows no plugins, and the chain does not know that plugins are wasm.
 
 mod chain;
+mod destinations;
 mod findings;
 mod guard;
 mod outcome;
@@ -28,6 +29,7 @@ pub use guard::Guard;
 pub use chain::{
     AuthRuling, Calls, Case, Chain, Cleared, Copies, Decision, Link, Memory, Ruling, SessionCalls,
 };
+pub use destinations::{CallAhead, Destinations, Unverified};
 pub use findings::{Findings, Found, Search};
 pub use outcome::{Event, Stage};
 pub use scoring::Scoring;
@@ -217,6 +219,8 @@ pub struct HookCall {
     pub message_octets: u64,
     /// What was found out, and what the client sent where plugins have changed it.
     pub findings: Arc<Findings>,
+    /// The upstreams that there are; none after the event.
+    pub upstreams: Option<Arc<dyn Destinations>>,
 }
 
 /// What came back from a hook that returned normally.

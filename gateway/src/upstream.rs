@@ -31,6 +31,7 @@ mod tests;
 mod tls;
 mod trail;
 mod transaction;
+mod verification;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -166,8 +167,10 @@ impl Upstreams {
                 Place::Maildir(maildir) => Some(maildir.clone()),
                 Place::Discard | Place::Hop(_) | Place::Rehearsed(_) => None,
             };
-            let double = Double { name: name.clone(), mailboxes, rehearsal: rehearsal.clone() };
-            (name.clone(), Place::Rehearsed(Arc::new(double)))
+            let is_server = matches!(place, Place::Hop(_));
+            let (name, rehearsal) = (name.clone(), rehearsal.clone());
+            let double = Double { name: name.clone(), mailboxes, is_server, rehearsal };
+            (name, Place::Rehearsed(Arc::new(double)))
         };
         Self { places: self.places.iter().map(double).collect() }
     }

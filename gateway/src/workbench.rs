@@ -7,6 +7,7 @@
 //! ```
 
 mod delivered;
+mod doubles;
 mod expected;
 mod fact;
 mod forms;
@@ -19,6 +20,7 @@ mod world;
 
 pub use delivered::Delivered;
 pub(crate) use delivered::{fit, list, values};
+pub use doubles::Doubles;
 pub use expected::{Difference, Expected};
 pub use fact::Fact;
 pub(crate) use fact::{Form, Matcher, Pattern, Short, quoted};

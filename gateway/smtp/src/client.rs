@@ -340,7 +340,12 @@ impl Session {
                     self.transaction = Transaction::None;
                 }
             }
-            Stage::Rset if reply.code() / 100 == 2 => {}
+            Stage::Rset if reply.code() / 100 == 2 => {
+                // Pipelined behind a MAIL that was refused: that is over, too.
+                if matches!(self.transaction, Transaction::Refused(_)) {
+                    self.transaction = Transaction::None;
+                }
+            }
             Stage::Noop | Stage::Xforward if reply.code() / 100 != 3 => {}
             Stage::Quit => self.state = State::Closed,
             Stage::Data | Stage::Content | Stage::Rset | Stage::Noop | Stage::Xforward => {

@@ -33,11 +33,20 @@ pub(super) struct Grants {
     pub(super) stores: Vec<String>,
     /// `http`.
     pub(super) origins: Vec<Origin>,
+    /// Names of upstreams, `upstreams`.
+    pub(super) upstreams: Vec<String>,
+}
+
+/// The names of what a grant may be for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Grantable<'a> {
+    pub(crate) stores: &'a [&'a str],
+    pub(crate) upstreams: &'a [&'a str],
 }
 
 impl Grants {
     /// Reads the list: words, and sections of one key with a list of what is granted.
-    pub(super) fn read(section: &Section<'_>, stores: &[&str]) -> Self {
+    pub(super) fn read(section: &Section<'_>, names: Grantable<'_>) -> Self {
         section.shaped("grants", Shape::Any(schema));
         section.by_default("grants", "[]");
         let mut grants = Self::default();
@@ -54,7 +63,7 @@ impl Grants {
                 Value::Mapping(entries) => {
                     for entry in distinct(section.reader, entries) {
                         if once(section, &mut seen, entry.key) {
-                            grants.listed(section, entry.key, entry.node, stores);
+                            grants.listed(section, entry.key, entry.node, names);
                         }
                     }
                 }
@@ -68,11 +77,16 @@ impl Grants {
     }
 
     /// A grant that names what it is for.
-    fn listed(&mut self, section: &Section<'_>, key: Text<'_>, node: &Node, stores: &[&str]) {
+    fn listed(&mut self, section: &Section<'_>, key: Text<'_>, node: &Node, names: Grantable<'_>) {
         match key.text {
             "kv" => {
                 for word in words(section, key, node) {
-                    self.stores.push(section.known_name("store", word, stores));
+                    self.stores.push(section.known_name("store", word, names.stores));
+                }
+            }
+            "upstreams" => {
+                for word in words(section, key, node) {
+                    self.upstreams.push(section.known_name("upstream", word, names.upstreams));
                 }
             }
             "http" => {
@@ -187,6 +201,7 @@ fn schema() -> serde_json::Value {
                 "type": "object",
                 "properties": {
                     "kv": {"type": "array", "items": {"type": "string"}},
+                    "upstreams": {"type": "array", "items": {"type": "string"}},
                     "http": {"type": "array", "items": {"anyOf": [{"type": "string"}, origin]}},
                 },
                 "additionalProperties": false,
@@ -213,6 +228,7 @@ const PLAIN: &[(&str, Grant)] = &[
 const LISTED: &[(&str, &str)] = &[
     ("http", "name the origins: grants: [{http: [\"https://filter.example.org\"]}]"),
     ("kv", "name the stores: grants: [{kv: [greylist]}]"),
+    ("upstreams", "name the upstreams: grants: [{upstreams: [store]}]"),
 ];
 
 const ORIGIN_KEYS: &[&str] = &["origin", "private"];

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::{Breaker, Poison};
-use super::grant::{Grant, Grants};
+use super::grant::{Grant, Grantable, Grants};
 use super::mistake::Place;
 use super::names;
 use super::reading::Shape;
@@ -31,6 +31,8 @@ pub struct Plugin {
     pub stores: Vec<String>,
     /// Where it may send HTTP requests to.
     pub origins: Vec<Origin>,
+    /// The upstreams that it may ask.
+    pub upstreams: Vec<String>,
     /// What its failure means.
     pub on_failure: OnFailure,
     /// For one hook call.
@@ -138,6 +140,7 @@ impl Plugin {
             grants: Vec::new(),
             stores: Vec::new(),
             origins: Vec::new(),
+            upstreams: Vec::new(),
             on_failure: OnFailure::default(),
             time_limit: TIME_LIMIT,
             memory_limit: MEMORY_LIMIT,
@@ -149,9 +152,9 @@ impl Plugin {
         }
     }
 
-    /// A plugin, if it can be told what it is called and where it lies. `stores` are the names of all
-    /// stores.
-    pub(super) fn read(reader: &Reader<'_>, node: &Node, stores: &[&str]) -> Option<Self> {
+    /// A plugin, if it can be told what it is called and where it lies. `grantable` names all
+    /// stores and upstreams.
+    pub(super) fn read(reader: &Reader<'_>, node: &Node, grantable: Grantable<'_>) -> Option<Self> {
         let section = Section::of(reader, "a plugin", node, Self::KEYS);
         let name = names::name(&section);
         if name.as_deref() == Some(SCORES) {
@@ -161,16 +164,22 @@ impl Plugin {
         }
         let file = section.file("file", "the path of the plugin's .wasm file");
         let known = name.is_some() && file.is_some();
-        let plugin = Self::of(&section, name.unwrap_or_default(), file.unwrap_or_default(), stores);
+        let plugin =
+            Self::of(&section, name.unwrap_or_default(), file.unwrap_or_default(), grantable);
         known.then_some(plugin)
     }
 
     /// A plugin of which it is known what it is called and where it lies.
-    pub(crate) fn of(section: &Section<'_>, name: String, file: PathBuf, stores: &[&str]) -> Self {
+    pub(crate) fn of(
+        section: &Section<'_>,
+        name: String,
+        file: PathBuf,
+        grantable: Grantable<'_>,
+    ) -> Self {
         let reader = section.reader;
         let pins = pins(section);
         let settings = settings(section);
-        let Grants { words: grants, stores, origins } = Grants::read(section, stores);
+        let Grants { words: grants, stores, origins, upstreams } = Grants::read(section, grantable);
         let on_failure = on_failure(section);
         let isolation = isolation(section);
         let time_limit = section.duration(
@@ -187,6 +196,7 @@ impl Plugin {
             grants,
             stores,
             origins,
+            upstreams,
             on_failure,
             time_limit,
             memory_limit,

@@ -90,6 +90,7 @@ fn sound(config: &mut Config, root: &Node, mistakes: &Mistakes) {
     );
     for plugin in &mut config.plugins {
         plugin.stores.retain(|name| config.stores.contains_key(name));
+        plugin.upstreams.retain(|name| upstreams.contains_key(name));
     }
 }
 

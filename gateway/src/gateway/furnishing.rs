@@ -50,7 +50,7 @@ impl Parts {
             listener: listener.name.clone(),
             hostname: self.config.hostname.clone(),
             protocol: listener.protocol,
-            chain: self.chain(listener),
+            chain: self.chain(listener).reaching(upstreams.clone()),
             login: self.admission(listener).map(|admission| admission.login.clone()),
             routes: self.routes.clone(),
             upstreams: upstreams.clone(),

@@ -47,6 +47,9 @@ pub const HOOKS: [&str; 9] =
 pub const HTTP_RESULTS: [&str; 6] =
     ["denied", "malformed", "ok", "timed-out", "too-large", "unavailable"];
 
+/// What can come of a question to an upstream ahead of its mail.
+pub const CALL_AHEAD_RESULTS: [&str; 4] = ["ok", "timed-out", "unavailable", "unsupported"];
+
 /// What becomes of what a plugin is told at the hook `outcome`.
 const FATES: [&str; 3] = ["delivered", "dropped", "failed"];
 
@@ -56,6 +59,7 @@ pub(super) struct PluginFamilies {
     actions: IntCounterVec,
     breakers: IntGaugeVec,
     calls: IntCounterVec,
+    calls_ahead: IntCounterVec,
     call_seconds: HistogramVec,
     calls_started: IntCounterVec,
     dropped: IntCounterVec,
@@ -91,6 +95,12 @@ impl PluginFamilies {
                  authenticated, `reject` refused, `defer` unavailable. `abandoned`: nobody waited \
                  for the end, at the shutdown. started = sum + those that run",
                 &["plugin", "hook", "result"],
+            ),
+            calls_ahead: labelled(
+                "portcullis_plugin_calls_ahead_total",
+                "Questions of plugins to upstreams, whether they would take mail for somebody; `ok`: they \
+                 said yes or no",
+                &["plugin", "result"],
             ),
             call_seconds: histograms(
                 registry,
@@ -156,6 +166,8 @@ impl PluginFamilies {
             actions: ACTIONS
                 .map(|action| (action, self.actions.with_label_values(&[plugin, action]))),
             breakers: self.breakers.with_label_values(&[plugin]),
+            calls_ahead: CALL_AHEAD_RESULTS
+                .map(|result| (result, self.calls_ahead.with_label_values(&[plugin, result]))),
             hooks: ArcSwap::default(),
             http: HTTP_RESULTS
                 .map(|result| (result, self.http.with_label_values(&[plugin, result]))),
@@ -195,6 +207,7 @@ impl PluginFamilies {
 pub struct PluginMetrics {
     actions: [(&'static str, IntCounter); ACTIONS.len()],
     breakers: IntGauge,
+    calls_ahead: [(&'static str, IntCounter); CALL_AHEAD_RESULTS.len()],
     /// Known once the plugin is loaded.
     hooks: ArcSwap<Vec<Arc<HookMetrics>>>,
     http: [(&'static str, IntCounter); HTTP_RESULTS.len()],
@@ -341,6 +354,11 @@ impl PluginMetrics {
     /// A request of the plugin's ended, with one of [`HTTP_RESULTS`].
     pub fn http_request(&self, result: &'static str) {
         inc(&self.http, result);
+    }
+
+    /// An upstream was asked ahead of its mail; with one of [`CALL_AHEAD_RESULTS`].
+    pub fn call_ahead(&self, result: &'static str) {
+        inc(&self.calls_ahead, result);
     }
 
     /// The plugin adds to a counter of its own.

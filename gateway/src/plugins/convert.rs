@@ -62,6 +62,15 @@ pub(super) fn opinion(hook: Hook, verdict: Verdict) -> Result<Opinion, HookFailu
     Ok(opinion)
 }
 
+/// A reply in the contract's words.
+pub(super) fn said(reply: &Reply) -> types::Reply {
+    types::Reply {
+        code: reply.code(),
+        status: reply.status().map(EnhancedStatus::parts),
+        text: reply.text(),
+    }
+}
+
 /// A reply in a plugin's words.
 pub(super) fn reply(answer: &bindings::Reply) -> Result<Reply, AnswerError> {
     if answer.text.len() > TEXT_OCTETS {

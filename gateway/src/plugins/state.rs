@@ -31,6 +31,8 @@ pub(super) struct Facts {
     pub(super) stores: BTreeMap<String, Arc<crate::store::Store>>,
     /// Where it may send HTTP requests to.
     pub(super) origins: Arc<[Origin]>,
+    /// The upstreams that it may ask.
+    pub(super) asks: Arc<[String]>,
     pub(super) memory_limit: usize,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: Arc<PluginMetrics>,

@@ -12,8 +12,8 @@ use portcullis_smtp::Reply;
 use tracing::{debug, warn};
 
 use super::{
-    Answer, Asked, Event, FailureReason, Findings, Hook, HookCall, HookFailure, Opinion, Plugin,
-    PluginCopy, Scored, Scoring, Witness,
+    Answer, Asked, Destinations, Event, FailureReason, Findings, Hook, HookCall, HookFailure,
+    Opinion, Plugin, PluginCopy, Scored, Scoring, Witness,
 };
 use crate::config::OnFailure;
 use crate::message::{Edit, Envelope, HeaderEdit, Message, Recipient, Scores, SessionFacts};
@@ -42,6 +42,8 @@ pub struct Chain {
     quarantine: bool,
     /// What follows from the points that they give.
     scoring: Option<Scoring>,
+    /// Where mail goes, for plugins that ask.
+    upstreams: Option<Arc<dyn Destinations>>,
     /// Who looks on, in a rehearsal.
     witness: Option<Arc<dyn Witness>>,
 }
@@ -151,13 +153,19 @@ impl Chain {
             let answers = |link: &Link| link.plugin.answers(hook);
             (0..links.len()).filter(|&n| answers(&links[n])).collect()
         });
-        Self { links, order, quarantine, scoring: None, witness: None }
+        Self { links, order, quarantine, scoring: None, upstreams: None, witness: None }
     }
 
     /// The same, and where no plugin objects to a message, its score decides.
     #[must_use]
     pub fn scored(self, scoring: Option<Scoring>) -> Self {
         Self { scoring, ..self }
+    }
+
+    /// The same, whose plugins may ask these upstreams, each with its grant.
+    #[must_use]
+    pub fn reaching(self, upstreams: Arc<dyn Destinations>) -> Self {
+        Self { upstreams: Some(upstreams), ..self }
     }
 
     /// What follows from how many points, for records.
@@ -269,11 +277,12 @@ impl Chain {
     async fn call(
         &self,
         n: usize,
-        call: HookCall,
+        mut call: HookCall,
         case: &mut Case,
         copies: &mut Copies,
     ) -> Result<Answer, HookFailure> {
         let (link, hook) = (&self.links[n], call.hook);
+        call.upstreams = self.upstreams.clone();
         let credentials = call.credentials.clone();
         let started = Instant::now();
         let pass = match link.plugin.guard().admit(hook, case, credentials.as_deref()) {
@@ -375,6 +384,7 @@ impl Case {
             notes: memory.notes.clone(),
             message_octets: self.message_octets,
             findings: self.findings.clone(),
+            upstreams: None,
         }
     }
 

@@ -127,6 +127,7 @@ pub(crate) fn call() -> HookCall {
         notes: Arc::new(BTreeMap::new()),
         message_octets: 0,
         findings: Arc::default(),
+        upstreams: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The connections of one upstream: how many there may be, and which wait for their next use.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(super) struct Pool {
     pub(super) fleet: Arc<Fleet>,
     cautions: Arc<Cautions>,
     permits: Arc<Semaphore>,
+    /// How many wait for one of them.
+    waiting: Arc<AtomicUsize>,
     idle: Mutex<Idle>,
 }
 
@@ -100,6 +103,7 @@ impl Pool {
             target,
             cautions: Arc::default(),
             permits: Arc::new(Semaphore::new(upstream.connections)),
+            waiting: Arc::default(),
             idle: Mutex::default(),
         })
     }
@@ -111,8 +115,8 @@ impl Pool {
         target.upstream.idle_connections = target.upstream.idle_connections.div_ceil(among);
         self.fleet.begin();
         let (name, fleet, permits) = (self.name.clone(), self.fleet.clone(), self.permits.clone());
-        let cautions = self.cautions.clone();
-        Self { name, target, fleet, cautions, permits, idle: Mutex::default() }
+        let (cautions, waiting) = (self.cautions.clone(), self.waiting.clone());
+        Self { name, target, fleet, cautions, permits, waiting, idle: Mutex::default() }
     }
 
     /// Whether this is what another configuration asks for, too. Certificates are read anew: the
@@ -137,6 +141,11 @@ impl Pool {
         self.permits.available_permits()
     }
 
+    /// Who wait for one to become free, at all shares together.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// What its operator was told.
     pub(super) fn cautions(&self) -> &Cautions {
         &self.cautions
@@ -156,7 +165,16 @@ impl Pool {
     /// An idle connection or, where there is none or only a fresh one will do, a new one, at the first
     /// address that answers.
     pub(super) async fn take(&self, attempts: &mut Attempts) -> Result<Lease, Failure> {
-        let permit = self.permit().await?;
+        self.take_within(attempts, self.target.upstream.busy_timeout).await
+    }
+
+    /// The same for who does not wait as long where all are in use.
+    pub(super) async fn take_within(
+        &self,
+        attempts: &mut Attempts,
+        patience: Duration,
+    ) -> Result<Lease, Failure> {
+        let permit = self.permit(patience).await?;
         // On the heap, both: to connect is rare, and whoever waits for a command carries neither.
         if !self.fleet.is_current() {
             Box::pin(self.fleet.look_up()).await?;
@@ -332,15 +350,14 @@ impl Pool {
         idle.connections.drain(..).for_each(|(connection, _)| connection.quit());
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    async fn permit(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Failure> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             self.target.metrics.waited(Duration::ZERO);
             return Ok(permit);
         }
         let began = Instant::now();
-        let permit =
-            timeout(self.target.upstream.busy_timeout, self.permits.clone().acquire_owned());
-        let permit = permit.await;
+        let _waiting = Waiting::new(&self.waiting);
+        let permit = timeout(patience, self.permits.clone().acquire_owned()).await;
         self.target.metrics.waited(began.elapsed());
         permit.ok().and_then(Result::ok).ok_or_else(|| {
             self.target.metrics.turned_away(TurnedAway::Busy);
@@ -365,6 +382,22 @@ impl Pool {
     fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
         // A panic elsewhere leaves a list of connections, which is as good as before.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits, counted.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -67,12 +67,17 @@ impl Rehearsal {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refusal(&self, upstream: &str, recipient: &Recipient, late: bool) -> Option<&Reply> {
+    pub(super) fn refusal(
+        &self,
+        upstream: &str,
+        recipient: &Mailbox,
+        late: bool,
+    ) -> Option<&Reply> {
         let fits = |refusal: &&Refusal| {
             let whose = refusal.recipient.as_ref();
             refusal.upstream == upstream
                 && refusal.late == late
-                && whose.is_none_or(|whose| *whose == recipient.address)
+                && whose.is_none_or(|whose| whose == recipient)
         };
         self.refusals.iter().find(fits).map(|refusal| &refusal.reply)
     }
@@ -84,6 +89,8 @@ pub(super) struct Double {
     pub(super) name: String,
     /// Where its mailboxes are, if that is what it has.
     pub(super) mailboxes: Option<Arc<Maildir>>,
+    /// Whether it is a server, which could be asked ahead.
+    pub(super) is_server: bool,
     pub(super) rehearsal: Arc<Rehearsal>,
 }
 
@@ -94,7 +101,7 @@ impl Double {
         recipient: &Recipient,
         id: &str,
     ) -> Result<(), Reply> {
-        if let Some(refusal) = self.rehearsal.refusal(&self.name, recipient, false) {
+        if let Some(refusal) = self.rehearsal.refusal(&self.name, &recipient.address, false) {
             return Err(refusal.clone());
         }
         match &self.mailboxes {
@@ -110,7 +117,8 @@ impl Double {
         recipients: &[Recipient],
         message: &Outbound,
     ) -> Vec<Reply> {
-        let refusal = |recipient| self.rehearsal.refusal(&self.name, recipient, true);
+        let refusal =
+            |recipient: &Recipient| self.rehearsal.refusal(&self.name, &recipient.address, true);
         let takers = recipients.iter().filter(|recipient| refusal(recipient).is_none());
         let takers: Vec<_> = takers.map(|recipient| recipient.address.clone()).collect();
         if !takers.is_empty() {

@@ -9,6 +9,7 @@ mod offering;
 mod pooling;
 mod promises;
 mod script;
+mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

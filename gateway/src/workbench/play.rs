@@ -1,7 +1,6 @@
 //! Plays what is given: asks the chain at each hook in the order of a conversation, as far as the
 //! answers let it go.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use portcullis_smtp::Reply;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
+use super::doubles::Doubles;
 use super::fact::Fact;
 use super::forms;
 use super::given::{Given, Mail};
@@ -104,22 +104,23 @@ impl Workbench {
     /// If there is no engine, or the plugin cannot be loaded.
     pub async fn new(
         plugin: &config::Plugin,
-        upstreams: BTreeSet<String>,
+        upstreams: Doubles,
         world: &World,
         cache: &Path,
         snapshots: bool,
     ) -> Result<Self, WorkbenchError> {
         let (engine, metrics, stores) = engine(plugin, world, cache).await?;
         let seen = Seen::default();
-        let upstreams = Arc::new(upstreams);
+        let names = Arc::new(upstreams.names());
         let loaded = match snapshots || !is_large(plugin) {
-            true => engine.load(plugin, upstreams).await?,
-            false => engine.load_unfrozen(plugin, upstreams).await?,
+            true => engine.load(plugin, names).await?,
+            false => engine.load_unfrozen(plugin, names).await?,
         };
         let answers = Hook::ALL.into_iter().filter(|hook| loaded.answers(*hook)).collect();
         let watched = Arc::new(Watched::new(loaded, seen.clone()));
         let link = Link { plugin: watched, metrics: metrics.plugin(&plugin.name) };
-        let (chain, plugin) = (Chain::new(vec![link], true), plugin.name.clone());
+        let chain = Chain::new(vec![link], true).reaching(Arc::new(upstreams));
+        let plugin = plugin.name.clone();
         Ok(Self { chain, answers, seen, plugin, stores })
     }
 

@@ -1,8 +1,8 @@
 //! What is put on the bench at the command line, without a scenario file.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::doubles::Doubles;
 use super::fact::quoted;
 use super::given::Given;
 use super::suite::{self, read_plugin};
@@ -17,8 +17,8 @@ use crate::config::{self, Mistakes, Place};
 pub struct Setup {
     /// The plugin.
     pub plugin: config::Plugin,
-    /// Where it may route to.
-    pub upstreams: BTreeSet<String>,
+    /// Where it may route to, and whom it may ask.
+    pub upstreams: Doubles,
     /// Session, envelope, message.
     pub given: Given,
     /// Names, and what stores hold.
@@ -32,7 +32,7 @@ pub struct Options {
     pub session: Option<PathBuf>,
     /// A file of YAML or JSON, or the settings themselves in JSON.
     pub settings: Option<String>,
-    /// As in the configuration; `kv=NAME` and `http=ORIGIN` for those that name something.
+    /// As in the configuration; `kv=NAME`, `http=ORIGIN` and `upstreams=NAME` for those that name something.
     pub grants: Vec<String>,
 }
 
@@ -52,10 +52,9 @@ impl Setup {
         };
         let mut setup = decoded(&path, octets, |reader, root| {
             let section = Section::of(reader, "what is given", root, Self::KEYS);
-            let upstreams = section.words("upstreams").unwrap_or_default();
             Some(Self {
                 plugin: read_plugin(&section, Some(file))?,
-                upstreams: upstreams.iter().map(|word| word.text.to_owned()).collect(),
+                upstreams: Doubles::read(&section),
                 given: Given::read(&section),
                 world: World::read(&section),
             })
@@ -67,6 +66,7 @@ impl Setup {
             let granted = read_grants(file, &options.grants)?;
             (setup.plugin.grants, setup.plugin.stores) = (granted.grants, granted.stores);
             setup.plugin.origins = granted.origins;
+            setup.plugin.upstreams = granted.upstreams;
         }
         Ok(setup)
     }

@@ -1,12 +1,13 @@
 //! A scenario file: a plugin, what is given to it, what is expected of it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::doubles::Doubles;
 use super::expected::{Difference, Expected};
 use super::given::Given;
 use super::play::{Workbench, WorkbenchError};
 use super::world::World;
+use crate::config::grant::Grantable;
 use crate::config::section::{Reader, Section, distinct};
 use crate::config::tree::{self, Mark, Node, Source, Value};
 use crate::config::{self, Mistakes, Place};
@@ -32,8 +33,8 @@ pub struct Scenario {
     pub place: Place,
     /// The plugin, as this scenario wants it.
     pub plugin: config::Plugin,
-    /// Where it may route to.
-    pub upstreams: BTreeSet<String>,
+    /// Where it may route to, and whom it may ask.
+    pub upstreams: Doubles,
     /// What is given.
     pub given: Given,
     /// Names, and what stores hold.
@@ -169,12 +170,11 @@ fn read_one(
     let plugin = read_plugin(&section, plugin);
     let given = Given::read(&section);
     let expected = Expected::read(&section);
-    let upstreams = section.words("upstreams").unwrap_or_default();
     Some(Scenario {
         name: name?.text.to_owned(),
         place: reader.place(name?.mark),
         plugin: plugin?,
-        upstreams: upstreams.iter().map(|word| word.text.to_owned()).collect(),
+        upstreams: Doubles::read(&section),
         given,
         world: World::read(&section),
         expected,
@@ -194,18 +194,20 @@ pub(super) fn read_plugin(section: &Section<'_>, file: Option<&Path>) -> Option<
         Some(name) => config::names::check(&plugin, name).then(|| name.text.to_owned())?,
         None => stem().unwrap_or_else(|| "plugin".to_owned()),
     };
-    let stores = plugin.entry("grants").map_or_else(Vec::new, |entry| stores(entry.node));
-    Some(config::Plugin::of(&plugin, name, file, &stores))
+    let named = |word| plugin.entry("grants").map_or_else(Vec::new, |it| named(it.node, word));
+    let (stores, upstreams) = (named("kv"), named("upstreams"));
+    let grantable = Grantable { stores: &stores, upstreams: &upstreams };
+    Some(config::Plugin::of(&plugin, name, file, grantable))
 }
 
-/// The names in `{kv: [...]}`: each of them is a store of the scenario.
-fn stores(grants: &Node) -> Vec<&str> {
+/// The names in `{kv: [...]}`, if `kv` is the word: each of them is a store of the scenario.
+fn named<'a>(grants: &'a Node, word: &str) -> Vec<&'a str> {
     let Value::Sequence(grants) = &grants.value else { return Vec::new() };
     let entries = grants.iter().filter_map(|grant| match &grant.value {
         Value::Mapping(entries) => Some(entries),
         _ => None,
     });
-    let named = entries.flatten().filter(|(key, _)| is_word(key, "kv"));
+    let named = entries.flatten().filter(|(key, _)| is_word(key, word));
     let lists = named.filter_map(|(_, node)| match &node.value {
         Value::Sequence(names) => Some(names),
         _ => None,

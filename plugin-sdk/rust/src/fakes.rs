@@ -8,8 +8,10 @@ mod store;
 mod transaction;
 
 pub use self::message::{Message, Reader, Writer};
-pub use self::reach::{answer_dns, answer_http, find, requested, stop_clock};
-pub(crate) use self::reach::{clock, dns, http, mail_auth, random};
+pub use self::reach::{
+    answer_dns, answer_http, answer_upstream, fail_upstream, find, requested, set_upstream, stop_clock, verified,
+};
+pub(crate) use self::reach::{clock, dns, http, mail_auth, random, upstreams};
 pub use self::record::{counted, logged};
 pub(crate) use self::record::{log, metrics};
 pub use self::session::Session;

@@ -74,6 +74,7 @@ mod fakes;
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]
 pub mod guest;
+mod files;
 mod hook;
 pub mod http;
 pub mod kv;
@@ -87,6 +88,7 @@ mod refusal;
 pub mod settings;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod upstreams;
 mod verdict;
 
 pub use portcullis_plugin_macros::plugin;
@@ -100,6 +102,7 @@ pub use self::bindings::smtp::filter::types::{Message, Reader, Session, Transact
 pub use self::envelope::split_address;
 #[cfg(not(target_family = "wasm"))]
 pub use self::fakes::{Message, Reader, Session, Transaction, Writer};
+pub use self::files::Files;
 pub use self::hook::{Hook, Plugin, Question};
 pub use self::outcome::Outcome;
 pub use self::refusal::Refusal;

@@ -5,8 +5,10 @@ use portcullis_plugin::http::{HttpError, Request, Response};
 use portcullis_plugin::kv::{KvError, Store};
 use portcullis_plugin::mail_auth::{self, AuthError, Finding};
 use portcullis_plugin::testing::{
-    Grant, answer_dns, answer_http, find, grant_store, requested, set_unavailable, stop_clock,
+    Grant, answer_dns, answer_http, answer_upstream, fail_upstream, find, grant_store, requested,
+    set_unavailable, set_upstream, stop_clock, verified,
 };
+use portcullis_plugin::upstreams::{self, UpstreamError};
 use portcullis_plugin::{
     EditError, Message, Outcome, Plugin, Session, Transaction, Verdict, clock, http, plugin, random,
 };
@@ -78,6 +80,22 @@ fn requests_are_answered_and_remembered() {
     let message = Message::fake("Subject: a\n\nbody\n");
     let sent = http::send_content(&Request::post(url, ""), &message.read_body()).unwrap();
     assert_eq!((sent.status, requested()[1].body.as_slice()), (200, &b"body\r\n"[..]));
+}
+
+#[test]
+fn upstreams_are_asked_once_they_are_granted() {
+    let ask = || upstreams::verify_one("store", None, "nobody@example.org");
+    assert_eq!(ask(), Err(UpstreamError::Denied));
+    answer_upstream("store", "nobody@example.org", "550 5.1.1 no such user");
+    assert_eq!(ask().unwrap().code, 550);
+    assert_eq!(upstreams::verify_one("store", None, "bob@example.org").unwrap().code, 250);
+    assert_eq!(verified(), ["nobody@example.org", "bob@example.org"]);
+    fail_upstream("store", Some(UpstreamError::TimedOut));
+    assert_eq!(ask(), Err(UpstreamError::TimedOut));
+    set_upstream("store", &[("available", 1), ("busy", 3), ("waiting", 1), ("limit", 8)]);
+    let state = upstreams::state("store").unwrap();
+    assert!(state.is_available() && state.load() == 0.5 && state.get("connections").is_none());
+    assert_eq!(upstreams::state("other"), Err(UpstreamError::Denied));
 }
 
 #[test]

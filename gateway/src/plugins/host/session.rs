@@ -181,6 +181,7 @@ mod tests {
             notes: notes.into(),
             message_octets: 0,
             findings: Arc::default(),
+            upstreams: None,
         })
     }
 
@@ -195,6 +196,7 @@ mod tests {
             upstreams: Arc::default(),
             stores: BTreeMap::new(),
             origins: Arc::default(),
+            asks: Arc::default(),
             memory_limit: 0,
             budget: Budget::new(0, 0, 0, std::env::temp_dir()),
             metrics: metrics.plugin("me"),

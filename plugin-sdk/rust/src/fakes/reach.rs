@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use crate::dns::{Answer, Kind};
 use crate::http::{HttpError, Request, Response};
 use crate::mail_auth::Finding;
+use crate::upstreams::UpstreamError;
+use crate::{Refusal, Reply};
 
 /// All of it.
 #[derive(Default)]
@@ -15,6 +17,16 @@ struct Reach {
     requests: Vec<Request>,
     findings: Option<Vec<Finding>>,
     now: Option<u64>,
+    upstreams: BTreeMap<String, Upstream>,
+    verified: Vec<String>,
+}
+
+/// One upstream that is granted.
+#[derive(Default)]
+struct Upstream {
+    answers: BTreeMap<String, Reply>,
+    failure: Option<UpstreamError>,
+    state: Vec<(String, u64)>,
 }
 
 thread_local! {
@@ -45,6 +57,39 @@ pub fn requested() -> Vec<Request> {
 /// `content`.
 pub fn find(findings: &[Finding]) {
     REACH.with_borrow_mut(|reach| reach.findings = Some(findings.to_vec()));
+}
+
+/// Grants an upstream, which refuses this recipient as in `550 5.1.1 no such user`. Of whom no test
+/// has said anything it takes mail.
+///
+/// # Panics
+///
+/// If that is no refusal.
+pub fn answer_upstream(upstream: &str, recipient: &str, refusal: &str) {
+    let refusal: Refusal = refusal.parse().expect("a refusal");
+    with_upstream(upstream, |known| {
+        known.answers.insert(recipient.to_owned(), refusal.reply().clone());
+    });
+}
+
+/// Grants an upstream, to ask which comes to this failure; none mends it.
+pub fn fail_upstream(upstream: &str, failure: Option<UpstreamError>) {
+    with_upstream(upstream, |known| known.failure = failure);
+}
+
+/// Grants an upstream, whose numbers these are.
+pub fn set_upstream(upstream: &str, state: &[(&str, u64)]) {
+    let state = state.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+    with_upstream(upstream, |known| known.state = state);
+}
+
+/// The recipients that upstreams were asked for so far.
+pub fn verified() -> Vec<String> {
+    REACH.with_borrow(|reach| reach.verified.clone())
+}
+
+fn with_upstream(name: &str, change: impl FnOnce(&mut Upstream)) {
+    REACH.with_borrow_mut(|reach| change(reach.upstreams.entry(name.to_owned()).or_default()));
 }
 
 /// Stops the clock at so many milliseconds since 1970-01-01T00:00:00Z.
@@ -133,6 +178,40 @@ pub(crate) mod http {
             answer
         })
     }
+}
+
+pub(crate) mod upstreams {
+    use crate::Reply;
+    use crate::upstreams::UpstreamError;
+
+    pub(crate) fn verify(
+        upstream: &str,
+        _: Option<&str>,
+        recipients: &[String],
+    ) -> Result<Vec<Reply>, UpstreamError> {
+        super::REACH.with_borrow_mut(|reach| {
+            let known = reach.upstreams.get(upstream).ok_or(UpstreamError::Denied)?;
+            if recipients.len() > MAX_RECIPIENTS {
+                return Err(UpstreamError::TooMany);
+            }
+            reach.verified.extend(recipients.iter().cloned());
+            if let Some(failure) = &known.failure {
+                return Err(failure.clone());
+            }
+            let ok = Reply { code: 250, status: Some((2, 1, 5)), text: "ok".to_owned() };
+            let answer = |one: &String| known.answers.get(one).unwrap_or(&ok).clone();
+            Ok(recipients.iter().map(answer).collect())
+        })
+    }
+
+    pub(crate) fn state(upstream: &str) -> Result<Vec<(String, u64)>, UpstreamError> {
+        super::REACH.with_borrow(|reach| {
+            let known = reach.upstreams.get(upstream).ok_or(UpstreamError::Denied)?;
+            Ok(known.state.clone())
+        })
+    }
+
+    const MAX_RECIPIENTS: usize = 100;
 }
 
 pub(crate) mod mail_auth {
