@@ -9,6 +9,7 @@ mod furnishing;
 mod logging;
 mod logins;
 mod overview;
+mod plugin_files;
 mod pulse;
 mod rehearsing;
 mod reloads;

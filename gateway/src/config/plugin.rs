@@ -7,6 +7,7 @@ use super::failure::{Breaker, Poison};
 use super::grant::{Grant, Grantable, Grants};
 use super::mistake::Place;
 use super::names;
+use super::plugin_file::PluginFile;
 use super::reading::Shape;
 use super::scores::SCORES;
 use super::section::{Entry, Reader, Section};
@@ -23,8 +24,10 @@ pub struct Plugin {
     pub file: PathBuf,
     /// What the file has to be; what is pinned twice has to be both.
     pub pins: Vec<Pin>,
-    /// Handed to `lifecycle.configure`, as JSON.
+    /// The operator's; [`handed`](Self::handed) to `lifecycle.configure`.
     pub settings: serde_json::Value,
+    /// Texts that it gets with them.
+    pub files: Vec<PluginFile>,
     /// What it may do.
     pub grants: Vec<Grant>,
     /// The stores that it may open.
@@ -118,6 +121,7 @@ impl Plugin {
     pub(crate) const KEYS: &'static [&'static str] = &[
         "breaker",
         "file",
+        "files",
         "grants",
         "isolation",
         "memory_limit",
@@ -137,6 +141,7 @@ impl Plugin {
             file,
             pins: Vec::new(),
             settings: serde_json::Value::Object(serde_json::Map::new()),
+            files: Vec::new(),
             grants: Vec::new(),
             stores: Vec::new(),
             origins: Vec::new(),
@@ -150,6 +155,20 @@ impl Plugin {
             place: Place::default(),
             settings_place: Place::default(),
         }
+    }
+
+    /// The settings as the plugin gets them: with the texts of its files, if it has any.
+    #[must_use]
+    pub fn handed(&self) -> serde_json::Value {
+        let mut settings = self.settings.clone();
+        if let (serde_json::Value::Object(keys), false) = (&mut settings, self.files.is_empty()) {
+            let text = |file: &PluginFile| {
+                (file.name.clone(), serde_json::Value::String(file.text.clone()))
+            };
+            let texts: serde_json::Map<_, _> = self.files.iter().map(text).collect();
+            keys.insert(FILES.to_owned(), texts.into());
+        }
+        settings
     }
 
     /// A plugin, if it can be told what it is called and where it lies. `grantable` names all
@@ -179,6 +198,7 @@ impl Plugin {
         let reader = section.reader;
         let pins = pins(section);
         let settings = settings(section);
+        let files = files(section, &settings);
         let Grants { words: grants, stores, origins, upstreams } = Grants::read(section, grantable);
         let on_failure = on_failure(section);
         let isolation = isolation(section);
@@ -193,6 +213,7 @@ impl Plugin {
             name,
             pins,
             settings,
+            files,
             grants,
             stores,
             origins,
@@ -211,6 +232,18 @@ impl Plugin {
             file,
         }
     }
+}
+
+/// The files; their texts are the setting `files`.
+fn files(section: &Section<'_>, settings: &serde_json::Value) -> Vec<PluginFile> {
+    let files = PluginFile::read_all(section);
+    if !files.is_empty() && settings.get(FILES).is_some() {
+        let text = "the plugin would get \"files\" twice";
+        let help =
+            "its texts are handed to it as the setting \"files\": leave that out of \"settings\"";
+        section.reader.error(section.mark_of("files"), text, Some(help));
+    }
+    files
 }
 
 fn pins(section: &Section<'_>) -> Vec<Pin> {
@@ -274,6 +307,9 @@ const ISOLATIONS: &[(&str, Isolation)] = &[
 /// For one hook call: a hundred times what a well-made filter needs for a large message, and
 /// short enough that a looping one does not hold a client for long.
 const TIME_LIMIT: Duration = Duration::from_secs(1);
+
+/// The setting that has the texts of files.
+const FILES: &str = "files";
 
 /// Linear memory of one copy.
 const MEMORY_LIMIT: usize = 64 << 20;

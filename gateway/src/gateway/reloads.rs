@@ -77,6 +77,10 @@ impl Reloads {
                 _ = self.hangups.recv() => (Wish::Reload, None),
                 _ = self.upgrades.recv() => (Wish::Upgrade, None),
                 Some(request) = self.requests.recv() => (request.wish, Some(request)),
+                plugin = standing.renewed() => {
+                    standing.install(plugin);
+                    continue;
+                }
             };
             let by = if request.is_some() { "the admin address" } else { "a signal" };
             info!(?wish, by, "asked for");

@@ -80,6 +80,11 @@ impl Stand {
     /// What connections and transactions find from now on.
     pub(super) fn refurnish(&self, terms: Terms, houses: Vec<House>) {
         self.listener.terms.store(Arc::new(terms));
+        self.rebuild(houses);
+    }
+
+    /// What transactions find from now on.
+    pub(super) fn rebuild(&self, houses: Vec<House>) {
         for (site, house) in self.listener.sites.iter().zip(houses) {
             site.rebuild(house);
         }

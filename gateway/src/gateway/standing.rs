@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -13,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Offer};
 use crate::config::{self, Config, Mistakes, Place, StoreKind};
 use crate::listener::{Handed, Passed, Permits, Sockets};
+use crate::plugins::WasmPlugin;
 use crate::queue::Spooling;
 use crate::shutdown::Shutdown;
 use crate::spool::Entry;
@@ -21,6 +23,7 @@ use crate::upstream::Upstreams;
 use crate::worker::{Pulse, Workers};
 
 use super::desk::{Admittance, Desk, Seat};
+use super::plugin_files::PluginFiles;
 use super::stand::{Opened, Stand};
 use super::{Parts, RELOAD, StartError, certificates, checks, logging, pulse, supervisor};
 
@@ -34,8 +37,10 @@ pub(super) struct Standing {
     pub(super) upstreams: Vec<Arc<Upstreams>>,
     /// The same queue for each worker; empty where there is no spool.
     pub(super) spooling: Vec<Spooling>,
-    /// Tasks that look after the certificates and maps of this configuration, and of no other.
+    /// Tasks that look after the certificates, maps and files of this configuration, and of no other.
     renewals: JoinSet<()>,
+    /// Plugins whose files have changed.
+    pub(super) renewed: Option<mpsc::Receiver<Arc<WasmPlugin>>>,
     workers: Workers,
     permits: Arc<Permits>,
     pub(super) passed: Passed,
@@ -73,6 +78,7 @@ impl Standing {
             upstreams,
             spooling,
             renewals: JoinSet::new(),
+            renewed: None,
             workers,
             permits,
             passed,
@@ -96,7 +102,7 @@ impl Standing {
     }
 
     /// What each worker's sessions of a listener find.
-    fn houses<'a>(
+    pub(super) fn houses<'a>(
         &'a self,
         parts: &'a Parts,
         listener: &'a config::Listener,
@@ -158,8 +164,12 @@ impl Standing {
             self.renewals.spawn(renewal.run(watcher.clone()));
         }
         if let Some(maps) = self.parts.maps() {
-            self.renewals.spawn(maps.run(watcher));
+            self.renewals.spawn(maps.run(watcher.clone()));
         }
+        self.renewed = PluginFiles::of(&self.parts).map(|(files, comes)| {
+            self.renewals.spawn(files.run(watcher));
+            comes
+        });
     }
 
     /// Reads the configuration anew and serves it, if it has no mistake; otherwise nothing changes.

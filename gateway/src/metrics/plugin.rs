@@ -50,6 +50,9 @@ pub const HTTP_RESULTS: [&str; 6] =
 /// What can come of a question to an upstream ahead of its mail.
 pub const CALL_AHEAD_RESULTS: [&str; 4] = ["ok", "timed-out", "unavailable", "unsupported"];
 
+/// What can come of a change of a plugin's files.
+const FILE_RESULTS: [&str; 2] = ["failed", "ok"];
+
 /// What becomes of what a plugin is told at the hook `outcome`.
 const FATES: [&str; 3] = ["delivered", "dropped", "failed"];
 
@@ -64,6 +67,7 @@ pub(super) struct PluginFamilies {
     calls_started: IntCounterVec,
     dropped: IntCounterVec,
     failures: IntCounterVec,
+    files: IntCounterVec,
     http: IntCounterVec,
     info: IntGaugeVec,
     log_dropped: IntCounterVec,
@@ -125,6 +129,12 @@ impl PluginFamilies {
                  metric: the breaker is `open`, or the message is `poison`",
                 &["plugin", "hook", "reason"],
             ),
+            files: labelled(
+                "portcullis_plugin_files_reloads_total",
+                "Changes of a plugin's `files`: it is configured with them now, or they are refused, and the \
+                 old ones stay",
+                &["plugin", "result"],
+            ),
             http: labelled(
                 "portcullis_plugin_http_requests_total",
                 "HTTP requests that plugins wanted sent, by what came of them",
@@ -169,6 +179,8 @@ impl PluginFamilies {
             calls_ahead: CALL_AHEAD_RESULTS
                 .map(|result| (result, self.calls_ahead.with_label_values(&[plugin, result]))),
             hooks: ArcSwap::default(),
+            files: FILE_RESULTS
+                .map(|result| (result, self.files.with_label_values(&[plugin, result]))),
             http: HTTP_RESULTS
                 .map(|result| (result, self.http.with_label_values(&[plugin, result]))),
             identity: Identity::new(plugin, &self.info),
@@ -210,6 +222,7 @@ pub struct PluginMetrics {
     calls_ahead: [(&'static str, IntCounter); CALL_AHEAD_RESULTS.len()],
     /// Known once the plugin is loaded.
     hooks: ArcSwap<Vec<Arc<HookMetrics>>>,
+    files: [(&'static str, IntCounter); FILE_RESULTS.len()],
     http: [(&'static str, IntCounter); HTTP_RESULTS.len()],
     identity: Identity,
     log_dropped: IntCounter,
@@ -359,6 +372,11 @@ impl PluginMetrics {
     /// An upstream was asked ahead of its mail; with one of [`CALL_AHEAD_RESULTS`].
     pub fn call_ahead(&self, result: &'static str) {
         inc(&self.calls_ahead, result);
+    }
+
+    /// Its files have changed, and were taken or refused.
+    pub fn files_renewed(&self, taken: bool) {
+        inc(&self.files, FILE_RESULTS[usize::from(taken)]);
     }
 
     /// The plugin adds to a counter of its own.

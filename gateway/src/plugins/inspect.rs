@@ -136,7 +136,7 @@ impl Engine {
     ) -> Result<Configured, LoadFailure> {
         let shared = &self.shared;
         let facts = Facts::of(shared, plugin, Arc::default());
-        let settings = plugin.settings.to_string().into();
+        let settings = plugin.handed().to_string().into();
         configured(shared.clone(), facts, component, settings).await
     }
 }

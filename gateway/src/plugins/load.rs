@@ -67,7 +67,7 @@ impl Engine {
         let (file, pins) = (plugin.file.clone(), plugin.pins.clone());
         let (digest, component) = blocking(move || component::read(&file, &pins)).await?;
         let facts = Facts::of(shared, plugin, upstreams);
-        let settings: Arc<str> = plugin.settings.to_string().into();
+        let settings: Arc<str> = plugin.handed().to_string().into();
         let configured = match start {
             Start::Configure => unfrozen(shared, &facts, component, &settings).await?,
             Start::Snapshot => {
