@@ -43,6 +43,7 @@ typedef enum pc_error {
     PC_NOT_A_COUNTER, // add to what is not a number, or beyond 64 bits
     PC_TIMED_OUT,
     PC_UNAVAILABLE,   // the store or the server does not answer
+    PC_UNSUPPORTED,   // the upstream is no server that could be asked
 } pc_error;
 
 // In words, for the log.
@@ -374,6 +375,20 @@ typedef struct pc_response {
 void pc_http(const pc_request *requests, size_t count, pc_response *responses);
 // One whose body is the rest of what the reader has.
 pc_response pc_http_content(const pc_request *request, pc_reader content);
+
+// Upstreams of the configuration. Grant upstreams.
+
+typedef struct pc_upstream_state {
+    bool available;                           // false: all its addresses are down
+    uint64_t connections, busy, waiting, limit; // in all, in a transaction, for one; 0 is no limit
+} pc_upstream_state;
+
+// Whether an upstream would take mail for these recipients, at most 100; a reply each, in their order. No
+// sender (NULL) is the null reverse-path. PC_DENIED, PC_TOO_MANY, PC_UNSUPPORTED, PC_TIMED_OUT,
+// PC_UNAVAILABLE.
+pc_error pc_verify_all(const char *upstream, const char *sender, const char *const *recipients, size_t count, pc_reply *replies);
+pc_error pc_verify(const char *upstream, const char *sender, const char *recipient, pc_reply *reply);
+pc_error pc_upstream(const char *upstream, pc_upstream_state *state);
 
 // What the gateway found out about who sent the message, in the words of RFC 8601. Grant mail-auth.
 

@@ -21,7 +21,7 @@ typedef struct record {
 } record;
 
 static line *logged, *edits;
-static record *denied, *records, *stores, *entries, *counters, *notes;
+static record *denied, *records, *stores, *entries, *counters, *notes, *upstreams, *verified;
 static pc_bytes saved;
 static bool is_saved;
 static int http_status;
@@ -85,7 +85,7 @@ const char *pc_fake_configure(const char *settings) {
 
 void pc_fake_reset(void) {
     logged = edits = NULL;
-    denied = records = stores = entries = counters = notes = NULL;
+    denied = records = stores = entries = counters = notes = upstreams = verified = NULL;
     is_saved = false;
     http_status = 0;
     found_count = 0;
@@ -100,6 +100,20 @@ void pc_fake_store(const char *name, pc_error error) { put(&stores, name, 0, "")
 void pc_fake_http(int status, const char *body) {
     http_status = status;
     http_body = body;
+}
+
+void pc_fake_upstream(const char *upstream, const char *recipient, const char *reply) {
+    pc_fake_upstream_error(upstream, PC_OK);
+    put(&verified, pc_format("%s %s", upstream, recipient), 0, reply);
+}
+
+void pc_fake_upstream_error(const char *upstream, pc_error error) { put(&upstreams, upstream, 0, "")->number = error; }
+
+void pc_fake_upstream_state(const char *upstream, pc_upstream_state state) {
+    pc_fake_upstream_error(upstream, PC_OK);
+    pc_upstream_state *kept = malloc(sizeof *kept);
+    *kept = state;
+    put(&upstreams, upstream, 1, "")->number = (int64_t)(intptr_t)kept;
 }
 
 void pc_fake_findings(const pc_finding *findings, size_t findings_count) {
@@ -528,6 +542,37 @@ pc_response pc_http_content(const pc_request *request, pc_reader content) {
     (void)request, (void)content;
     if (!granted("http") || !http_status) return (pc_response){.error = PC_DENIED, .reason = ""};
     return (pc_response){PC_OK, "", http_status, NULL, 0, {(const uint8_t *)http_body, strlen(http_body)}};
+}
+
+pc_error pc_verify(const char *upstream, const char *sender, const char *recipient, pc_reply *reply) {
+    (void)sender;
+    record *known = find(upstreams, upstream, 0);
+    if (!known || !granted("upstreams")) return PC_DENIED;
+    if (known->number != PC_OK) return (pc_error)known->number;
+    record *said = find(verified, pc_format("%s %s", upstream, recipient), 0);
+    const char *rest = said ? said->value : "250 2.1.5 ok";
+    const char *text = strchr(rest, ' ') ? strchr(rest, ' ') + 1 : "";
+    const char *status = NULL;
+    size_t digits = strspn(text, "0123456789.");
+    if (digits && text[digits] == ' ') {
+        status = pc_format("%.*s", (int)digits, text);
+        text += digits + 1;
+    }
+    *reply = (pc_reply){atoi(rest), status, text};
+    return PC_OK;
+}
+
+pc_error pc_verify_all(const char *upstream, const char *sender, const char *const *recipients, size_t number, pc_reply *replies) {
+    pc_error error = number > 100 ? PC_TOO_MANY : PC_OK;
+    for (size_t i = 0; i < number && error == PC_OK; i++) error = pc_verify(upstream, sender, recipients[i], &replies[i]);
+    return error;
+}
+
+pc_error pc_upstream(const char *upstream, pc_upstream_state *state) {
+    if (!find(upstreams, upstream, 0) || !granted("upstreams")) return PC_DENIED;
+    record *known = find(upstreams, upstream, 1);
+    *state = known ? *(pc_upstream_state *)(intptr_t)known->number : (pc_upstream_state){.available = true};
+    return PC_OK;
 }
 
 pc_error pc_authenticate_sender(const pc_session *s, const pc_transaction *t, const pc_finding **findings, size_t *number) {

@@ -63,6 +63,12 @@ void pc_fake_dns(pc_kind kind, const char *name, const char *record);
 void pc_fake_store(const char *name, pc_error error);
 // Answers every HTTP request.
 void pc_fake_http(int status, const char *body);
+// An upstream, which may be asked then, says this to a recipient, as in "550 5.1.1 no such user"; to all others
+// "250 2.1.5 ok".
+void pc_fake_upstream(const char *upstream, const char *recipient, const char *reply);
+// Asking it comes to this instead; PC_OK mends it.
+void pc_fake_upstream_error(const char *upstream, pc_error error);
+void pc_fake_upstream_state(const char *upstream, pc_upstream_state state);
 // What mail-auth finds in content and of the sender.
 void pc_fake_findings(const pc_finding *findings, size_t count);
 

@@ -671,6 +671,49 @@ pc_response pc_http_content(const pc_request *request, pc_reader content) {
     return take_response(well, &response, &error);
 }
 
+// Upstreams
+
+static pc_error asked(bool well, uint8_t tag) {
+    static const pc_error errors[] = {PC_DENIED, PC_TOO_MANY, PC_UNSUPPORTED, PC_TIMED_OUT, PC_UNAVAILABLE};
+    return well ? PC_OK : errors[tag];
+}
+
+pc_error pc_verify_all(const char *upstream, const char *sender, const char *const *recipients, size_t count, pc_reply *replies) {
+    plugin_string_t *given = pc_alloc(count * sizeof *given), name = give(upstream), from = give(sender ? sender : "");
+    for (size_t i = 0; i < count; i++) given[i] = give(recipients[i]);
+    smtp_filter_upstreams_list_reply_t list = {0};
+    smtp_filter_upstreams_upstream_error_t error;
+    bool well = smtp_filter_upstreams_verify(&name, sender ? &from : NULL, &(plugin_list_string_t){given, count}, &list, &error);
+    for (size_t i = 0; well && i < count && i < list.len; i++) {
+        const smtp_filter_types_reply_t *r = &list.ptr[i];
+        const char *status = r->status.is_some ? pc_format("%u.%u.%u", r->status.val.f0, r->status.val.f1, r->status.val.f2) : NULL;
+        replies[i] = (pc_reply){r->code, status, take(r->text)};
+    }
+    return asked(well, error.tag);
+}
+
+pc_error pc_verify(const char *upstream, const char *sender, const char *recipient, pc_reply *reply) {
+    return pc_verify_all(upstream, sender, &recipient, 1, reply);
+}
+
+pc_error pc_upstream(const char *upstream, pc_upstream_state *state) {
+    plugin_string_t name = give(upstream);
+    plugin_list_tuple2_string_u64_t list = {0};
+    smtp_filter_upstreams_upstream_error_t error;
+    bool well = smtp_filter_upstreams_state(&name, &list, &error);
+    *state = (pc_upstream_state){.available = true};
+    for (size_t i = 0; well && i < list.len; i++) {
+        const char *key = take(list.ptr[i].f0);
+        uint64_t number = list.ptr[i].f1;
+        if (strcmp(key, "available") == 0) state->available = number != 0;
+        if (strcmp(key, "connections") == 0) state->connections = number;
+        if (strcmp(key, "busy") == 0) state->busy = number;
+        if (strcmp(key, "waiting") == 0) state->waiting = number;
+        if (strcmp(key, "limit") == 0) state->limit = number;
+    }
+    return asked(well, error.tag);
+}
+
 // Who sent it
 
 static pc_error findings(bool well, smtp_filter_mail_auth_auth_error_t error, smtp_filter_mail_auth_list_finding_t list, const pc_finding **into, size_t *count) {

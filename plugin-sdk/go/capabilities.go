@@ -33,6 +33,8 @@ var (
 	ErrConflict = errors.New("another version is stored")
 	// ErrNotACounter: add to what is not a number, or beyond 64 bits.
 	ErrNotACounter = errors.New("not a counter")
+	// ErrUnsupported: the upstream is no server that could be asked.
+	ErrUnsupported = errors.New("not a server that could be asked")
 	// ErrUnavailable: the store or the server does not answer.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrTooEarly: the hook does not know that much yet.
@@ -52,6 +54,8 @@ type Host interface {
 	OpenStore(name string) (Store, error)
 	Send(requests []Request) []Response
 	SendContent(request Request, content Reader) Response
+	Verify(upstream, sender string, recipients []string) ([]Reply, error)
+	UpstreamState(upstream string) (map[string]uint64, error)
 	AuthSender(s Session, t Transaction) ([]Finding, error)
 	AuthContent(s Session, t Transaction, m Message) ([]Finding, error)
 }
@@ -193,6 +197,18 @@ func SendContent(request Request, content Reader) Response {
 	return host.SendContent(request, content)
 }
 
+// Verify asks an upstream whether it would take mail for these recipients, at most 100; a reply each, in
+// their order. An empty sender is the null reverse-path. Grant upstreams. Errors are ErrDenied,
+// ErrTooMany, ErrUnsupported, ErrTimedOut, ErrUnavailable.
+func Verify(upstream, sender string, recipients ...string) ([]Reply, error) {
+	return host.Verify(upstream, sender, recipients)
+}
+
+// UpstreamState is numbers of how an upstream is: available (0 or 1), connections, busy (in a
+// transaction), waiting (for a connection), limit (of connections). Grant upstreams. Errors are
+// ErrDenied and ErrUnsupported.
+func UpstreamState(upstream string) (map[string]uint64, error) { return host.UpstreamState(upstream) }
+
 // Finding is what the gateway found out about who sent the message, in the words of RFC 8601.
 type Finding struct {
 	// Method is iprev, spf, dkim, dmarc or arc.
@@ -297,6 +313,8 @@ func (nobody) Lookup([]Query) ([]Answer, error)                   { panic(alone)
 func (nobody) OpenStore(string) (Store, error)                    { panic(alone) }
 func (nobody) Send([]Request) []Response                          { panic(alone) }
 func (nobody) SendContent(Request, Reader) Response               { panic(alone) }
+func (nobody) Verify(string, string, []string) ([]Reply, error)   { panic(alone) }
+func (nobody) UpstreamState(string) (map[string]uint64, error)    { panic(alone) }
 func (nobody) AuthSender(Session, Transaction) ([]Finding, error) { panic(alone) }
 func (nobody) AuthContent(Session, Transaction, Message) ([]Finding, error) {
 	panic(alone)

@@ -17,6 +17,7 @@ import (
 	"portcullis.example/plugin/internal/wit/smtp_filter_metrics"
 	"portcullis.example/plugin/internal/wit/smtp_filter_random"
 	"portcullis.example/plugin/internal/wit/smtp_filter_types"
+	"portcullis.example/plugin/internal/wit/smtp_filter_upstreams"
 	"portcullis.example/plugin/internal/wit/types"
 )
 
@@ -25,6 +26,7 @@ const (
 	headerOctets   = 256 << 10
 	valueOctets    = 65 << 10
 	responseOctets = 1<<20 + 256<<10
+	replyOctets    = 8 << 10
 )
 
 // taken lets the collector have what a call has brought, now that Go's own pointers hold it.
@@ -512,6 +514,54 @@ func (gateway) Send(requests []Request) []Response {
 func (gateway) SendContent(r Request, content Reader) Response {
 	wit.Reserve(responseOctets)
 	return response(taken(smtp_filter_http.SendContent(request(r), content.(reader).Reader)))
+}
+
+func upstream[T any](result wit_types.Result[T, smtp_filter_upstreams.UpstreamError]) (value T, err error) {
+	wit.Unpin()
+	if result.Tag() == wit_types.ResultOk {
+		return result.Ok(), nil
+	}
+	failure := result.Err()
+	switch failure.Tag() {
+	case smtp_filter_upstreams.UpstreamErrorDenied:
+		return value, ErrDenied
+	case smtp_filter_upstreams.UpstreamErrorTooMany:
+		return value, ErrTooMany
+	case smtp_filter_upstreams.UpstreamErrorUnsupported:
+		return value, ErrUnsupported
+	case smtp_filter_upstreams.UpstreamErrorTimedOut:
+		return value, ErrTimedOut
+	}
+	return value, fmt.Errorf("%w: %s", ErrUnavailable, failure.Unavailable())
+}
+
+func (gateway) Verify(name, sender string, recipients []string) ([]Reply, error) {
+	wit.Reserve(uintptr(len(recipients)+1) * replyOctets)
+	given, err := upstream(smtp_filter_upstreams.Verify(name, option(sender, sender != ""), recipients))
+	if err != nil {
+		return nil, err
+	}
+	replies := make([]Reply, len(given))
+	for i, r := range given {
+		replies[i] = Reply{Code: int(r.Code), Text: r.Text}
+		if r.Status.IsSome() {
+			s := r.Status.Some()
+			replies[i].Status = fmt.Sprintf("%d.%d.%d", s.F0, s.F1, s.F2)
+		}
+	}
+	return replies, nil
+}
+
+func (gateway) UpstreamState(name string) (map[string]uint64, error) {
+	given, err := upstream(smtp_filter_upstreams.State(name))
+	if err != nil {
+		return nil, err
+	}
+	numbers := make(map[string]uint64, len(given))
+	for _, number := range given {
+		numbers[number.F0] = number.F1
+	}
+	return numbers, nil
 }
 
 func findings(result wit_types.Result[[]smtp_filter_mail_auth.Finding, smtp_filter_mail_auth.AuthError]) ([]Finding, error) {

@@ -29,6 +29,7 @@ const (
 	DNS             Grant = "dns"
 	KV              Grant = "kv"
 	HTTP            Grant = "http"
+	Upstreams       Grant = "upstreams"
 	MailAuth        Grant = "mail-auth"
 	RewriteBody     Grant = "rewrite-body"
 	RewriteEnvelope Grant = "rewrite-envelope"
@@ -55,6 +56,8 @@ type Host struct {
 	Stores map[string]*Store
 	// HTTP answers requests. By default all are denied.
 	HTTP func(request plugin.Request, content []byte) plugin.Response
+	// Upstreams by name. One that is not there is denied, as one that was not granted.
+	Upstreams map[string]*Upstream
 	// Sender and Content are what mail-auth finds.
 	Sender, Content []plugin.Finding
 	// Time is what plugin.Now tells; by default what it is.
@@ -188,6 +191,51 @@ func (h *Host) send(request plugin.Request, content []byte) plugin.Response {
 		return plugin.Response{Err: plugin.ErrDenied}
 	}
 	return h.HTTP(request, content)
+}
+
+// Upstream is an upstream that takes everybody of whom it says nothing else.
+type Upstream struct {
+	// Replies by recipient.
+	Replies map[string]plugin.Reply
+	// Err, if it is set, is what asking comes to: plugin.ErrTimedOut, for example.
+	Err error
+	// State is what plugin.UpstreamState tells.
+	State map[string]uint64
+	// Asked are the recipients that it was asked for.
+	Asked []string
+}
+
+// Verify asks one of Host.Upstreams.
+func (h *Host) Verify(name, _ string, recipients []string) ([]plugin.Reply, error) {
+	upstream, ok := h.Upstreams[name]
+	switch {
+	case !ok || h.denies(Upstreams):
+		return nil, plugin.ErrDenied
+	case len(recipients) > 100:
+		return nil, plugin.ErrTooMany
+	}
+	upstream.Asked = append(upstream.Asked, recipients...)
+	if upstream.Err != nil {
+		return nil, upstream.Err
+	}
+	replies := make([]plugin.Reply, len(recipients))
+	for i, recipient := range recipients {
+		reply, ok := upstream.Replies[recipient]
+		if !ok {
+			reply = plugin.Reply{Code: 250, Status: "2.1.5", Text: "ok"}
+		}
+		replies[i] = reply
+	}
+	return replies, nil
+}
+
+// UpstreamState is Upstream.State.
+func (h *Host) UpstreamState(name string) (map[string]uint64, error) {
+	upstream, ok := h.Upstreams[name]
+	if !ok || h.denies(Upstreams) {
+		return nil, plugin.ErrDenied
+	}
+	return upstream.State, nil
 }
 
 // AuthSender is Host.Sender.

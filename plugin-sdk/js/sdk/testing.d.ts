@@ -3,6 +3,7 @@ import type {
   Forwarded,
 } from './index.js';
 import type { Kind } from './dns.js';
+import type { UpstreamReply } from './upstreams.js';
 
 type Records = string[] | 'no-such-name' | 'no-data' | 'failed' | 'timed-out';
 type Found = {
@@ -32,7 +33,7 @@ export interface FakeGateway {
   now: number;
 }
 
-/** What log, metrics, clock, random, dns, kv, http and mail-auth answer from now on. */
+/** What log, metrics, clock, random, dns, kv, http, upstreams and mail-auth answer from now on. */
 export function fakeGateway(options?: {
   /** Names by kind; other names do not exist. */
   dns?: Partial<Record<Kind, Record<string, Records>>>;
@@ -44,6 +45,10 @@ export function fakeGateway(options?: {
     headers?: Record<string, string>;
     body?: string | Uint8Array;
   };
+  /** What upstreams say of recipients, or in place of it all a failure such as `timed-out`. */
+  upstreams?: Record<string, Record<string, UpstreamReply> | string>;
+  /** Their numbers. */
+  states?: Record<string, Record<string, number>>;
   mailAuth?: { sender?: Found[]; content?: Found[] };
   now?: number;
 }): FakeGateway;

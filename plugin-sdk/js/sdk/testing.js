@@ -28,10 +28,10 @@ export function configure(Plugin, settings = {}) {
 export const ask = async (plugin, hook, given) => checked(hook, await plugin[hook](given));
 
 /**
- * What log, metrics, clock, random, dns, kv, http and mail-auth answer from now on, and what was
+ * What log, metrics, clock, random, dns, kv, http, upstreams and mail-auth answer from now on, and what was
  * logged and counted.
  */
-export function fakeGateway({ dns = {}, stores = {}, http, mailAuth = {}, now = 0 } = {}) {
+export function fakeGateway({ dns = {}, stores = {}, http, upstreams = {}, states = {}, mailAuth = {}, now = 0 } = {}) {
   const gateway = { logged: [], counted: {}, observed: {}, stores: {}, now };
   for (const [name, entries] of Object.entries(stores)) {
     gateway.stores[name] = new Map(
@@ -46,6 +46,7 @@ export function fakeGateway({ dns = {}, stores = {}, http, mailAuth = {}, now = 
     dns: { lookup: (queries) => queries.map((query) => dnsAnswer(dns, query)) },
     kv: { Store: { open: (name) => new FakeStore(gateway.stores[name] ?? fail({ tag: 'denied' })) } },
     http: fakeHttp(http),
+    upstreams: fakeUpstreams(upstreams, states),
     'mail-auth': fakeMailAuth(mailAuth),
   });
   return gateway;
@@ -104,6 +105,23 @@ class FakeStore {
   delete(keys) {
     for (const key of keys) this.#entries.delete(key);
   }
+}
+
+function fakeUpstreams(known, states) {
+  const failure = (tag) => (tag === 'unavailable' ? { tag, val: 'a fake failure' } : { tag });
+  return {
+    verify(upstream, _, recipients) {
+      const answers = known[upstream] ?? 'denied';
+      if (typeof answers === 'string') fail(failure(answers));
+      must(recipients.length <= 100, { tag: 'too-many' });
+      return recipients.map((one) => {
+        const { code, status, text } = answers[one] ?? { code: 250, status: '2.1.5', text: 'ok' };
+        return { code, status: status ? status.split('.').map(Number) : undefined, text };
+      });
+    },
+    state: (upstream) => Object.entries(states[upstream] ?? fail(failure('denied')))
+      .map(([name, number]) => [name, BigInt(number)]),
+  };
 }
 
 function fakeHttp(answer) {

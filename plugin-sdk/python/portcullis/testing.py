@@ -65,10 +65,12 @@ class Line:
 
 
 class FakeGateway:
-    """What log, metrics, clock, random, dns, kv, http and mail_auth answer from now on.
+    """What log, metrics, clock, random, dns, kv, http, upstreams and mail_auth answer from now on.
 
     `dns` is `{"a": {"name": ["192.0.2.1"]}, "txt": {"name": "timed-out"}}`; other names do not exist.
     `stores` are names with what is in them. `http` is a function from a request to a response.
+    `upstreams` are names with what they say: `{"store": {"nobody@example.org": (550, (5, 1, 1), "no")}}`,
+    or in place of it all `timed-out`, `unsupported` or `unavailable`; `states` are their numbers.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class FakeGateway:
         dns: Mapping[str, Mapping[str, list[str] | str]] | None = None,
         stores: Mapping[str, Mapping[str, str | bytes]] | None = None,
         http: Callable[[Request], Response] | None = None,
+        upstreams: Mapping[str, Mapping[str, tuple[Any, ...]] | str] | None = None,
+        states: Mapping[str, Mapping[str, int]] | None = None,
         sender_findings: list[Finding] | None = None,
         content_findings: list[Finding] | None = None,
         now: int = 0,
@@ -102,6 +106,7 @@ class FakeGateway:
                 "dns": SimpleNamespace(Query=_Query, Kind=_Kind, lookup=self._look_up),
                 "kv": SimpleNamespace(Store=SimpleNamespace(open=self._open)),
                 "http": _http(http),
+                "upstreams": _upstreams(upstreams or {}, states or {}),
                 "mail_auth": SimpleNamespace(
                     sender=lambda *_: _found(sender_findings),
                     content=lambda *_: _found(content_findings),
@@ -173,6 +178,29 @@ class _Store:
     def delete(self, keys: list[str]) -> None:
         for key in keys:
             self._entries.pop(key, None)
+
+
+def _upstreams(
+    known: Mapping[str, Mapping[str, tuple[Any, ...]] | str],
+    states: Mapping[str, Mapping[str, int]],
+) -> SimpleNamespace:
+    def fail(reason: str) -> Any:
+        name = "UpstreamError_" + "".join(word.title() for word in reason.split("-"))
+        raise Err(_variant(name, "a fake failure") if reason == "unavailable" else _variant(name))
+
+    def verify(upstream: str, _: str | None, recipients: list[str]) -> list[Reply]:
+        answers = known.get(upstream, "denied")
+        if isinstance(answers, str):
+            return fail(answers)
+        if len(recipients) > 100:
+            return fail("too-many")
+        usual = (250, (2, 1, 5), "ok")
+        return [Reply(*answers.get(recipient, usual)) for recipient in recipients]
+
+    def state(upstream: str) -> list[tuple[str, int]]:
+        return list(states[upstream].items()) if upstream in states else fail("denied")
+
+    return SimpleNamespace(verify=verify, state=state)
 
 
 def _http(answer: Callable[[Request], Response] | None) -> SimpleNamespace:

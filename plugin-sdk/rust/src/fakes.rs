@@ -9,7 +9,8 @@ mod transaction;
 
 pub use self::message::{Message, Reader, Writer};
 pub use self::reach::{
-    answer_dns, answer_http, answer_upstream, fail_upstream, find, requested, set_upstream, stop_clock, verified,
+    answer_dns, answer_http, answer_upstream, fail_upstream, find, requested, set_upstream,
+    stop_clock, verified,
 };
 pub(crate) use self::reach::{clock, dns, http, mail_auth, random, upstreams};
 pub use self::record::{counted, logged};

@@ -71,10 +71,10 @@ mod envelope;
 pub mod exports;
 #[cfg(not(target_family = "wasm"))]
 mod fakes;
+mod files;
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]
 pub mod guest;
-mod files;
 mod hook;
 pub mod http;
 pub mod kv;
