@@ -201,7 +201,14 @@ impl Transaction {
 
     /// In `rcpt`, the recipient that is judged has the next index.
     fn known(&self, index: u32) -> Result<(), EditError> {
-        if index <= self.next_index() { Ok(()) } else { Err(EditError::OutOfRange) }
+        let edits = self.edits.borrow();
+        let added = edits.iter().filter(|edit| matches!(edit, Edit::AddRecipient(_))).count();
+        let added = u32::try_from(added).unwrap_or(u32::MAX);
+        if index <= self.next_index().saturating_add(added) {
+            Ok(())
+        } else {
+            Err(EditError::OutOfRange)
+        }
     }
 
     fn next_index(&self) -> u32 {
