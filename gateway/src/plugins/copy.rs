@@ -180,7 +180,8 @@ impl Loaded {
             }
             Err(_) => return Err(too_long(self.time_limit)),
         };
-        Ok(Running { store, instance, transactions: 0, _permit: permit })
+        let functions = [const { None }; Hook::ALL.len()];
+        Ok(Running { store, instance, functions, transactions: 0, _permit: permit })
     }
 
     async fn room(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, HookFailure> {
@@ -231,6 +232,8 @@ impl Drop for Copy {
 pub(super) struct Running {
     store: Store<State>,
     instance: Instance,
+    /// Found at the first call of each: finding them costs as much as a call that does nothing.
+    functions: [Option<Function>; Hook::ALL.len()],
     /// How many it has served before, if it is pooled.
     transactions: u32,
     _permit: OwnedSemaphorePermit,
@@ -304,7 +307,11 @@ impl Running {
     }
 
     async fn ask(&mut self, hook: Hook, index: &ComponentExportIndex) -> wasmtime::Result<Said> {
-        let function = Function::find(hook, &mut self.store, self.instance, index)?;
+        let found = &mut self.functions[hook as usize];
+        let function = match found {
+            Some(function) => function,
+            None => found.insert(Function::find(hook, &mut self.store, self.instance, index)?),
+        };
         function.call(hook, &mut self.store).await
     }
 }

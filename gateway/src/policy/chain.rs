@@ -38,6 +38,8 @@ pub struct Chain {
     links: Vec<Link>,
     /// For each hook, the links that answer it: a hook that nobody answers costs one branch.
     order: [Vec<usize>; Hook::ALL.len()],
+    /// For each link, the last hook of a transaction at which it is asked.
+    last: Vec<Option<Hook>>,
     /// Whether there is anywhere that quarantined mail could go.
     quarantine: bool,
     /// What follows from the points that they give.
@@ -153,7 +155,12 @@ impl Chain {
             let answers = |link: &Link| link.plugin.answers(hook);
             (0..links.len()).filter(|&n| answers(&links[n])).collect()
         });
-        Self { links, order, quarantine, scoring: None, upstreams: None, witness: None }
+        let last = links.iter().map(|link| {
+            let mut hooks = Hook::ALL.into_iter().rev().filter(|hook| hook.in_transaction());
+            hooks.find(|&hook| link.plugin.answers(hook))
+        });
+        let last = last.collect();
+        Self { links, order, last, quarantine, scoring: None, upstreams: None, witness: None }
     }
 
     /// The same, and where no plugin objects to a message, its score decides.
@@ -211,6 +218,8 @@ impl Chain {
         memory: &mut Memory,
         copies: &mut Copies,
     ) -> Ruling {
+        // RCPT comes again and again; any other hook only once.
+        copies.0.retain(|&n, _| self.last[n] >= Some(hook));
         for &n in &self.order[hook as usize] {
             let link = &self.links[n];
             let call = case.hook_call(hook, link.plugin.name(), memory);
@@ -293,7 +302,9 @@ impl Chain {
                 return answer;
             }
         };
-        let kept = hook.in_transaction() && !link.plugin.fresh_each_call();
+        // What is not asked again gives up its copy now: whoever is next finds its memory in the caches.
+        let asked_again = hook == Hook::Rcpt || self.last[n] > Some(hook);
+        let kept = hook.in_transaction() && asked_again && !link.plugin.fresh_each_call();
         let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
         let begun = link.metrics.call(hook.label());
         let answer = copy.call(call).await;

@@ -20,6 +20,8 @@ type Script = fn(&HookCall) -> Result<Answer, HookFailure>;
 struct Scripted {
     name: &'static str,
     script: Script,
+    /// It has no hook after this one.
+    last: Hook,
     guard: Guard,
     copies: AtomicUsize,
     heard: Arc<Mutex<Vec<HookCall>>>,
@@ -31,7 +33,7 @@ impl Plugin for Scripted {
     }
 
     fn answers(&self, hook: Hook) -> bool {
-        hook != Hook::Data
+        hook != Hook::Data && hook <= self.last
     }
 
     fn guard(&self) -> &Guard {
@@ -69,7 +71,7 @@ fn failing(name: &'static str, on_failure: OnFailure, script: Script) -> Arc<Scr
     let (copies, heard) = (AtomicUsize::new(0), Arc::default());
     let plugin = config::Plugin { on_failure, ..config::Plugin::new(name, PathBuf::new()) };
     let guard = Guard::new(&plugin, Metrics::new(&Names::default()).plugin(name));
-    Arc::new(Scripted { name, script, guard, copies, heard })
+    Arc::new(Scripted { name, script, last: Hook::Message, guard, copies, heard })
 }
 
 fn chain(plugins: &[Arc<Scripted>]) -> Chain {
@@ -171,6 +173,23 @@ async fn a_copy_serves_one_transaction_and_none_after_a_failure() {
     }
     assert_eq!(good.copies.load(Ordering::Relaxed), 1);
     assert_eq!(bad.copies.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_copy_goes_when_no_hook_is_left_for_it() {
+    let envelope = Arc::into_inner(plugin("envelope", |_| answer(Opinion::Next))).unwrap();
+    let envelope = Arc::new(Scripted { last: Hook::Rcpt, ..envelope });
+    let content = plugin("content", |_| answer(Opinion::Next));
+    let chain = chain(&[envelope.clone(), content.clone()]);
+    let (mut memory, mut copies) = (Memory::default(), Copies::default());
+    let mut left = Vec::new();
+    for hook in [Hook::Mail, Hook::Rcpt, Hook::Rcpt, Hook::Data, Hook::Headers, Hook::Message] {
+        let _ = chain.ask(hook, &mut case(), &mut memory, &mut copies).await;
+        left.push(copies.0.len());
+    }
+    assert_eq!(left, [2, 2, 2, 1, 1, 0]);
+    let made = [&envelope, &content].map(|plugin| plugin.copies.load(Ordering::Relaxed));
+    assert_eq!(made, [1, 1]);
 }
 
 #[tokio::test]
