@@ -106,7 +106,10 @@ fn mistakes_are_told_with_their_place() {
             "refuse.reply: in braces stands one of client, subject, list, reason",
         ),
         ("{lists: [a.b], refuse: {reply: '250 ok'}}", "refuse.reply: a refusal is a code"),
-        ("{lists: [a.b], exempt: {clients: [x]}}", "exempt.clients: `x` is not an address or a network"),
+        (
+            "{lists: [a.b], exempt: {clients: [x]}}",
+            "exempt.clients: `x` is not an address or a network",
+        ),
         (
             "{lists: [a.b], on_error: defer, refuse: {at: never}}",
             "on_error: `defer` is a refusal, and `refuse.at` is `never`",
