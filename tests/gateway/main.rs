@@ -23,6 +23,7 @@ mod judging;
 mod kills;
 mod languages_native;
 mod languages_script;
+mod limiting;
 mod logging;
 mod mailboxes;
 mod matrix;
