@@ -194,7 +194,7 @@ exempt: { senders: [list@example.org] }
 #[test]
 fn an_author_who_is_not_is_marked() {
     let ask = |from: &str| {
-        let message = Message::fake(&format!("{from}\r\nSubject: x\r\n\r\nx\r\n"));
+        let message = Message::fake(format!("{from}\r\nSubject: x\r\n\r\nx\r\n"));
         let transaction = Transaction::fake();
         let mut plugin = bounces("domains: [example.org]").unwrap();
         let verdict = plugin.ask(Question::Message(&Session::fake(), &transaction, &message));

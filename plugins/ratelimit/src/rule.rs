@@ -19,12 +19,17 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) enum Action {
     Refuse(Refusal),
-    Score { symbol: String, points: f64 },
+    Score {
+        symbol: String,
+        points: f64,
+    },
+    /// In milliseconds.
+    Delay(u32),
 }
 
 impl Rule {
     pub(crate) fn new(settings: RuleSettings) -> Result<Self, String> {
-        let RuleSettings { name, count, key, limit: Limit(limit), window, refuse, score } =
+        let RuleSettings { name, count, key, limit: Limit(limit), window, refuse, score, delay } =
             settings;
         let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if name.is_empty() || name.len() > 32 || !name.bytes().all(named) {
@@ -38,16 +43,20 @@ impl Rule {
         if window.as_seconds() == 0 {
             return Err("window: at least 1s".to_owned());
         }
-        let action = match (refuse, score) {
-            (Some(_), Some(_)) => return Err("either `refuse` or `score`".to_owned()),
-            (None, Some(_)) if count == Count::Connections => {
+        let action = match (refuse, score, delay) {
+            (Some(refusal), None, None) => Action::Refuse(refusal),
+            (None, Some(_), None) if count == Count::Connections => {
                 return Err("score: there is no message yet; refuse it".to_owned());
             }
-            (None, Some(points)) => {
+            (None, Some(points), None) => {
                 Action::Score { symbol: format!("RATE_{}", name.to_ascii_uppercase()), points }
             }
-            (Some(refusal), None) => Action::Refuse(refusal),
-            (None, None) => Action::Refuse(count.refusal().parse()?),
+            (None, None, Some(delay)) if !(1..=60).contains(&delay.as_seconds()) => {
+                return Err(format!("delay: {delay} is not from 1s to 60s"));
+            }
+            (None, None, Some(delay)) => Action::Delay(delay.as_seconds() * 1000),
+            (None, None, None) => Action::Refuse(count.refusal().parse()?),
+            _ => return Err("one of `refuse`, `score` and `delay`".to_owned()),
         };
         Ok(Self { name, count, key, limit, action, window: window.as_seconds() })
     }

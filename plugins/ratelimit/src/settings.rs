@@ -51,6 +51,7 @@ pub(crate) struct RuleSettings {
     pub(crate) window: Span,
     pub(crate) refuse: Option<Refusal>,
     pub(crate) score: Option<f64>,
+    pub(crate) delay: Option<Span>,
 }
 
 /// What is counted.

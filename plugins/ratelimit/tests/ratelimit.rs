@@ -138,7 +138,7 @@ fn octets_are_looked_at_before_and_counted_after() {
         plugin.ask(Question::Mail(&session, &transaction))
     };
     let deliver = |plugin: &mut Ratelimit, size: usize| {
-        let message = Message::fake(&format!("\r\n{}\r\n", "x".repeat(size - 4)));
+        let message = Message::fake(format!("\r\n{}\r\n", "x".repeat(size - 4)));
         plugin.ask(Question::Message(&session, &Transaction::fake(), &message))
     };
     for _ in 0..5 {
@@ -200,6 +200,18 @@ fn a_score_lets_pass_and_goes_on_counting() {
 }
 
 #[test]
+fn a_delay_lets_pass_slowly() {
+    let mut plugin = start(
+        "rules: [{ name: r, count: messages, key: [client], limit: 1, window: 1h, delay: 5s }]",
+    );
+    let session = Session::fake();
+    for seconds in [0, 5, 5] {
+        let verdict = plugin.ask(Question::Mail(&session, &Transaction::fake()));
+        assert_eq!((verdict, session.delayed().as_secs()), (Verdict::Next, seconds));
+    }
+}
+
+#[test]
 fn what_one_rule_refuses_no_other_counts() {
     let mut plugin = start(
         "rules: [{ name: wide, count: messages, key: [network], limit: 4, window: 1h },
@@ -256,7 +268,7 @@ fn a_store_that_is_not_granted_is_the_operators_mistake() {
 fn nonsense_in_the_store_keeps_nobody_out() {
     let mut plugin = start(CLIENTS);
     let store = Store::open("rates").unwrap();
-    for nonsense in [&b"many"[..], b"", b"\xff", b"99999999999999999999"] {
+    for nonsense in [&b"many"[..], b"", b"\xff", b"99999999999999999999", b"9223372036854775807"] {
         store.put("client 17000000 192.0.2.1/32", nonsense, None, None).unwrap();
         assert_eq!(mail(&mut plugin, "192.0.2.1", "a@a.example"), Verdict::Next, "{nonsense:?}");
     }
@@ -303,7 +315,11 @@ fn mistakes_are_told_with_their_place() {
         (rule("count: messages, key: [], limit: 1, window: 0s"), "rules[0]: window: at least 1s"),
         (
             rule("count: messages, key: [], limit: 1, window: 1s, refuse: 550 no, score: 1"),
-            "rules[0]: either `refuse` or `score`",
+            "rules[0]: one of `refuse`, `score` and `delay`",
+        ),
+        (
+            rule("count: messages, key: [], limit: 1, window: 1s, delay: 2m"),
+            "rules[0]: delay: 2m is not from 1s to 60s",
         ),
         (
             rule("count: connections, key: [], limit: 1, window: 1s, score: 1"),
