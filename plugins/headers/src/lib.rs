@@ -1,15 +1,18 @@
 //! Adds, sets and drops headers, and judges messages by them; see README.md.
 
+mod conditions;
 mod rules;
 mod section;
 mod settings;
 mod template;
+mod values;
 
 use portcullis_plugin::{EditError, Hook, Message, Session, Transaction, Verdict, plugin};
 
+use crate::conditions::Mail;
 use crate::rules::{Action, Rule};
 use crate::section::Section;
-use crate::settings::{Add, Place, Set, Settings};
+use crate::settings::{Add, Place, Rename, Rewrite, Set, Settings};
 use crate::template::Facts;
 
 /// Rules and edits, ready to be used.
@@ -19,6 +22,8 @@ pub struct Headers {
     drop: Vec<Pattern>,
     set: Vec<Set>,
     add: Vec<Add>,
+    rename: Vec<Rename>,
+    rewrite: Vec<Rewrite>,
 }
 
 /// A header's name, or with `*` at its end the beginning of one.
@@ -36,7 +41,8 @@ impl Headers {
             .into_iter()
             .enumerate()
             .map(|(number, rule)| {
-                Rule::new(rule).map_err(|mistake| format!("rules[{number}]: {mistake}"))
+                Rule::new(rule, settings.decoded)
+                    .map_err(|mistake| format!("rules[{number}]: {mistake}"))
             })
             .collect::<Result<_, _>>()?;
         let drop = settings
@@ -47,7 +53,8 @@ impl Headers {
                 Pattern::new(name).map_err(|mistake| format!("drop[{number}]: {mistake}"))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { rules, drop, set: settings.set, add: settings.add })
+        let Settings { set, add, rename, rewrite, .. } = settings;
+        Ok(Self { rules, drop, set, add, rename, rewrite })
     }
 
     fn skip(&self) -> Vec<Hook> {
@@ -63,7 +70,7 @@ impl Headers {
     ) -> Result<Verdict, EditError> {
         let section = message.header_section();
         let section = Section::new(&section);
-        let verdict = self.judge(&section, transaction)?;
+        let verdict = self.judge(Mail { section: &section, session, transaction })?;
         // Of a message that goes nowhere nothing needs to be edited.
         if matches!(verdict, Verdict::Next | Verdict::Quarantine(_)) && self.edits() > 0 {
             self.edit(&section, &Facts::new(session, transaction), message)?;
@@ -73,14 +80,23 @@ impl Headers {
 }
 
 impl Headers {
-    /// The first rule that fits and decides has the last word; routes before it count.
-    fn judge(&self, section: &Section<'_>, to: &Transaction) -> Result<Verdict, EditError> {
-        for rule in self.rules.iter().filter(|rule| rule.fits(section)) {
+    /// The first rule that fits and decides has the last word; routes and points before it count.
+    fn judge(&self, mail: Mail<'_>) -> Result<Verdict, EditError> {
+        let mut points: Vec<(&str, f64)> = Vec::new();
+        for rule in self.rules.iter().filter(|rule| rule.fits(mail)) {
             match &rule.action {
                 Action::Discard(reason) => return Ok(Verdict::discard(reason)),
                 Action::Quarantine(reason) => return Ok(Verdict::quarantine(reason)),
                 Action::Refuse(refusal) => return Ok(refusal.verdict()),
-                Action::Route(upstream) => to.route(upstream, None)?,
+                Action::Route(upstream) => mail.transaction.route(upstream, None)?,
+                // Rules that share a symbol add up: the contract would keep the last.
+                Action::Score { symbol, points: more } => {
+                    let sum =
+                        points.iter().find(|(known, _)| known == symbol).map_or(0.0, |one| one.1);
+                    points.retain(|(known, _)| known != symbol);
+                    points.push((symbol, sum + more));
+                    mail.transaction.score(symbol, sum + more)?;
+                }
             }
         }
         Ok(Verdict::Next)
@@ -97,6 +113,7 @@ impl Headers {
                 message.drop_header(name, nth)?;
             }
         }
+        self.rename_and_rewrite(section, message)?;
         for header in &self.set {
             self.set(header, section, facts, message)?;
         }
@@ -106,6 +123,39 @@ impl Headers {
                 Place::Bottom => None,
             };
             message.add_header(at, &header.name, header.value.fill(facts).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// What is dropped or set is not renamed or rewritten as well; what is renamed is rewritten under
+    /// its old name first.
+    fn rename_and_rewrite(
+        &self,
+        section: &Section<'_>,
+        message: &Message,
+    ) -> Result<(), EditError> {
+        if self.rename.is_empty() && self.rewrite.is_empty() {
+            return Ok(());
+        }
+        for (name, nth, value) in section.unfolded() {
+            let same = |other: &str| other.eq_ignore_ascii_case(name);
+            if self.drop.iter().any(|pattern| pattern.fits(name))
+                || self.set.iter().any(|header| same(&header.name))
+            {
+                continue;
+            }
+            let rewritten = self
+                .rewrite
+                .iter()
+                .filter(|one| same(&one.name))
+                .find_map(|one| rewritten(one, &value));
+            if let Some(renamed) = self.rename.iter().find(|one| same(&one.from)) {
+                let value = rewritten.unwrap_or(value);
+                message.drop_header(name, nth)?;
+                message.add_header(None, &renamed.to, &value)?;
+            } else if let Some(value) = rewritten {
+                message.set_header(name, nth, &value)?;
+            }
         }
         Ok(())
     }
@@ -131,8 +181,19 @@ impl Headers {
     }
 
     fn edits(&self) -> usize {
-        self.drop.len() + self.set.len() + self.add.len()
+        self.drop.len() + self.set.len() + self.add.len() + self.rename.len() + self.rewrite.len()
     }
+}
+
+/// The value with what the pattern found replaced; none if it does not match. What is not UTF-8 is
+/// left alone.
+fn rewritten(rewrite: &Rewrite, value: &[u8]) -> Option<Vec<u8>> {
+    let value = str::from_utf8(value).ok()?;
+    let pattern = &rewrite.matches.0;
+    pattern.is_match(value).then(|| {
+        let new = pattern.replace(value, rewrite.value.as_str());
+        new.chars().filter(|c| !c.is_control() || *c == '\t').collect::<String>().into_bytes()
+    })
 }
 
 impl Pattern {

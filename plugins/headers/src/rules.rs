@@ -1,26 +1,15 @@
-//! Rules: a condition on a header, and what becomes of the message.
+//! Rules: conditions on a mail, and what becomes of it.
 
 use portcullis_plugin::Refusal;
-use regex_lite::Regex;
 
-use crate::section::Section;
-use crate::settings::{RuleSettings, check_name};
+use crate::conditions::{Condition, Mail};
+use crate::settings::Entry;
 
 /// One rule.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    header: String,
     condition: Condition,
     pub(crate) action: Action,
-}
-
-/// On one value or, for `Present`, on whether there is one.
-#[derive(Debug)]
-enum Condition {
-    Contains(String),
-    Equals(String),
-    Matches(Regex),
-    Present(bool),
 }
 
 /// What becomes of a message.
@@ -30,50 +19,50 @@ pub(crate) enum Action {
     Quarantine(String),
     Refuse(Refusal),
     Route(String),
+    Score { symbol: String, points: f64 },
 }
 
 impl Rule {
-    pub(crate) fn new(settings: RuleSettings) -> Result<Self, String> {
-        check_name(&settings.header)?;
-        let conditions = [
-            settings.contains.map(|text| Ok(Condition::Contains(text.to_lowercase()))),
-            settings.equals.map(|text| Ok(Condition::Equals(text.to_lowercase()))),
-            settings.matches.map(|pattern| regex(&pattern).map(Condition::Matches)),
-            settings.present.map(|present| Ok(Condition::Present(present))),
-        ];
+    pub(crate) fn new(entry: Entry, decoded: bool) -> Result<Self, String> {
+        let (condition, settings) = entry.parts();
+        let symbol = settings.symbol.unwrap_or_else(|| "HEADER_RULE".to_owned());
+        if settings.score.is_some() {
+            check_score(&symbol, settings.score.unwrap_or_default())?;
+        }
         let actions = [
             settings.discard.map(Action::Discard),
             settings.quarantine.map(Action::Quarantine),
             settings.refuse.map(Action::Refuse),
             settings.route.map(Action::Route),
+            settings.score.map(|points| Action::Score { symbol, points }),
         ];
-        Ok(Self {
-            header: settings.header,
-            condition: the_one(conditions, "`contains`, `equals`, `matches` and `present`")??,
-            action: the_one(actions, "`discard`, `quarantine`, `refuse` and `route`")?,
-        })
+        Ok(Self { condition: Condition::new(condition, decoded)?, action: the_one(actions)? })
     }
 
-    /// Whether one of the header's values fits.
-    pub(crate) fn fits(&self, section: &Section<'_>) -> bool {
-        let mut values = section.values(&self.header);
-        match &self.condition {
-            Condition::Contains(text) => values.any(|value| value.to_lowercase().contains(text)),
-            Condition::Equals(text) => values.any(|value| value.to_lowercase() == *text),
-            Condition::Matches(pattern) => values.any(|value| pattern.is_match(&value)),
-            Condition::Present(wanted) => values.next().is_some() == *wanted,
-        }
+    pub(crate) fn fits(&self, mail: Mail<'_>) -> bool {
+        self.condition.holds(mail)
     }
 }
 
-fn regex(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| format!("matches: {error}"))
+/// What the contract takes.
+fn check_score(symbol: &str, points: f64) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if symbol.is_empty() || symbol.len() > 64 || !symbol.bytes().all(fits) {
+        return Err("symbol: up to 64 letters, digits, `_`, `-` and `.`".to_owned());
+    }
+    if !points.is_finite() || points.abs() > 10_000.0 {
+        return Err("score: points are from -10000 to 10000".to_owned());
+    }
+    Ok(())
 }
 
-fn the_one<T, const N: usize>(choices: [Option<T>; N], names: &str) -> Result<T, String> {
+fn the_one<const N: usize>(choices: [Option<Action>; N]) -> Result<Action, String> {
     let mut chosen = choices.into_iter().flatten();
     match (chosen.next(), chosen.next()) {
         (Some(one), None) => Ok(one),
-        _ => Err(format!("a rule has exactly one of {names}")),
+        _ => {
+            Err("a rule has exactly one of `discard`, `quarantine`, `refuse`, `route` and `score`"
+                .to_owned())
+        }
     }
 }

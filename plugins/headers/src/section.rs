@@ -6,6 +6,7 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
     fields: Vec<Field<'a>>,
+    size: usize,
 }
 
 #[derive(Debug)]
@@ -28,17 +29,18 @@ impl<'a> Section<'a> {
                 fields.push(Field::new(line));
             }
         }
-        Self { fields: fields.into_iter().flatten().collect() }
+        Self { fields: fields.into_iter().flatten().collect(), size: section.len() }
     }
 
-    /// The values of a header, unfolded (RFC 5322 2.2.3) and trimmed. Bytes that are not UTF-8 are
-    /// replaced.
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = String> {
+    /// The values of a header, unfolded (RFC 5322 2.2.3) and trimmed.
+    pub(crate) fn raw(&self, name: &str) -> impl Iterator<Item = Vec<u8>> {
         let fields = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
-        fields.map(|field| {
-            let value = field.value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n'));
-            String::from_utf8_lossy(&value.collect::<Vec<_>>()).trim().to_owned()
-        })
+        fields.map(Field::unfolded)
+    }
+
+    /// In octets.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// Each field's name and which of this name it is, counted from 0.
@@ -52,7 +54,21 @@ impl<'a> Section<'a> {
     }
 }
 
+impl<'a> Section<'a> {
+    /// The same, each with its unfolded value.
+    pub(crate) fn unfolded(&self) -> impl Iterator<Item = (&'a str, u32, Vec<u8>)> {
+        let values = self.fields.iter().map(Field::unfolded);
+        self.numbered().zip(values).map(|((name, nth), value)| (name, nth, value))
+    }
+}
+
 impl<'a> Field<'a> {
+    fn unfolded(&self) -> Vec<u8> {
+        let value: Vec<u8> =
+            self.value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+        value.trim_ascii().to_vec()
+    }
+
     fn new(line: &'a [u8]) -> Option<Self> {
         let colon = line.iter().position(|byte| *byte == b':')?;
         // Obsolete syntax has blanks before the colon (RFC 5322 4.5).
@@ -72,9 +88,9 @@ mod tests {
     #[test]
     fn values_are_unfolded() {
         let section = Section::new(SECTION);
-        assert_eq!(section.values("RECEIVED").collect::<Vec<_>>(), ["a\tb", "d"]);
-        assert_eq!(section.values("subject").collect::<Vec<_>>(), ["c \u{fffd}"]);
-        assert_eq!(section.values("nonsense").count(), 0);
+        assert_eq!(section.raw("RECEIVED").collect::<Vec<_>>(), [b"a\tb".as_slice(), b"d"]);
+        assert_eq!(section.raw("subject").collect::<Vec<_>>(), [b"c \xff"]);
+        assert_eq!(section.raw("nonsense").count(), 0);
     }
 
     #[test]

@@ -110,12 +110,13 @@ fn without_rules_no_hook_is_called() {
 
 #[test]
 fn mistakes_are_told_with_their_place() {
-    const CONDITIONS: &str =
-        "rules[0]: a rule has exactly one of `contains`, `equals`, `matches` and `present`";
-    const ACTIONS: &str =
-        "rules[0]: a rule has exactly one of `discard`, `quarantine`, `refuse` and `route`";
+    const CONDITIONS: &str = "rules[0]: a rule has exactly one of `contains`, `equals`, `matches`, `present`, `more_than` and `fewer_than`, `differs_from` and `poses_as`";
+    const ACTIONS: &str = "rules[0]: a rule has exactly one of `discard`, `quarantine`, `refuse`, `route` and `score`";
     for (yaml, mistake) in [
-        ("rule: []", "rule: unknown field `rule`, expected one of `rules`, `drop`, `set`, `add`"),
+        (
+            "rule: []",
+            "rule: unknown field `rule`, expected one of `rules`, `drop`, `set`, `add`, `rename`, `rewrite`, `decoded`",
+        ),
         ("rules: [{ header: A, route: b }]", CONDITIONS),
         ("rules: [{ header: A, equals: b, present: true, route: b }]", CONDITIONS),
         ("rules: [{ header: A, present: true }]", ACTIONS),
@@ -135,4 +136,112 @@ fn mistakes_are_told_with_their_place() {
     }
     let mistake = headers("rules: [{ header: A, matches: '(', route: b }]").unwrap_err();
     assert!(mistake.starts_with("rules[0]: matches: "), "{mistake}");
+}
+
+fn fits(rule: &str, section: &str) -> bool {
+    let yaml = format!("rules: [{{{rule}, refuse: 550 no}}]");
+    let plugin = &mut headers(&yaml).expect("right settings");
+    let session = Session::fake().with_client("198.51.100.7");
+    let transaction = Transaction::fake().with_recipient("b@example.com");
+    let message = message(section);
+    plugin.ask(Question::Headers(&session, &transaction, &message)) != Verdict::Next
+}
+
+#[test]
+fn conditions_ask_what_they_say() {
+    const ENCODED: &str = "Subject: =?UTF-8?B?Q2hlYXAgd2F0Y2hlcw==?=";
+    const FORGED: &str = "From: \"boss@example.com\" <x@evil.example>\nReply-To: y@other.example";
+    const LIST: &str = "From: A <a@example.com>\nReply-To: list@lists.example.com";
+    for (rule, section, want) in [
+        ("header: Subject, contains: cheap watches", ENCODED, false),
+        ("header: Subject, contains: cheap watches, decoded: true", ENCODED, true),
+        ("header: From, more_than: 1", "From: a\nFROM: b", true),
+        ("header: From, more_than: 1", "From: a", false),
+        ("header: Received, more_than: 0, fewer_than: 3", "Received: a\nReceived: b", true),
+        ("header: Received, fewer_than: 1", "", true),
+        ("header: From, of: domain, equals: EVIL.example", FORGED, true),
+        ("header: From, of: display_name, contains: '@example.com'", FORGED, true),
+        ("header: From, of: local_part, matches: '^[xyz]$'", FORGED, true),
+        ("header: From, of: address, equals: boss@example.com", FORGED, false),
+        ("header: From, poses_as: [example.com]", FORGED, true),
+        ("header: From, poses_as: [example.com]", LIST, false),
+        ("header: Reply-To, differs_from: From", FORGED, true),
+        ("header: Reply-To, differs_from: From", LIST, false),
+        ("header: Reply-To, differs_from: From, of: address", LIST, true),
+        ("header: Reply-To, differs_from: From", "From: a@b.example", false),
+        ("section_larger_than: 10", "Subject: a b c", true),
+        ("from: [example.org]", "", true),
+        ("from: ['<>']", "", false),
+        ("to: [b@example.com]", "", true),
+        ("clients: [198.51.100.0/24]", "", true),
+        ("clients: [192.0.2.0/24]", "", false),
+        ("authenticated: false", "", true),
+        ("from: [example.org], header: Subject, present: true", "", false),
+        ("any: [{header: A, present: true}, {header: B, present: true}]", "B: 1", true),
+        ("all: [{header: A, present: true}, {header: B, present: true}]", "B: 1", false),
+        ("not: {any: [{header: A, present: true}]}", "B: 1", true),
+    ] {
+        assert_eq!(fits(rule, section), want, "{rule}: {section}");
+    }
+}
+
+#[test]
+fn points_of_one_symbol_add_up() {
+    let yaml = "rules: [{header: A, present: true, score: 1, symbol: S}, {header: B, present: true, score: 2.5, symbol: S}, {header: C, present: false, score: -1}]";
+    let transaction = Transaction::fake();
+    let question = &message("A: 1\nB: 2");
+    let question = Question::Headers(&Session::fake(), &transaction, question);
+    assert_eq!(headers(yaml).unwrap().ask(question), Verdict::Next);
+    assert_eq!(transaction.scores(), [("S".to_owned(), 3.5), ("HEADER_RULE".to_owned(), -1.0)]);
+}
+
+#[test]
+fn headers_are_rewritten_and_renamed() {
+    let yaml = r#"
+rewrite:
+  - { name: Subject, matches: '^\[EXT\] ?(.*)$', value: "$1" }
+  - { name: X-Host, matches: '([a-z]+)\.inside', value: "${1}.example.org" }
+rename: [{ from: X-Host, to: X-Name }]
+drop: [X-Gone]
+"#;
+    for (before, after) in [
+        ("Subject: [EXT] hello\n", "Subject: hello\n"),
+        ("Subject: [EXT]\n hello\n", "Subject: hello\n"),
+        ("Subject: hello\n", "Subject: hello\n"),
+        ("Subject: [EXT] \u{e9}\n", "Subject: \u{e9}\n"),
+        ("x-host: a.inside\nTo: b\n", "To: b\nX-Name: a.example.org\n"),
+        ("X-Host: c\nX-Gone: d\n", "X-Name: c\n"),
+    ] {
+        let message = message(before);
+        assert_eq!(ask(&mut headers(yaml).unwrap(), &message).0, Verdict::Next);
+        assert_eq!(message.edited_text(), format!("{after}\n").replace('\n', "\r\n"));
+    }
+}
+
+#[test]
+fn mistakes_in_conditions_are_told_with_their_place() {
+    for (rule, mistake) in [
+        ("equals: a", "rules[0]: what a condition asks of a field wants its `header`"),
+        ("all: []", "rules[0]: all: no conditions"),
+        (
+            "any: [{header: A, present: true, route: b}]",
+            "rules[0]: any[0]: what is done stands in the rule, not in a condition of it",
+        ),
+        (
+            "not: {header: A}",
+            "rules[0]: not: a rule has exactly one of `contains`, `equals`, `matches`, `present`, `more_than` and `fewer_than`, `differs_from` and `poses_as`",
+        ),
+        (
+            "header: A, present: true, of: domain",
+            "rules[0]: `of` and `decoded` do not go with `present`",
+        ),
+        (
+            "header: A, present: true, symbol: a b, score: 1",
+            "rules[0]: symbol: up to 64 letters, digits, `_`, `-` and `.`",
+        ),
+    ] {
+        let action = if rule.contains("score") { "" } else { ", refuse: 550 no" };
+        let told = headers(&format!("rules: [{{{rule}{action}}}]")).unwrap_err();
+        assert_eq!(told, mistake);
+    }
 }
