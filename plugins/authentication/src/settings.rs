@@ -193,7 +193,7 @@ impl Default for Scores {
         Self {
             auth_pass: -0.5,
             auth_temperror: 0.5,
-            spf_fail: 2.5,
+            spf_fail: 3.0,
             spf_softfail: 1.0,
             spf_permerror: 0.5,
             dkim_fail: 0.5,
