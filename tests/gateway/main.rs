@@ -24,6 +24,7 @@ mod kills;
 mod languages_native;
 mod languages_script;
 mod limiting;
+mod listing;
 mod logging;
 mod mailboxes;
 mod matrix;
