@@ -48,7 +48,7 @@ async fn what_was_answered_before_is_told_at_once_and_what_is_sent_meanwhile_is_
     say(&mut client, "MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n", "250 2.1.0").await;
     say(&mut client, "RSET\r\nQUIT\r\n", "221 ").await;
     let heard = server.heard.all();
-    assert_eq!(heard[2..], ["mail <>", "rcpt a@b.example", "aborted", "lost"]);
+    assert_eq!(heard[2..], ["mail ", "rcpt a@b.example", "aborted", "lost"]);
 }
 
 #[tokio::test]
@@ -61,7 +61,8 @@ async fn a_client_that_leaves_meanwhile_is_not_waited_for() {
     counted(&server, "left").await;
     let ending = timeout(LONG / 2, server.task).await.expect("at once").unwrap();
     assert_eq!(ending.unwrap(), Ending::PeerLeft);
-    assert_eq!(server.heard.all()[1..], ["hello c.example", "held back", "lost"]);
+    let lapse = "pipelined-out-of-turn 1";
+    assert_eq!(server.heard.all()[1..], [lapse, "hello c.example", "held back", "lost"]);
 }
 
 #[tokio::test]
