@@ -47,6 +47,7 @@ mod sockets;
 mod spooling;
 mod starting;
 mod swaps;
+mod tarrying;
 mod tls;
 mod truths;
 mod upgrading;
