@@ -61,11 +61,12 @@ fn fits(name: &str, own: &str) -> bool {
 /// Labels of letters, digits, hyphens, and underscores, which many honest hosts have in their names.
 fn is_well_formed(name: &str) -> bool {
     let is_label = |label: &str| {
-        let odd = |octet: u8| !(octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
+        let odd = |octet: u8| {
+            octet.is_ascii() && !octet.is_ascii_alphanumeric() && !matches!(octet, b'-' | b'_')
+        };
         let edges = label.starts_with('-') || label.ends_with('-');
         // Beyond ASCII is a domain name where the listener offers SMTPUTF8 (RFC 6531 section 3.7.1).
-        let spelled = !label.is_ascii() || !label.bytes().any(odd);
-        (1..=63).contains(&label.len()) && spelled && !edges
+        (1..=63).contains(&label.len()) && !label.bytes().any(odd) && !edges
     };
     let numeric =
         name.rsplit('.').next().is_some_and(|top| top.bytes().all(|b| b.is_ascii_digit()));
@@ -118,6 +119,7 @@ mod tests {
             ("a b.example", Name::Sign(Sign::Syntax)),
             ("192.0.2", Name::Sign(Sign::Syntax)),
             ("<script>", Name::Sign(Sign::Syntax)),
+            ("[IPv6:\u{fc}", Name::Sign(Sign::Syntax)),
         ] {
             assert_eq!(sign(name), found, "{name:?}");
         }
