@@ -14,6 +14,7 @@
 //! what `host` gives it; and it is thrown away after its transaction or its first failure, unless its
 //! plugin is pooled: then it waits for the next transaction. The rest of the gateway sees [`policy::Plugin`](crate::policy::Plugin) and knows nothing of wasm.
 
+mod address;
 mod authentication;
 mod bindings;
 mod cache;
@@ -29,6 +30,7 @@ mod load;
 mod pool;
 mod snapshot;
 mod state;
+mod streams;
 
 pub use copy::WasmPlugin;
 pub use engine::{Engine, EngineError, Services};

@@ -1,10 +1,10 @@
 //! What plugins may do.
 
-use super::Origin;
 use super::reading::Shape;
 use super::section::{Section, Text, distinct, kind};
 use super::spelling;
 use super::tree::{Node, Value};
+use super::{Origin, Service};
 
 /// What a plugin may do beyond having an opinion.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,6 +33,8 @@ pub(super) struct Grants {
     pub(super) stores: Vec<String>,
     /// `http`.
     pub(super) origins: Vec<Origin>,
+    /// `streams`.
+    pub(super) services: Vec<Service>,
     /// Names of upstreams, `upstreams`.
     pub(super) upstreams: Vec<String>,
 }
@@ -94,6 +96,11 @@ impl Grants {
                     self.origins.extend(origin(section, item));
                 }
             }
+            "streams" => {
+                for item in items(section, key, node) {
+                    self.services.extend(service(section, item));
+                }
+            }
             other => {
                 let help = match PLAIN.iter().any(|(word, _)| *word == other) {
                     true => format!("it names nothing: grants: [{other}]"),
@@ -145,20 +152,40 @@ fn items<'a>(section: &Section<'_>, key: Text<'_>, node: &'a Node) -> &'a [Node]
 
 /// An origin, or a section that says more of it.
 fn origin(section: &Section<'_>, node: &Node) -> Option<Origin> {
-    let (text, private) = match &node.value {
-        Value::Scalar { text, .. } if !node.is_null() => (Text { text, mark: node.mark }, false),
-        _ => {
-            let inner = Section::of(section.reader, "an origin", node, ORIGIN_KEYS);
-            let private = inner.choice("private", super::SWITCH).unwrap_or(false);
-            (inner.required("origin", "such as http://rspamd.internal:11333")?, private)
-        }
-    };
+    let example = "such as http://rspamd.internal:11333";
+    let (text, private) = place(section, node, ("an origin", "origin", example), ORIGIN_KEYS)?;
     let origin = Origin::read(text.text, private);
     let refuse = |help: &String| {
         let what = format!("\"{}\" is no origin", text.text);
         section.reader.error(text.mark, what, Some(help));
     };
     origin.inspect_err(refuse).ok()
+}
+
+/// The address of a service, or a section that says more of it.
+fn service(section: &Section<'_>, node: &Node) -> Option<Service> {
+    let example = "such as clamd.internal:3310";
+    let (text, private) = place(section, node, ("a service", "address", example), SERVICE_KEYS)?;
+    Service::read(section.reader, text, private)
+}
+
+/// A text, or a section that has it under a key beside `private`.
+fn place<'a>(
+    section: &Section<'a>,
+    node: &'a Node,
+    (what, key, example): (&str, &'static str, &str),
+    keys: &'static [&'static str],
+) -> Option<(Text<'a>, bool)> {
+    match &node.value {
+        Value::Scalar { text, .. } if !node.is_null() => {
+            Some((Text { text, mark: node.mark }, false))
+        }
+        _ => {
+            let inner = Section::of(section.reader, what, node, keys);
+            let private = inner.choice("private", super::SWITCH).unwrap_or(false);
+            Some((inner.required(key, example)?, private))
+        }
+    }
 }
 
 /// The names that a grant is for.
@@ -184,15 +211,18 @@ fn words<'a>(section: &Section<'_>, key: Text<'_>, node: &'a Node) -> Vec<Text<'
 
 fn schema() -> serde_json::Value {
     let plain: Vec<_> = PLAIN.iter().map(|(word, _)| *word).collect();
-    let origin = serde_json::json!({
-        "type": "object",
-        "properties": {
-            "origin": {"type": "string"},
-            "private": {"type": "boolean"},
-        },
-        "required": ["origin"],
-        "additionalProperties": false,
-    });
+    let place = |key: &str| {
+        let section = serde_json::json!({
+            "type": "object",
+            "properties": {
+                key: {"type": "string"},
+                "private": {"type": "boolean"},
+            },
+            "required": [key],
+            "additionalProperties": false,
+        });
+        serde_json::json!({"type": "array", "items": {"anyOf": [{"type": "string"}, section]}})
+    };
     serde_json::json!({
         "type": "array",
         "items": {"anyOf": [
@@ -202,7 +232,8 @@ fn schema() -> serde_json::Value {
                 "properties": {
                     "kv": {"type": "array", "items": {"type": "string"}},
                     "upstreams": {"type": "array", "items": {"type": "string"}},
-                    "http": {"type": "array", "items": {"anyOf": [{"type": "string"}, origin]}},
+                    "http": place("origin"),
+                    "streams": place("address"),
                 },
                 "additionalProperties": false,
             },
@@ -229,6 +260,8 @@ const LISTED: &[(&str, &str)] = &[
     ("http", "name the origins: grants: [{http: [\"https://filter.example.org\"]}]"),
     ("kv", "name the stores: grants: [{kv: [greylist]}]"),
     ("upstreams", "name the upstreams: grants: [{upstreams: [store]}]"),
+    ("streams", "name the services: grants: [{streams: [\"10.0.0.7:3310\"]}]"),
 ];
 
 const ORIGIN_KEYS: &[&str] = &["origin", "private"];
+const SERVICE_KEYS: &[&str] = &["address", "private"];

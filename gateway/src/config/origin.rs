@@ -47,19 +47,24 @@ impl Origin {
             }
             _ => (rest, if tls { 443 } else { 80 }),
         };
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let address = match bare {
-            Some(bare) => bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-            None => host.parse().ok().filter(IpAddr::is_ipv4),
-        };
-        let host = match address {
-            Some(address) => address.to_string(),
-            None if names::is_domain(host) => host.to_owned(),
-            None => return Err(help()),
-        };
+        let (host, itself) = self::host(host).ok_or_else(help)?;
         // Who names an address means that address.
-        let private = private || address.is_some() || host == "localhost";
+        let private = private || itself;
         Ok(Self { tls, host, port, private })
+    }
+}
+
+/// A name, or an IP address without brackets; and whether it leads to no other address than it says.
+pub(super) fn host(text: &str) -> Option<(String, bool)> {
+    let bare = text.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = match bare {
+        Some(bare) => bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => text.parse().ok().filter(IpAddr::is_ipv4),
+    };
+    match address {
+        Some(address) => Some((address.to_string(), true)),
+        None if names::is_domain(text) => Some((text.to_owned(), text == "localhost")),
+        None => None,
     }
 }
 

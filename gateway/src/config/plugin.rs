@@ -13,7 +13,7 @@ use super::scores::SCORES;
 use super::section::{Entry, Reader, Section};
 use super::settings::to_json;
 use super::tree::{Node, Value};
-use super::{Digest, Origin};
+use super::{Digest, Origin, Service};
 
 /// One plugin.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Plugin {
     pub origins: Vec<Origin>,
     /// The upstreams that it may ask.
     pub upstreams: Vec<String>,
+    /// Where it may open streams to.
+    pub services: Vec<Service>,
     /// What its failure means.
     pub on_failure: OnFailure,
     /// For one hook call.
@@ -146,6 +148,7 @@ impl Plugin {
             stores: Vec::new(),
             origins: Vec::new(),
             upstreams: Vec::new(),
+            services: Vec::new(),
             on_failure: OnFailure::default(),
             time_limit: TIME_LIMIT,
             memory_limit: MEMORY_LIMIT,
@@ -199,7 +202,8 @@ impl Plugin {
         let pins = pins(section);
         let settings = settings(section);
         let files = files(section, &settings);
-        let Grants { words: grants, stores, origins, upstreams } = Grants::read(section, grantable);
+        let Grants { words: grants, stores, origins, services, upstreams } =
+            Grants::read(section, grantable);
         let on_failure = on_failure(section);
         let isolation = isolation(section);
         let time_limit = section.duration(
@@ -218,6 +222,7 @@ impl Plugin {
             stores,
             origins,
             upstreams,
+            services,
             on_failure,
             time_limit,
             memory_limit,

@@ -53,6 +53,9 @@ pub const CALL_AHEAD_RESULTS: [&str; 4] = ["ok", "timed-out", "unavailable", "un
 /// What can come of a change of a plugin's files.
 const FILE_RESULTS: [&str; 2] = ["failed", "ok"];
 
+/// What can come of a stream of a plugin's.
+const STREAM_RESULTS: [&str; 5] = ["denied", "ok", "timed-out", "too-many", "unavailable"];
+
 /// What becomes of what a plugin is told at the hook `outcome`.
 const FATES: [&str; 3] = ["delivered", "dropped", "failed"];
 
@@ -75,6 +78,7 @@ pub(super) struct PluginFamilies {
     memory_peak: IntGaugeVec,
     outcomes: IntCounterVec,
     registry: Registry,
+    streams: IntCounterVec,
 }
 
 impl PluginFamilies {
@@ -167,6 +171,11 @@ impl PluginFamilies {
                 &["plugin", "result"],
             ),
             registry: registry.clone(),
+            streams: labelled(
+                "portcullis_plugin_streams_total",
+                "Connections that plugins wanted opened, by what came of them in the end",
+                &["plugin", "result"],
+            ),
         }
     }
 
@@ -189,6 +198,8 @@ impl PluginFamilies {
                 .map(|level| (level, self.log_lines.with_label_values(&[plugin, level]))),
             memory_peak: self.memory_peak.with_label_values(&[plugin]),
             outcomes: FATES.map(|fate| (fate, self.outcomes.with_label_values(&[plugin, fate]))),
+            streams: STREAM_RESULTS
+                .map(|result| (result, self.streams.with_label_values(&[plugin, result]))),
             custom: Custom::new(plugin, self.registry.clone(), dropped),
         }
     }
@@ -229,6 +240,7 @@ pub struct PluginMetrics {
     log_lines: [(&'static str, IntCounter); LOG_LEVELS.len()],
     memory_peak: IntGauge,
     outcomes: [(&'static str, IntCounter); FATES.len()],
+    streams: [(&'static str, IntCounter); STREAM_RESULTS.len()],
     custom: Custom,
 }
 
@@ -377,6 +389,11 @@ impl PluginMetrics {
     /// Its files have changed, and were taken or refused.
     pub fn files_renewed(&self, taken: bool) {
         inc(&self.files, FILE_RESULTS[usize::from(taken)]);
+    }
+
+    /// A connection of the plugin's ended, or was not made, with one of `STREAM_RESULTS`.
+    pub fn stream(&self, result: &'static str) {
+        inc(&self.streams, result);
     }
 
     /// The plugin adds to a counter of its own.

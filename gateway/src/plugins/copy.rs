@@ -290,6 +290,7 @@ impl Running {
             Ok(Err(error)) => return Err(failure(&error, state, loaded.time_limit)),
             Err(_) => return Err(too_long(loaded.time_limit)),
         };
+        state.close_streams();
         let opinion = said.opinion(state)?;
         let Some(call) = state.call.take() else { return Err(not_exported(hook)) };
         Ok(Answer { opinion, edits: call.edits, saved: call.saved, notes: call.notes })

@@ -15,6 +15,7 @@ use super::cache::{CacheDirectory, Snapshots};
 use super::http::HttpClient;
 use super::pool::{Pool, Queue};
 use super::state::{State, TABLE_ELEMENTS};
+use super::streams::StreamClient;
 use crate::authenticity::Authenticator;
 use crate::config::{self, Limits};
 use crate::message::Budget;
@@ -38,14 +39,16 @@ pub struct Services {
     /// What plugins remember: grant `kv`.
     pub stores: Arc<Stores>,
     pub(super) http: HttpClient,
+    pub(super) streams: StreamClient,
 }
 
 impl Services {
-    /// Services with this resolver, by which HTTP finds its servers, too.
+    /// Services with this resolver, by which HTTP and streams find their servers, too.
     #[must_use]
     pub fn new(resolver: Resolver, authenticator: Authenticator, stores: Arc<Stores>) -> Self {
         let http = HttpClient::new(resolver.clone());
-        Self { resolver, authenticator, stores, http }
+        let streams = StreamClient::new(resolver.clone());
+        Self { resolver, authenticator, stores, http, streams }
     }
 
     /// The same with other stores.

@@ -3,7 +3,6 @@
 //! What is checked is what is connected to: a name is resolved once, its addresses are looked at, and
 //! the connection goes to one of them. Redirects are answers like any other, and no proxy is asked for.
 
-mod address;
 mod connection;
 mod hooks;
 

@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use crate::config::{Grant, Origin};
+use crate::config::{Grant, Origin, Service};
 use crate::message::{Budget, Edit};
 use crate::metrics::PluginMetrics;
 use crate::policy::{Hook, HookCall};
@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) origins: Arc<[Origin]>,
     /// The upstreams that it may ask.
     pub(super) asks: Arc<[String]>,
+    /// Where it may open streams to.
+    pub(super) streams: Arc<[Service]>,
     pub(super) memory_limit: usize,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: Arc<PluginMetrics>,
@@ -72,6 +74,8 @@ pub(super) struct Call {
     pub(super) store_unavailable: bool,
     /// Questions to the resolver so far.
     pub(super) queries: usize,
+    /// Streams that are open.
+    pub(super) streams: usize,
 }
 
 impl Call {
@@ -85,6 +89,7 @@ impl Call {
             saved: None,
             next_index,
             queries: 0,
+            streams: 0,
             store_unavailable: false,
         }
     }

@@ -32,7 +32,8 @@ pub struct Options {
     pub session: Option<PathBuf>,
     /// A file of YAML or JSON, or the settings themselves in JSON.
     pub settings: Option<String>,
-    /// As in the configuration; `kv=NAME`, `http=ORIGIN` and `upstreams=NAME` for those that name something.
+    /// As in the configuration; `kv=NAME`, `http=ORIGIN`, `streams=ADDRESS` and `upstreams=NAME` for those
+    /// that name something.
     pub grants: Vec<String>,
 }
 
@@ -67,6 +68,7 @@ impl Setup {
             (setup.plugin.grants, setup.plugin.stores) = (granted.grants, granted.stores);
             setup.plugin.origins = granted.origins;
             setup.plugin.upstreams = granted.upstreams;
+            setup.plugin.services = granted.services;
         }
         Ok(setup)
     }

@@ -128,6 +128,7 @@ fn grants(fit: &Fit) -> String {
     let item = |grant: &str| match grant {
         "http" => "{http: [ORIGIN]}".to_owned(),
         "kv" => "{kv: [STORE]}".to_owned(),
+        "streams" => "{streams: [ADDRESS]}".to_owned(),
         grant => grant.to_owned(),
     };
     let items: Vec<_> = grants.keys().map(|grant| item(grant)).collect();

@@ -197,6 +197,7 @@ mod tests {
             stores: BTreeMap::new(),
             origins: Arc::default(),
             asks: Arc::default(),
+            streams: Arc::default(),
             memory_limit: 0,
             budget: Budget::new(0, 0, 0, std::env::temp_dir()),
             metrics: metrics.plugin("me"),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,10 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::address::{is_host, is_public};
 use super::{HttpFailure, HttpRequest, OutgoingBody};
 use crate::config::Origin;
-use crate::resolver::{Answer, Kind, Query, Record, Resolver};
+use crate::plugins::address::{NoAddress, addresses};
+use crate::resolver::Resolver;
 
 /// All of them.
 pub(super) struct Connections {
@@ -117,9 +117,9 @@ impl Connections {
     }
 
     async fn connect(&self, origin: &Origin) -> Result<Connection, HttpFailure> {
-        let addresses = self.addresses(origin).await?;
-        let mut reason = HttpFailure::Unavailable("the name has no address".to_owned());
-        for address in addresses {
+        let addresses = addresses(&self.resolver, &origin.host, origin.private).await;
+        let mut reason = HttpFailure::TimedOut;
+        for address in addresses? {
             match TcpStream::connect(SocketAddr::new(address, origin.port)).await {
                 Ok(stream) => {
                     // Small requests do not wait for company.
@@ -145,46 +145,6 @@ impl Connections {
         let name = name.map_err(|error| HttpFailure::Malformed(error.to_string()))?;
         let stream = connector.connect(name, stream).await.map_err(|error| unavailable(&error))?;
         start(stream).await
-    }
-
-    /// Where to connect to; a name that leads to where it may not is denied.
-    async fn addresses(&self, origin: &Origin) -> Result<Vec<IpAddr>, HttpFailure> {
-        let found = match origin.host.parse() {
-            Ok(address) => vec![address],
-            Err(_) if origin.host == "localhost" => {
-                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
-            }
-            Err(_) => self.resolve(&origin.host).await?,
-        };
-        let may = |address: &IpAddr| is_host(*address) && (origin.private || is_public(*address));
-        let allowed: Vec<_> = found.iter().copied().filter(may).collect();
-        if allowed.is_empty() && !found.is_empty() {
-            tracing::debug!(host = origin.host, "a granted name leads inside");
-            return Err(HttpFailure::Denied);
-        }
-        Ok(allowed)
-    }
-
-    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, HttpFailure> {
-        let queries = [Kind::A, Kind::Aaaa].map(|kind| Query { name: host.to_owned(), kind });
-        // The caller's deadline is nearer.
-        let deadline = Instant::now() + RESOLVE_TIME;
-        let (mut found, mut failed) = (Vec::new(), None);
-        for answer in self.resolver.lookup_all(queries.into(), deadline).await {
-            match answer {
-                Answer::Records(records) => found.extend(records.iter().filter_map(|record| {
-                    let Record::Address(address) = record else { return None };
-                    Some(*address)
-                })),
-                Answer::NoSuchName | Answer::NoData | Answer::NotAName => {}
-                Answer::Failed(why) => failed = Some(format!("its name cannot be resolved: {why}")),
-                Answer::TimedOut => failed = Some("its name cannot be resolved in time".to_owned()),
-            }
-        }
-        match failed {
-            Some(why) if found.is_empty() => Err(HttpFailure::Unavailable(why)),
-            _ => Ok(found),
-        }
     }
 }
 
@@ -243,6 +203,15 @@ fn place(origin: &Origin) -> Place {
     (origin.tls, origin.host.clone(), origin.port, origin.private)
 }
 
+impl From<NoAddress> for HttpFailure {
+    fn from(why: NoAddress) -> Self {
+        match why {
+            NoAddress::Denied => Self::Denied,
+            NoAddress::Unresolved(why) => Self::Unavailable(why),
+        }
+    }
+}
+
 fn unavailable(error: &std::io::Error) -> HttpFailure {
     HttpFailure::Unavailable(error.to_string())
 }
@@ -263,6 +232,3 @@ const IDLE_TIME: Duration = Duration::from_secs(4);
 
 /// For a server to take the rest of a request that it has answered.
 const READY_TIME: Duration = Duration::from_secs(1);
-
-/// No plugin has longer.
-const RESOLVE_TIME: Duration = Duration::from_mins(1);

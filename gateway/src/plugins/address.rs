@@ -1,10 +1,70 @@
 //! Which addresses a name may lead to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use crate::resolver::{Answer, Kind, Query, Record, Resolver};
+
+/// Why there is no address to connect to.
+#[derive(Debug)]
+pub(super) enum NoAddress {
+    /// The name leads to where it may not.
+    Denied,
+    /// It cannot be resolved.
+    Unresolved(String),
+}
+
+/// Where to connect to, for a name or an IP address that is granted. What is looked at here is what is
+/// to be connected to: whoever has the name could answer otherwise the next time.
+pub(super) async fn addresses(
+    resolver: &Resolver,
+    host: &str,
+    private: bool,
+) -> Result<Vec<IpAddr>, NoAddress> {
+    let found = match host.parse() {
+        Ok(address) => vec![address],
+        Err(_) if host == "localhost" => {
+            vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+        }
+        Err(_) => resolve(resolver, host).await?,
+    };
+    let may = |address: &IpAddr| is_host(*address) && (private || is_public(*address));
+    let allowed: Vec<_> = found.iter().copied().filter(may).collect();
+    if allowed.is_empty() && !found.is_empty() {
+        tracing::debug!(host, "a granted name leads inside");
+        return Err(NoAddress::Denied);
+    }
+    if allowed.is_empty() {
+        return Err(NoAddress::Unresolved("the name has no address".to_owned()));
+    }
+    Ok(allowed)
+}
+
+async fn resolve(resolver: &Resolver, host: &str) -> Result<Vec<IpAddr>, NoAddress> {
+    let queries = [Kind::A, Kind::Aaaa].map(|kind| Query { name: host.to_owned(), kind });
+    // The caller's deadline is nearer.
+    let deadline = Instant::now() + RESOLVE_TIME;
+    let (mut found, mut failed) = (Vec::new(), None);
+    for answer in resolver.lookup_all(queries.into(), deadline).await {
+        match answer {
+            Answer::Records(records) => found.extend(records.iter().filter_map(|record| {
+                let Record::Address(address) = record else { return None };
+                Some(*address)
+            })),
+            Answer::NoSuchName | Answer::NoData | Answer::NotAName => {}
+            Answer::Failed(why) => failed = Some(format!("its name cannot be resolved: {why}")),
+            Answer::TimedOut => failed = Some("its name cannot be resolved in time".to_owned()),
+        }
+    }
+    match failed {
+        Some(why) if found.is_empty() => Err(NoAddress::Unresolved(why)),
+        _ => Ok(found),
+    }
+}
 
 /// Whether an address is anybody's on the Internet. What leads inside (loopback, private networks, the
 /// cloud's metadata), or in a disguise that leads there, is not.
-pub(super) fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -12,7 +72,7 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 }
 
 /// Whether one host can be meant by it at all.
-pub(super) fn is_host(address: IpAddr) -> bool {
+fn is_host(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     !(address.is_unspecified() || address.is_multicast() || broadcast)
@@ -51,6 +111,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [first, ..] => (first & 0xe000) == 0x2000,
     }
 }
+
+/// No plugin has longer.
+const RESOLVE_TIME: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
