@@ -5,6 +5,7 @@ mod reach;
 mod record;
 mod session;
 mod store;
+mod stream;
 mod transaction;
 
 pub use self::message::{Message, Reader, Writer};
@@ -17,6 +18,7 @@ pub use self::record::{counted, logged};
 pub(crate) use self::record::{log, metrics};
 pub use self::session::Session;
 pub use self::store::{Store, grant_store, set_unavailable};
+pub use self::stream::{Connection, answer_stream, streamed};
 pub use self::transaction::{Edit, Transaction};
 
 use crate::EditError;

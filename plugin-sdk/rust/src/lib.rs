@@ -86,6 +86,7 @@ pub mod random;
 mod refusal;
 #[doc(hidden)]
 pub mod settings;
+pub mod streams;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod upstreams;

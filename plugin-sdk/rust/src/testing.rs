@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use crate::Plugin;
 pub use crate::fakes::{
-    Edit, Grant, answer_dns, answer_http, answer_upstream, counted, fail_upstream, find,
-    grant_store, logged, requested, set_unavailable, set_upstream, stop_clock, verified,
+    Edit, Grant, answer_dns, answer_http, answer_stream, answer_upstream, counted, fail_upstream,
+    find, grant_store, logged, requested, set_unavailable, set_upstream, stop_clock, streamed,
+    verified,
 };
 
 /// Configures a plugin as the gateway does. The error is what the operator would read.

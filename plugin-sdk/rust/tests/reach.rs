@@ -4,9 +4,10 @@ use portcullis_plugin::dns::{self, Answer, Kind};
 use portcullis_plugin::http::{HttpError, Request, Response};
 use portcullis_plugin::kv::{KvError, Store};
 use portcullis_plugin::mail_auth::{self, AuthError, Finding};
+use portcullis_plugin::streams::{Connection, StreamError};
 use portcullis_plugin::testing::{
-    Grant, answer_dns, answer_http, answer_upstream, fail_upstream, find, grant_store, requested,
-    set_unavailable, set_upstream, stop_clock, verified,
+    Grant, answer_dns, answer_http, answer_stream, answer_upstream, fail_upstream, find,
+    grant_store, requested, set_unavailable, set_upstream, stop_clock, streamed, verified,
 };
 use portcullis_plugin::upstreams::{self, UpstreamError};
 use portcullis_plugin::{
@@ -96,6 +97,28 @@ fn upstreams_are_asked_once_they_are_granted() {
     let state = upstreams::state("store").unwrap();
     assert!(state.is_available() && state.load() == 0.5 && state.get("connections").is_none());
     assert_eq!(upstreams::state("other"), Err(UpstreamError::Denied));
+}
+
+#[test]
+fn streams_are_answered_and_remembered() {
+    let address = "clamd.internal:3310";
+    assert!(matches!(Connection::open(address, None), Err(StreamError::Denied)));
+    answer_stream(address, |heard| match heard {
+        b"PING" => Ok(b"PONG".to_vec()),
+        heard if heard.ends_with(b"\r\n") => Ok(b"PONG, and thanks".to_vec()),
+        _ => Err(StreamError::TimedOut),
+    });
+    let connection = Connection::open(address, Some(1_000)).unwrap();
+    assert_eq!(connection.read(1), Err(StreamError::TimedOut));
+    connection.write(b"PING").unwrap();
+    assert_eq!(connection.read_exact(4).unwrap(), b"PONG");
+    assert!(matches!(connection.read_exact(1), Err(StreamError::Unavailable(_))));
+    let body = Message::fake("Subject: a\n\nbody\n").read_body();
+    assert_eq!(connection.write_content(&body, 2), Ok(2));
+    assert_eq!(connection.write_content(&body, 100), Ok(4));
+    assert_eq!(connection.read(100).unwrap(), b", and thanks");
+    assert_eq!(connection.write(&[0; (1 << 20) + 1]), Err(StreamError::TooMany));
+    assert_eq!(streamed(address), [b"PINGbody\r\n"]);
 }
 
 #[test]
