@@ -46,6 +46,7 @@ mod smuggling;
 mod sockets;
 mod spooling;
 mod starting;
+mod streaming;
 mod swaps;
 mod tarrying;
 mod tls;

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod peers;
 pub mod process;
 pub mod seed;
+pub mod service;
 pub mod sink;
 pub mod web;
 
@@ -27,6 +28,7 @@ pub use log::{Log, Record};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use seed::Seed;
+pub use service::Service;
 pub use sink::{Letter, Sink};
 pub use web::Web;
 

@@ -1,12 +1,18 @@
-//! Does with stores and HTTP what its settings say for a recipient, and refuses it with what came of
+//! Does with stores, HTTP and streams what its settings say for a recipient, and refuses it with what came of
 //! it, a line each, for the tests of the gateway.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use portcullis_plugin::http::{self, HttpError, Request, Response};
 use portcullis_plugin::kv::{Entry, KvError, Store};
+use portcullis_plugin::streams::{Connection, StreamError};
 use portcullis_plugin::{Hook, Message, Recipient, Verdict, plugin};
 use serde::Deserialize;
+
+thread_local! {
+    static KEPT: RefCell<Option<Connection>> = const { RefCell::new(None) };
+}
 
 /// The plugin is its settings.
 #[derive(Debug, Deserialize)]
@@ -23,6 +29,9 @@ pub struct Reacher {
     /// Where to send each message's body to.
     #[serde(default)]
     content_to: Option<String>,
+    /// The same, over a stream; what is heard then is told.
+    #[serde(default)]
+    stream_to: Option<String>,
     /// Whether to let mail pass once all is done; what fails then is this plugin's failure.
     #[serde(default)]
     pass: bool,
@@ -68,6 +77,30 @@ enum Step {
         #[serde(default = "once")]
         key_times: usize,
     },
+    /// Opens streams, so many at once, and speaks over the last one.
+    Stream {
+        address: String,
+        #[serde(default)]
+        timeout_ms: Option<u32>,
+        #[serde(default = "once")]
+        times: usize,
+        say: Vec<Word>,
+    },
+}
+
+/// Something to do with a stream.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Word {
+    Write(String),
+    WriteOctets(usize),
+    Read(u32),
+    /// Until there is an end or a failure.
+    ReadAll,
+    /// Leaves it open, for the next recipient to go on with.
+    Keep,
+    /// Goes on with the one that was left open.
+    Kept,
 }
 
 /// A request.
@@ -103,7 +136,11 @@ impl Reacher {
     }
 
     fn skip(&self) -> Vec<Hook> {
-        if self.content_to.is_some() { Vec::new() } else { vec![Hook::Message] }
+        if self.content_to.is_some() || self.stream_to.is_some() {
+            Vec::new()
+        } else {
+            vec![Hook::Message]
+        }
     }
 
     fn rcpt(&self, recipient: &Recipient) -> Result<Verdict, String> {
@@ -117,6 +154,10 @@ impl Reacher {
     }
 
     fn message(&self, message: &Message) -> Verdict {
+        if let Some(address) = &self.stream_to {
+            let heard = content_over(address, message);
+            return refusal(&[heard.unwrap_or_else(|error| stream_error(&error))]);
+        }
         let Some(url) = &self.content_to else { return Verdict::Next };
         let request = Request::new("POST", url);
         refusal(&[answer(http::send_content(&request, &message.read_body()))])
@@ -165,6 +206,9 @@ impl Step {
                 Store::open(store)?.put(&key, value.as_bytes(), *ttl, *expect)?;
                 Ok(vec!["put".to_owned()])
             }
+            Self::Stream { address, timeout_ms, times, say } => {
+                Ok(spoken(address, *timeout_ms, *times, say))
+            }
         }
     }
 }
@@ -183,6 +227,70 @@ impl Asking {
             timeout_ms: self.timeout_ms,
             ..Request::new(&self.method, &self.url)
         }
+    }
+}
+
+/// What came of it, a line a word; nothing is said after a failure to open.
+fn spoken(address: &str, timeout_ms: Option<u32>, times: usize, say: &[Word]) -> Vec<String> {
+    let mut open = Vec::new();
+    for _ in 0..times {
+        match Connection::open(address, timeout_ms) {
+            Ok(connection) => open.push(connection),
+            Err(error) => return vec![format!("{} open, {}", open.len(), stream_error(&error))],
+        }
+    }
+    let Some(mut connection) = open.pop() else { return Vec::new() };
+    let mut lines = Vec::new();
+    for word in say {
+        let done = match word {
+            Word::Write(text) => connection.write(text.as_bytes()).map(|()| "written".to_owned()),
+            Word::WriteOctets(count) => {
+                connection.write(&vec![b'x'; *count]).map(|()| "written".to_owned())
+            }
+            Word::Read(max) => {
+                connection.read(*max).map(|octets| format!("read {}", text(&octets)))
+            }
+            Word::ReadAll => read_all(&connection),
+            Word::Keep => {
+                KEPT.with_borrow_mut(|kept| kept.replace(connection));
+                return lines;
+            }
+            Word::Kept => {
+                if let Some(kept) = KEPT.take() {
+                    connection = kept;
+                }
+                continue;
+            }
+        };
+        lines.push(done.unwrap_or_else(|error| stream_error(&error)));
+    }
+    lines
+}
+
+fn read_all(connection: &Connection) -> Result<String, StreamError> {
+    let mut count = 0;
+    loop {
+        match connection.read(u32::MAX)?.len() {
+            0 => return Ok(format!("read {count} octets")),
+            more => count += more,
+        }
+    }
+}
+
+fn content_over(address: &str, message: &Message) -> Result<String, StreamError> {
+    let connection = Connection::open(address, None)?;
+    let content = message.read_body();
+    let first = connection.write_content(&content, 10)?;
+    let rest = connection.write_content(&content, u64::MAX)?;
+    Ok(format!("{first} and {rest}: {}", text(&connection.read(u32::MAX)?)))
+}
+
+fn stream_error(error: &StreamError) -> String {
+    match error {
+        StreamError::Denied => "denied".to_owned(),
+        StreamError::TooMany => "too-many".to_owned(),
+        StreamError::TimedOut => "timed-out".to_owned(),
+        StreamError::Unavailable(why) => format!("unavailable: {why}"),
     }
 }
 
