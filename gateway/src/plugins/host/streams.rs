@@ -18,6 +18,9 @@ pub struct Connection {
     stream: Option<Stream>,
     /// For each call, if the plugin wants it to be shorter than it has to be.
     patience: Option<Duration>,
+    /// For all of them: what is left of the plugin's time after many short waits is nearly nothing, and
+    /// it still has to make something of what came.
+    until: Instant,
     metrics: Arc<PluginMetrics>,
     /// What it came to so far.
     result: &'static str,
@@ -63,13 +66,14 @@ impl HostConnection for State {
         timeout_ms: Option<u32>,
     ) -> Outcome<Resource<Connection>> {
         let patience = timeout_ms.map(|time| Duration::from_millis(time.into()));
+        let until = self.patience();
         let opened = match &self.call {
             // Before the grant is looked at: what is frozen does not depend on grants.
             None => Err(StreamFailure::Denied),
             Some(call) if call.streams >= STREAMS_AT_ONCE => Err(StreamFailure::TooMany),
             Some(_) => {
                 let (client, granted) = (&self.facts.services.streams, &self.facts.streams);
-                client.open(granted, &address, self.stream_deadline(patience)).await
+                client.open(granted, &address, sooner(patience, until)).await
             }
         };
         self.asked(|| format!("stream to {address}: {}", shown(&opened)));
@@ -78,7 +82,7 @@ impl HostConnection for State {
             Ok(stream) => {
                 self.call_mut()?.streams += 1;
                 let stream = Some(stream);
-                let connection = Connection { stream, patience, metrics, result: "ok" };
+                let connection = Connection { stream, patience, until, metrics, result: "ok" };
                 Ok(Ok(self.table.push(connection)?))
             }
             Err(failure) => {
@@ -156,15 +160,15 @@ impl State {
         }
     }
 
-    fn stream_deadline(&self, patience: Option<Duration>) -> Instant {
-        let wished = patience.and_then(|patience| Instant::now().checked_add(patience));
-        let deadline = self.patience();
-        wished.map_or(deadline, |wished| wished.min(deadline))
-    }
-
     fn deadline_of(&self, connection: &Resource<Connection>) -> Result<Instant> {
-        Ok(self.stream_deadline(self.table.get(connection)?.patience))
+        let connection = self.table.get(connection)?;
+        Ok(sooner(connection.patience, connection.until))
     }
+}
+
+fn sooner(patience: Option<Duration>, until: Instant) -> Instant {
+    let wished = patience.and_then(|patience| Instant::now().checked_add(patience));
+    wished.map_or(until, |wished| wished.min(until))
 }
 
 impl From<StreamFailure> for StreamError {
