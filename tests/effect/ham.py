@@ -162,6 +162,21 @@ def lists_with_a_trusted_seal(make):
     yield from listed(make, "reject", make.world.trusted_sealer)
 
 
+@kind(10)
+def lists_that_take_over_From(make):
+    """Mailing lists that write their own address into From, as they do for authors with p=reject."""
+    name = "takeover-lists.example"
+    address = make.world.address(make.rng, "hosting")
+    helo = make.world.host(f"mail.{name}", address) and f"mail.{name}"
+    domain = make.world.domain(name, [address], dmarc="reject")
+    for _ in range(make.count):
+        to, author = make.user(), f"{word(make.rng)}@strict.example"
+        draft = Draft(make.rng, make.world.now, f'"{author} via talk" <talk@{name}>', f"talk@{name}",
+                      f"[talk] {make.rng.choice(mails.SUBJECTS)}")
+        draft.add("Reply-To", author).add("List-Id", f"<talk.{name}>").add("Precedence", "list")
+        yield make.sent(domain, address, helo, f"talk-bounces@{name}", to, draft.octets())
+
+
 @kind(16)
 def forwarded(make):
     """Mail to an old address that goes on under the author's name: SPF breaks, the signature holds."""
@@ -219,6 +234,11 @@ def documents(make):
         lambda draft: draft.attach("Übersicht 2026.v2.pdf", mails.pdf(rng), "application/pdf"),
         lambda draft: draft.attach("source.tar.gz", b"\x1f\x8b\x08\0" + rng.randbytes(90), "application/gzip"),
         lambda draft: draft.attach("key.asc", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END", "text/plain"),
+        lambda draft: draft.attach("winmail.dat", mails.tnef(rng), "application/ms-tnef"),
+        lambda draft: draft.attach("smime.p7s", bytes.fromhex("3080") + rng.randbytes(200),
+                                   "application/pkcs7-signature"),
+        lambda draft: draft.attach("page.html", b"<html><body><p>report</p></body></html>", "text/html"),
+        lambda draft: draft.attach("fix.patch", b"--- a/x.js\n+++ b/x.js\n@@ -1 +1 @@\n-a\n+b\n", "text/x-diff"),
         lambda draft: draft.attach("secret.zip", mails.zipped({"contract.pdf": mails.pdf(rng)}, encrypted=True),
                                    "application/zip"),
     ]
@@ -261,6 +281,49 @@ def ill_kept_servers(make):
         author, to = f"{word(make.rng, 3, 7)}@{domain.name}", make.user()
         draft = Draft(make.rng, make.world.now, author, to, make.rng.choice(mails.SUBJECTS))
         yield make.sent(domain, address, helo, author, to, draft.octets(), old=number % 7 == 3)
+
+
+@kind(24)
+def ill_kept_domains(make):
+    """Honest domains with mistakes in what they publish and sign."""
+    for number in range(make.count):
+        fault = number % 6
+        domain, address, helo = make.organisation(spf="~all", key=True, dmarc="none" if fault < 4 else None)
+        if fault == 0:
+            make.world.text(domain.name, "v=spf1 a mx -all")
+        elif fault == 1:
+            make.world.records[f"s1._domainkey.{domain.name}."] = []
+        elif fault == 2:
+            make.world.text("_dmarc." + domain.name, "v=DMARC1; p=bogus; rua=nobody")
+        elif fault == 3:
+            make.world.records[f"{domain.name}."] = [
+                entry for entry in make.world.records[f"{domain.name}."] if entry[0] != "TXT"]
+            make.world.text(domain.name, "v=spf1 include:nowhere.example ~all")
+        author, to = f"{word(make.rng, 3, 7)}@{domain.name}", make.user()
+        draft = Draft(make.rng, make.world.now, author, to, make.rng.choice(mails.SUBJECTS))
+        message = domain.sign(draft.octets())
+        if fault == 4:
+            # A scanner on the way out adds a line behind the signature.
+            message += b"-- \r\nscanned\r\n"
+        if fault == 5:
+            # The server has moved, SPF has not: ~all.
+            address = make.world.address(make.rng, "hosting")
+            make.world.host(f"new.{domain.name}", address)
+            helo = f"new.{domain.name}"
+        yield Session(address, helo, [make.mail(author, to, message)], SERVER)
+
+
+@kind(12)
+def by_IPv6(make):
+    """Small organisations whose server has IPv6."""
+    for number in range(make.count):
+        name = f"{make.rng.choice(ORGANISATIONS)}-{word(make.rng)}.example"
+        address = make.world.address6(make.rng)
+        make.world.host(f"mail.{name}", address, back=number % 4 > 0)
+        domain = make.world.domain(name, [address], dmarc="none")
+        author, to = f"{word(make.rng, 3, 7)}@{name}", make.user()
+        draft = Draft(make.rng, make.world.now, author, to, make.rng.choice(mails.SUBJECTS))
+        yield make.sent(domain, address, f"mail.{name}", author, to, draft.octets())
 
 
 @kind(12)

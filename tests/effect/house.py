@@ -55,6 +55,9 @@ class Configuration:
         config.setdefault("dns", {})["servers"] = [f"127.0.0.1:{dns}"]
         config["admin"] = {"address": f"127.0.0.1:{self.admin}"}
         config["cache_directory"] = str(REPOSITORY / "target/effect-cache")
+        for store in (config.get("stores") or {}).values():
+            if "file" in store:
+                store["file"] = str(folder / pathlib.Path(store["file"]).name)
         if "spool" in config:
             config["spool"]["directory"] = str(folder / "spool")
         self.config = config

@@ -175,6 +175,11 @@ def png(rng):
     return bytes.fromhex("89504e470d0a1a0a0000000d49484452") + rng.randbytes(300)
 
 
+def tnef(rng):
+    """What Outlook calls winmail.dat."""
+    return bytes.fromhex("789f3e22") + rng.randbytes(200)
+
+
 def calendar(rng, organizer):
     return ("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\n"
             f"UID:{rng.getrandbits(64):x}\r\nORGANIZER:mailto:{organizer}\r\n"

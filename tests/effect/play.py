@@ -55,8 +55,8 @@ class Session:
     old: bool = False
     tls: bool = False
     patience: int = PATIENT
-    # When it comes, in seconds after the start.
-    at: int = 0
+    # When it comes, in seconds after the start; any time, if that is not said.
+    at: int | None = None
     attempts: int = 0
 
 
@@ -170,8 +170,9 @@ class Player:
             task.result()
             if any(is_open(mail) for mail in session.mails) and session.attempts <= len(session.retries):
                 due = session.at + session.retries[session.attempts - 1]
-                # To the minute, so that there are rounds.
-                later.append((-(-due // MINUTE) * MINUTE, session))
+                # Few rounds: who comes soon comes to the minute, the others to the quarter of an hour.
+                step = MINUTE if due - session.at < 5 * MINUTE else 15 * MINUTE
+                later.append((-(-due // step) * step, session))
         return later
 
     async def attempt(self, session):
@@ -188,7 +189,7 @@ class Player:
             reader, writer = await asyncio.open_connection(*self.address, limit=1 << 20)
             line = Line(self, reader, writer, session.patience)
             try:
-                await line.say(f"PROXY TCP4 {client} 127.0.0.1 {port} 25\r\n".encode())
+                await line.say(announced(client, port))
                 await (self.blast if session.blasts else self.converse)(line, session, helo, mails)
             except (Hangup, OSError):
                 pass
@@ -279,6 +280,8 @@ class Player:
         taken = []
         for step in steps:
             reply = await line.hear()
+            if step == "data" and not taken:
+                return None
             note([mail], step, reply)
             if step == "rcpt":
                 recipient = next(recipients)
@@ -290,6 +293,12 @@ class Player:
             elif reply[0] >= 400 and step != "rcpt":
                 return None
         return None
+
+
+def announced(client, port):
+    """The PROXY protocol's line about a client."""
+    kind, ours = ("TCP6", "::1") if ":" in client else ("TCP4", "127.0.0.1")
+    return f"PROXY {kind} {client} {ours} {port} 25\r\n".encode()
 
 
 def note(mails, step, reply):

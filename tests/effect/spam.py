@@ -207,6 +207,28 @@ def own_domain(make):
         yield Session(address, helo, [make.mail(sender, to, draft.octets())], SERVER)
 
 
+@kind(16)
+def display_names(make):
+    """A well-kept stranger who has somebody else's address for a name."""
+    for number in range(make.count):
+        domain, address, helo = make.hijacked()
+        to = make.user()
+        name = [f"bob@{OURS}", "service@bank0-reject.example"][number % 2]
+        draft = make.pitch(f'"{name}" <{mails.word(make.rng)}@{domain.name}>', to)
+        yield Session(address, helo, [make.mail(f"x@{domain.name}", to, domain.sign(draft.octets()))], SERVER)
+
+
+@kind(24)
+def senders_that_do_not_exist(make):
+    """Senders of domains that nobody has, from machines at homes; some come again."""
+    for _ in range(make.count):
+        address, to = make.bot(listed=False), make.user()
+        author = f"{mails.word(make.rng)}@{mails.word(make.rng, 12, 14)}.example"
+        yield Session(address, f"{mails.word(make.rng)}.example",
+                      [make.mail(author, to, make.pitch(author, to).octets())],
+                      make.rng.choice([(), (), SERVER]), patience=make.bot_patience())
+
+
 @kind(12)
 def dictionary_attack(make):
     """One connection that tries names, until it finds some who get its mail. A mail is missed if anybody gets it."""
@@ -259,6 +281,7 @@ def executables(make):
         lambda draft: draft.attach("réponse.com", exe()),
         lambda draft: draft.attach("image.iso", bytes(32769) + b"CD001" + bytes(2000)),
         lambda draft: draft.attach("setup.msi", mails.compound(["Property"])),
+        lambda draft: draft.attach("order.hta", b"<script>1</script>", "text/html"),
         lambda draft: draft.attach("help.chm", b"ITSF\3\0\0\0" + bytes(200)),
     ])
 
@@ -336,7 +359,7 @@ def flood(make):
             to, author = make.user(), f"{mails.word(make.rng)}@{domain.name}"
             batch.append(make.mail(author, to, make.pitch(author, to).octets()))
         for start in range(0, len(batch), 10):
-            yield Session(address, helo, batch[start:start + 10], (15 * MINUTE,), at=0)
+            yield Session(address, helo, batch[start:start + 10], (15 * MINUTE,), at=45 * MINUTE)
 
 
 @kind(30)

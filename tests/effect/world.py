@@ -4,6 +4,7 @@ All of it is made up, by a seed: no name here is asked from anybody but the name
 """
 import base64
 import functools
+import ipaddress
 import random
 import subprocess
 
@@ -97,12 +98,16 @@ class World:
                 self.used.add(address)
                 return address
 
+    def address6(self, rng):
+        """The same of IPv6."""
+        return f"2a01:4f8:{rng.getrandbits(16):x}:{rng.getrandbits(16):x}::{rng.randint(2, 99):x}"
+
     def host(self, name, address, back=True, forth=True):
         """A host whose address has this name (back), and whose name has this address (forth)."""
         if back:
-            self.publish(reverse(address) + ".in-addr.arpa", "PTR", name + ".")
+            self.publish(ipaddress.ip_address(address).reverse_pointer, "PTR", name + ".")
         if forth:
-            self.publish(name, "A", address)
+            self.publish(name, "AAAA" if ":" in address else "A", address)
         return address
 
     def household(self, rng):
@@ -146,13 +151,12 @@ class Domain:
         self.world, self.name = world, name
         self.addresses = list(addresses)
         self.has_key = key
-        world.publish(name, "NS", "ns.example.")
         world.publish(name, "A", "192.0.2.80")
         if mx:
             world.publish(name, "MX", f"10 mx.{name}.")
             world.publish("mx." + name, "A", "192.0.2.81")
         if spf:
-            mechanisms = [f"ip4:{address}" for address in self.addresses]
+            mechanisms = [f"ip{6 if ':' in address else 4}:{address}" for address in self.addresses]
             world.text(name, " ".join(["v=spf1", *mechanisms, *also.split(), spf]))
         if key:
             world.text("s1._domainkey." + name, "v=DKIM1; k=rsa; p=" + pair()[1])
