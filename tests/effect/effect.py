@@ -32,6 +32,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 FLOORS = HERE / "floors.yaml"
 # Sessions come within so many quarters of an hour.
 QUARTERS = 12
+SEED = 7
+MARGIN = 15
 
 
 def classes(world, scale, only):
@@ -40,9 +42,11 @@ def classes(world, scale, only):
         for name, (count, make) in registered.items():
             if re.search(only, name):
                 yield name, list(make(maker(world, name, max(2, round(count * scale)))))
-    for name, messages, is_spam in (("real spam", spams(), True), ("real ham", hams(), False)):
+    for name, sessions in (("real spam", ham.real(ham.Maker(world, "real spam", 0), spams(), True)),
+                           ("real spam of bots", spam.real(spam.Maker(world, "real spam of bots", 0), spams())),
+                           ("real ham", ham.real(ham.Maker(world, "real ham", 0), hams(), False))):
         if re.search(only, name):
-            yield name, list(ham.real(ham.Maker(world, name, 0), messages, is_spam))
+            yield name, list(sessions)
 
 
 def scheduled(world, sessions):
@@ -108,6 +112,14 @@ def is_its(entry, mail):
     return entry.get("sender", "") == mail.sender or mail.sender == "" or "prvs" in entry.get("sender", "")
 
 
+def floors_of(options):
+    """What has to be caught of each class, in a hundred. They were reached with the usual seed and number; with
+    others chance may be less kind."""
+    floors = yaml.safe_load(FLOORS.read_text()) or {}
+    usual = options.seed == SEED and options.scale == 1
+    return {name: floor if usual else max(0, floor - MARGIN) for name, floor in floors.items()}
+
+
 def complaints(table, floors, full):
     """What is wrong with the outcome."""
     for mail in table.false_positives():
@@ -143,7 +155,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("portcullis")
     parser.add_argument("--plugins", type=pathlib.Path, default=house.REPOSITORY / "target/plugins")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("PORTCULLIS_SEED", "7")))
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("PORTCULLIS_SEED", SEED)))
     parser.add_argument("--scale", type=float, default=float(os.environ.get("PORTCULLIS_EFFECT", "1")))
     parser.add_argument("--only", default="", help="regular expression on the name of a class")
     parser.add_argument("--write", action="store_true", help="write the table into README.md")
@@ -178,8 +190,7 @@ def main():
     print(f"{len(mails)} mails, seed {options.seed}, {time.monotonic() - start:.0f} s")
     if options.verbose:
         show_missed(table)
-    floors = yaml.safe_load(FLOORS.read_text()) or {}
-    wrong = list(complaints(table, floors, not options.only))
+    wrong = list(complaints(table, floors_of(options), not options.only))
     if options.write:
         table.write(HERE / "README.md")
     print("\n".join(wrong))

@@ -61,6 +61,7 @@ class Maker(spam.Maker):
             address = self.world.address(self.rng, network=f"{network}.{self.rng.randint(1, 60)}.0")
             helo = f"out-{address.replace('.', '-')}.{name}"
             self.world.host(helo, address)
+            self.world.blame(self.rng, address, "known")
             return address, helo
         return domain, host
 
@@ -215,7 +216,7 @@ def bounces(make):
         to = make.world.signed(user, number)
         message = mails.report(make.rng, make.world.now, f"MAILER-DAEMON@{domain.name}", user,
                                f"{word(make.rng)}@{domain.name}")
-        yield Session(address, helo, [make.mail("", to, message)], SERVER)
+        yield make.sent(domain, address, helo, "", to, message)
 
 
 @kind(30)
@@ -399,17 +400,6 @@ def short(make):
         yield make.letter(little, ["Re:", "ok", "photo", "(no subject)"][number % 4])
 
 
-def redated(message, now):
-    """A real message as if it had just been written."""
-    lines = message.replace(b"\r\n", b"\n").split(b"\n")
-    for number, line in enumerate(lines):
-        if not line:
-            break
-        if line[:5].lower() == b"date:":
-            lines[number] = b"Date: " + email.utils.formatdate(now - 30).encode()
-    return b"\n".join(lines)
-
-
 def real(make, messages, is_spam):
     """Real messages, from a small organisation's server each."""
     for message in messages:
@@ -419,6 +409,6 @@ def real(make, messages, is_spam):
             make.world.publish(home, "A", "192.0.2.80")
         domain, address, helo = make.organisation(dmarc=None, key=False)
         to = make.user()
-        mail = make.mail(f"{word(make.rng, 3, 8)}@{domain.name}", to, redated(message, make.world.now))
+        mail = make.mail(f"{word(make.rng, 3, 8)}@{domain.name}", to, mails.redated(message, make.world.now))
         mail.spam = is_spam
         yield Session(address, helo, [mail], SERVER)

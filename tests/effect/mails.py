@@ -203,3 +203,14 @@ def report(rng, now, reporter, to, about, reason="550 5.1.1 no such user"):
             f"Action: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; {reason}\r\n"
             f"--{boundary}\r\nContent-Type: text/rfc822-headers\r\n\r\n"
             f"From: {to}\r\nTo: {about}\r\nSubject: hello\r\n\r\n--{boundary}--\r\n").encode()
+
+
+def redated(message, now):
+    """A real message as if it had just been written."""
+    lines = message.replace(b"\r\n", b"\n").split(b"\n")
+    for number, line in enumerate(lines):
+        if not line:
+            break
+        if line[:5].lower() == b"date:":
+            lines[number] = b"Date: " + email.utils.formatdate(now - 30).encode()
+    return b"\n".join(lines)

@@ -389,3 +389,12 @@ def fraud_by_hand(make):
         draft = Draft(make.rng, make.world.now, f"Barrister James <{author}>", to, "Inheritance", text)
         yield Session(address, f"out-{address.replace('.', '-')}.bigmail.example",
                       [make.mail(author, to, provider.sign(draft.octets()))], SERVER)
+
+
+def real(make, messages):
+    """Real spam, from where most of it comes."""
+    for message in messages:
+        address, to, author = make.bot(), make.user(), make.innocent()
+        mail = make.mail(author, to, mails.redated(message, make.world.now))
+        yield Session(address, f"{mails.word(make.rng)}.example", [mail], make.bot_retries(),
+                      patience=make.bot_patience())

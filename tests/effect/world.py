@@ -34,6 +34,7 @@ ADDRESS_LISTS = {
     "bl.blocklist.de": {"bot": (0.2, "127.0.0.9")},
     "dnsbl-1.uceprotect.net": {"bot": (0.4, "127.0.0.2"), "shared": (1, "127.0.0.2"),
                                "snowshoe": (0.3, "127.0.0.2")},
+    "list.dnswl.org": {"known": (0.7, "127.0.5.1")},
     "ix.dnsbl.manitu.net": {"bot": (0.4, "127.0.0.2"), "snowshoe": (0.3, "127.0.0.2")},
 }
 NAME_LISTS = {
