@@ -99,7 +99,7 @@ impl<'a> Examiner<'a> {
     /// What it is: the first octets tell, and the list of names of an archive.
     pub(crate) fn see<'p>(&self, part: &'p Part, findings: &mut Findings) -> Seen<'p> {
         let mut source = Source::new(self.message, part.index, part.size, &self.budget);
-        let mut kind = Kind::of(&source.read(0, HEAD));
+        let mut kind = Kind::of(&source.head(part, HEAD));
         // The first 32 KiB of an ISO image are for whoever wants them.
         if kind == Kind::Unknown && part.size > 32_774 && source.read(32_769, 5) == b"CD001" {
             kind = Kind::DiskImage;

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use portcullis_plugin::{Message, Reader};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portcullis_plugin::{Message, Part, Reader};
 
 /// What may still be read of a message.
 #[derive(Debug)]
@@ -78,6 +80,22 @@ impl<'a> Source<'a> {
         reader.find(needle, within).map(|offset| at + offset)
     }
 
+    /// The first octets of a part. What is in base64 is decoded here as far as that: the gateway would
+    /// decode all of it, and most parts are pictures, of which nobody wants more.
+    pub(crate) fn head(&mut self, part: &Part, length: u32) -> Vec<u8> {
+        let encoded = part.encoded.filter(|(_, octets)| is_in_base64(part.size, *octets));
+        let decoded = encoded.and_then(|(at, octets)| {
+            let wanted = self.budget.take(octets.min(u64::from(length) * 3 / 2));
+            let body = self.message.read_body();
+            body.skip(at);
+            let mut text = body.read(u32::try_from(wanted).unwrap_or(length));
+            text.retain(|octet| !matches!(octet, b'\r' | b'\n'));
+            text.truncate(text.len() / 4 * 4);
+            STANDARD.decode(text).ok()
+        });
+        decoded.unwrap_or_else(|| self.read(0, length))
+    }
+
     fn reader_at(&mut self, at: u64) -> Option<&mut (u64, Reader)> {
         if self.reader.as_ref().is_none_or(|(place, _)| *place > at) {
             self.reader = Some((0, self.message.read_part(self.index)?));
@@ -88,6 +106,12 @@ impl<'a> Source<'a> {
         }
         (reader.0 == at).then_some(reader)
     }
+}
+
+/// Three octets are four, and lines end. What else comes to that is found when it is decoded.
+fn is_in_base64(size: u64, encoded: u64) -> bool {
+    let (size, encoded) = (u128::from(size), u128::from(encoded));
+    size * 4 <= encoded * 3 && size * 10 >= encoded * 6
 }
 
 /// Numbers as they stand in files. What is beyond the end is none.
