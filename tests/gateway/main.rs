@@ -3,6 +3,7 @@
 mod administering;
 mod adversaries;
 mod alerting;
+mod attaching;
 mod authenticating;
 mod authenticity;
 mod bounds;
