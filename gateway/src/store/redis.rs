@@ -77,6 +77,10 @@ impl Redis {
             return Ok(Vec::new());
         }
         let found: Vec<Vec<Option<Vec<u8>>>> = self.ask(&GET, keys, &[], time).await?;
+        // Plugins rely on one answer for each key.
+        if found.len() != keys.len() {
+            return Err(StoreError::Unavailable("redis: answers to something else".to_owned()));
+        }
         Ok(found.into_iter().map(entry).collect())
     }
 
