@@ -110,6 +110,7 @@ pub(crate) fn call(hook: Hook) -> HookCall {
         notes: Arc::new(BTreeMap::new()),
         message_octets: 1_000,
         findings: Arc::default(),
+        upstreams: None,
     }
 }
 
