@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 
@@ -9,7 +10,7 @@ def decoded(value: str) -> str:
     """Encoded words as text (RFC 2047); what is wrongly encoded stays as it is."""
     try:
         return str(make_header(decode_header(value)))
-    except (ValueError, LookupError):
+    except (HeaderParseError, LookupError, ValueError):
         return value
 
 
