@@ -1,9 +1,14 @@
+import codecs
 from dataclasses import dataclass, field
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 
 from portcullis import Message, Plugin, Session, Transaction, Verdict
+
+# Later there is no file system to load codecs from.
+for codec in ("raw_unicode_escape", "ascii", "utf-8", "iso8859-1", "iso8859-15", "cp1252"):
+    codecs.lookup(codec)
 
 
 def decoded(value: str) -> str:
