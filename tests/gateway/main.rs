@@ -41,6 +41,7 @@ mod reloading;
 mod remembering;
 mod resolving;
 mod scaling;
+mod scanning;
 mod scenarios;
 mod senders;
 mod smuggling;

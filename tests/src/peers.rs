@@ -3,10 +3,12 @@
 //! A peer that is not installed is skipped, loudly; with `CI` set it fails the test, because there
 //! all of them have to be (`.ci/run` installs them).
 
+mod clamd;
 mod dovecot;
 mod exim;
 mod haproxy;
 mod nsd;
+mod opendkim;
 mod postfix;
 mod prometheus;
 mod redis;
@@ -17,10 +19,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+pub use clamd::{Clamd, EICAR, PUA};
 pub use dovecot::{Dovecot, DovecotAuth};
 pub use exim::Exim;
 pub use haproxy::HaProxy;
 pub use nsd::Nsd;
+pub use opendkim::OpenDkim;
 pub use postfix::Postfix;
 pub use prometheus::Prometheus;
 pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
