@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -54,6 +55,7 @@ type Host interface {
 	OpenStore(name string) (Store, error)
 	Send(requests []Request) []Response
 	SendContent(request Request, content Reader) Response
+	OpenStream(address string, timeout time.Duration) (Stream, error)
 	Verify(upstream, sender string, recipients []string) ([]Reply, error)
 	UpstreamState(upstream string) (map[string]uint64, error)
 	AuthSender(s Session, t Transaction) ([]Finding, error)
@@ -197,6 +199,23 @@ func SendContent(request Request, content Reader) Response {
 	return host.SendContent(request, content)
 }
 
+// Stream is a connection to a service that does not speak HTTP. It ends with the hook that opened it, or
+// when it is closed. Read waits for something; at the end it is io.EOF. Errors are ErrTooMany (more than
+// 1 MiB in one Write), ErrTimedOut and ErrUnavailable.
+type Stream interface {
+	io.ReadWriteCloser
+	// WriteContent writes what the reader still has, at most so much, without passing it through the
+	// plugin, and tells how much it was.
+	WriteContent(content Reader, most uint64) (written uint64, err error)
+}
+
+// OpenStream connects to "host:port" or "unix:/path", letter by letter as it is granted. The timeout is
+// that of every later call as well; at most, and with 0, it is what is left of the plugin's time_limit.
+// Grant streams. Errors are ErrDenied, ErrTooMany (16 are open), ErrTimedOut, ErrUnavailable.
+func OpenStream(address string, timeout time.Duration) (Stream, error) {
+	return host.OpenStream(address, timeout)
+}
+
 // Verify asks an upstream whether it would take mail for these recipients, at most 100; a reply each, in
 // their order. An empty sender is the null reverse-path. Grant upstreams. Errors are ErrDenied,
 // ErrTooMany, ErrUnsupported, ErrTimedOut, ErrUnavailable.
@@ -313,6 +332,7 @@ func (nobody) Lookup([]Query) ([]Answer, error)                   { panic(alone)
 func (nobody) OpenStore(string) (Store, error)                    { panic(alone) }
 func (nobody) Send([]Request) []Response                          { panic(alone) }
 func (nobody) SendContent(Request, Reader) Response               { panic(alone) }
+func (nobody) OpenStream(string, time.Duration) (Stream, error)   { panic(alone) }
 func (nobody) Verify(string, string, []string) ([]Reply, error)   { panic(alone) }
 func (nobody) UpstreamState(string) (map[string]uint64, error)    { panic(alone) }
 func (nobody) AuthSender(Session, Transaction) ([]Finding, error) { panic(alone) }

@@ -16,6 +16,7 @@ import (
 	"portcullis.example/plugin/internal/wit/smtp_filter_mail_auth"
 	"portcullis.example/plugin/internal/wit/smtp_filter_metrics"
 	"portcullis.example/plugin/internal/wit/smtp_filter_random"
+	"portcullis.example/plugin/internal/wit/smtp_filter_streams"
 	"portcullis.example/plugin/internal/wit/smtp_filter_types"
 	"portcullis.example/plugin/internal/wit/smtp_filter_upstreams"
 	"portcullis.example/plugin/internal/wit/types"
@@ -514,6 +515,66 @@ func (gateway) Send(requests []Request) []Response {
 func (gateway) SendContent(r Request, content Reader) Response {
 	wit.Reserve(responseOctets)
 	return response(taken(smtp_filter_http.SendContent(request(r), content.(reader).Reader)))
+}
+
+type stream struct {
+	*smtp_filter_streams.Connection
+}
+
+func streamed[T any](result wit_types.Result[T, smtp_filter_streams.StreamError]) (value T, err error) {
+	wit.Unpin()
+	if result.Tag() == wit_types.ResultOk {
+		return result.Ok(), nil
+	}
+	failure := result.Err()
+	switch failure.Tag() {
+	case smtp_filter_streams.StreamErrorDenied:
+		return value, ErrDenied
+	case smtp_filter_streams.StreamErrorTooMany:
+		return value, ErrTooMany
+	case smtp_filter_streams.StreamErrorTimedOut:
+		return value, ErrTimedOut
+	}
+	return value, fmt.Errorf("%w: %s", ErrUnavailable, failure.Unavailable())
+}
+
+func (gateway) OpenStream(address string, timeout time.Duration) (Stream, error) {
+	milliseconds := option(uint32(timeout.Milliseconds()), timeout > 0)
+	connection, err := streamed(smtp_filter_streams.ConnectionOpen(address, milliseconds))
+	if err != nil {
+		return nil, err
+	}
+	return stream{connection}, nil
+}
+
+func (s stream) Write(octets []byte) (int, error) {
+	if _, err := streamed(s.Connection.Write(octets)); err != nil {
+		return 0, err
+	}
+	return len(octets), nil
+}
+
+func (s stream) WriteContent(content Reader, most uint64) (uint64, error) {
+	return streamed(s.Connection.WriteContent(content.(reader).Reader, most))
+}
+
+func (s stream) Read(into []byte) (int, error) {
+	if len(into) == 0 {
+		return 0, nil
+	}
+	read, err := streamed(s.Connection.Read(uint32(min(len(into), 64<<10))))
+	if err != nil {
+		return 0, err
+	}
+	if len(read) == 0 {
+		return 0, io.EOF
+	}
+	return copy(into, read), nil
+}
+
+func (s stream) Close() error {
+	s.Connection.Drop()
+	return nil
 }
 
 func upstream[T any](result wit_types.Result[T, smtp_filter_upstreams.UpstreamError]) (value T, err error) {

@@ -10,8 +10,11 @@
 package plugintest
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +32,7 @@ const (
 	DNS             Grant = "dns"
 	KV              Grant = "kv"
 	HTTP            Grant = "http"
+	Streams         Grant = "streams"
 	Upstreams       Grant = "upstreams"
 	MailAuth        Grant = "mail-auth"
 	RewriteBody     Grant = "rewrite-body"
@@ -56,6 +60,12 @@ type Host struct {
 	Stores map[string]*Store
 	// HTTP answers requests. By default all are denied.
 	HTTP func(request plugin.Request, content []byte) plugin.Response
+	// Services by address tell all that they have said in one stream, once they have heard so much there;
+	// where there is no more than was read before, the stream ends. An error is what reading comes to. One
+	// that is not there is denied, as one that was not granted.
+	Services map[string]func(heard []byte) ([]byte, error)
+	// Streamed is what each stream has been told, in the order of their opening.
+	Streamed []*bytes.Buffer
 	// Upstreams by name. One that is not there is denied, as one that was not granted.
 	Upstreams map[string]*Upstream
 	// Sender and Content are what mail-auth finds.
@@ -192,6 +202,53 @@ func (h *Host) send(request plugin.Request, content []byte) plugin.Response {
 	}
 	return h.HTTP(request, content)
 }
+
+type stream struct {
+	says  func([]byte) ([]byte, error)
+	heard *bytes.Buffer
+	read  int
+}
+
+// OpenStream asks Host.Services.
+func (h *Host) OpenStream(address string, _ time.Duration) (plugin.Stream, error) {
+	says, ok := h.Services[address]
+	if !ok || h.denies(Streams) {
+		return nil, plugin.ErrDenied
+	}
+	heard := &bytes.Buffer{}
+	h.Streamed = append(h.Streamed, heard)
+	return &stream{says: says, heard: heard}, nil
+}
+
+func (s *stream) Write(octets []byte) (int, error) {
+	if len(octets) > 1<<20 {
+		return 0, plugin.ErrTooMany
+	}
+	return s.heard.Write(octets)
+}
+
+func (s *stream) WriteContent(content plugin.Reader, most uint64) (uint64, error) {
+	written, err := io.CopyN(s.heard, content, int64(min(most, math.MaxInt64)))
+	if err == io.EOF {
+		err = nil
+	}
+	return uint64(written), err
+}
+
+func (s *stream) Read(into []byte) (int, error) {
+	said, err := s.says(s.heard.Bytes())
+	if err != nil {
+		return 0, err
+	}
+	if s.read >= len(said) {
+		return 0, io.EOF
+	}
+	count := copy(into, said[s.read:])
+	s.read += count
+	return count, nil
+}
+
+func (s *stream) Close() error { return nil }
 
 // Upstream is an upstream that takes everybody of whom it says nothing else.
 type Upstream struct {
