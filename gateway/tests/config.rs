@@ -47,6 +47,7 @@ fn checkout() -> tempfile::TempDir {
         fs::copy(root().join(file), at(file)).unwrap();
     }
     fs::write(at("config/routes.map"), "customer.example next\n").unwrap();
+    fs::write(at("config/aliases.txt"), "info@example.org ann@example.org\n").unwrap();
     for file in ["config/users", "config/examples/users", "tests/conformance/users"] {
         fs::write(at(file), "").unwrap();
     }
