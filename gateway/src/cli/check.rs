@@ -106,7 +106,12 @@ fn summary(examination: &Examination) -> String {
             }
             _ => String::new(),
         };
-        line("plugin", format!("{}: asked at {hooks}{grants}", one.name));
+        let files = one
+            .files
+            .iter()
+            .map(|(name, _, lines)| format!("; reads {name}, {}", many(*lines, "line")));
+        let files: String = files.collect();
+        line("plugin", format!("{}: asked at {hooks}{grants}{files}", one.name));
     }
     for one in &examination.upstreams {
         let addresses = one.addresses.join(", ");
@@ -157,6 +162,9 @@ fn to_json(file: &str, examination: &Examination) -> Value {
         "plugins": examination.plugins.iter().map(|one| json!({
             "name": one.name, "file": one.file, "hooks": one.hooks, "grants": one.grants,
             "pinned": one.pinned,
+            "files": one.files.iter().map(|(name, path, lines)| json!({
+                "name": name, "file": path, "lines": lines,
+            })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "upstreams": examination.upstreams.iter().map(|one| json!({
             "name": one.name, "protocol": one.protocol, "addresses": one.addresses, "tls": one.tls,

@@ -84,8 +84,14 @@ pub struct ExaminedPlugin {
     pub hooks: Vec<&'static str>,
     /// What it may do, as the configuration has it.
     pub grants: serde_json::Value,
+    /// The files whose texts it gets: name, path, lines.
+    pub files: Vec<(String, String, usize)>,
     /// Whether its file is pinned by a digest.
     pub pinned: bool,
+}
+
+fn examined(file: &config::PluginFile) -> (String, String, usize) {
+    (file.name.clone(), file.path.display().to_string(), file.text.lines().count())
 }
 
 impl Examination {
@@ -118,6 +124,7 @@ impl Examination {
                     .map(Hook::label)
                     .collect(),
                 grants: grants.map(|entry| entry.value.clone()).unwrap_or_default(),
+                files: configured.files.iter().map(examined).collect(),
                 pinned: !configured.pins.is_empty(),
             });
         }

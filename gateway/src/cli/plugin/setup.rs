@@ -24,8 +24,8 @@ pub(super) struct Given {
     /// The plugin's settings: a file of YAML or JSON, or JSON itself.
     #[arg(long, value_name = "FILE|JSON")]
     settings: Option<String>,
-    /// What it may do, as in the configuration; kv=STORE, http=ORIGIN and streams=ADDRESS for those
-    /// that name something. May be given several times.
+    /// What it may do, as in the configuration; kv=STORE, http=ORIGIN, streams=ADDRESS and
+    /// upstreams=NAME for those that name something. May be given several times.
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<String>,
     /// The reverse-path; "" is the null one.
