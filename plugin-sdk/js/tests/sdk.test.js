@@ -8,6 +8,7 @@ import * as dns from '../sdk/dns.js';
 import * as http from '../sdk/http.js';
 import * as kv from '../sdk/kv.js';
 import * as mailAuth from '../sdk/mail-auth.js';
+import * as upstreams from '../sdk/upstreams.js';
 import { guest } from '../sdk/guest.js';
 import {
   ask, configure, fakeCredentials, fakeGateway, fakeMessage, fakeRecipient, fakeSession,
@@ -169,6 +170,8 @@ test('capabilities answer in the language\u2019s own words', () => {
     dns: { mx: { 'a.example': ['10 mx.example'] }, a: { 'slow.example': 'timed-out', 'bad.example': 'failed' } },
     stores: { counts: { a: '1' } },
     http: ({ url, body }) => ({ status: url.endsWith('/no') ? 404 : 200, body: `{"got":"${body}"}` }),
+    upstreams: { store: { 'no@b.example': { code: 550, status: '5.1.1', text: 'no' } }, slow: 'timed-out' },
+    states: { store: { available: 1, busy: 3 } },
     mailAuth: { sender: [{ method: 'spf', outcome: 'pass', properties: { 'smtp.mailfrom': 'a@b' } }] },
   });
   assert.deepEqual(dns.lookup('a.example.', 'mx').records, ['10 mx.example']);
@@ -186,6 +189,12 @@ test('capabilities answer in the language\u2019s own words', () => {
   assert.throws(() => new kv.Store('other'), reason('denied'));
   assert.deepEqual(http.send({ url: 'https://x.example/', method: 'POST', body: 'q' }).json(), { got: 'q' });
   assert.equal(http.sendAll([{ url: 'https://x.example/no' }])[0].ok, false);
+  const said = upstreams.verifyAll('store', ['no@b.example', 'yes@b.example']);
+  assert.deepEqual(said[0], { code: 550, status: '5.1.1', text: 'no' });
+  assert.equal(said[1].code, 250);
+  assert.throws(() => upstreams.verify('slow', 'a@b.example'), reason('timed-out'));
+  assert.throws(() => upstreams.verify('other', 'a@b.example'), reason('denied'));
+  assert.equal(upstreams.state('store').busy, 3);
   const found = mailAuth.sender(fakeSession(), fakeTransaction());
   assert.equal(found[0].properties.get('smtp.mailfrom'), 'a@b');
   assert.throws(() => mailAuth.content(fakeSession(), fakeTransaction(), fakeMessage()), reason('denied'));

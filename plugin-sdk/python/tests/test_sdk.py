@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from portcullis import Authentication, GatewayError, Plugin, Recipient, SettingsError, Verdict
-from portcullis import dns, domain_of, http, kv, local_part_of, log, mail_auth, metrics, reversed_ip
+from portcullis import dns, domain_of, http, kv, local_part_of, log, mail_auth, metrics, reversed_ip, upstreams
 from portcullis.plugin import wants
 from portcullis.settings import decode
 from portcullis.testing import (
@@ -160,6 +160,8 @@ class SdkTest(unittest.TestCase):
             http=lambda request: http.Response(
                 404 if request.url.endswith("/no") else 200, [], b'{"got":"%s"}' % request.body
             ),
+            upstreams={"store": {"no@b.example": (550, (5, 1, 1), "no")}, "slow": "timed-out"},
+            states={"store": {"available": 1, "busy": 3}},
             sender_findings=[mail_auth.Finding("spf", "pass", None, {"smtp.mailfrom": "a@b"})],
         )
         self.assertEqual(dns.lookup("a.example.", "mx").records, ["10 mx.example"])
@@ -178,6 +180,11 @@ class SdkTest(unittest.TestCase):
         answer = http.send(http.Request("https://x.example/", "POST", body="q"))
         self.assertEqual(answer.json(), {"got": "q"})
         self.assertFalse(http.send_all([http.Request("https://x.example/no")])[0].ok)
+        said = upstreams.verify_all("store", ["no@b.example", "yes@b.example"])
+        self.assertEqual([one.code for one in said], [550, 250])
+        self.assert_reason("timed-out", upstreams.verify, "slow", "a@b.example")
+        self.assert_reason("denied", upstreams.verify, "other", "a@b.example")
+        self.assertEqual(upstreams.state("store")["busy"], 3)
         found = mail_auth.sender(fake_session(), FakeTransaction())
         self.assertEqual(found[0].properties["smtp.mailfrom"], "a@b")
         content = (fake_session(), FakeTransaction(), FakeMessage())
