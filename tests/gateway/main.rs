@@ -36,6 +36,7 @@ mod parameters;
 mod proxies;
 mod reaching;
 mod receivers;
+mod recipients;
 mod reference;
 mod reloading;
 mod remembering;

@@ -314,7 +314,7 @@ verify: { upstream: store, store: known, on_error: ON_ERROR }
 ";
 
 fn verifying(on_error: &str) -> Recipients {
-    recipients(&VERIFY.replace("ON_ERROR", on_error)).unwrap()
+    recipients(&VERIFY.replace("ON_ERROR", on_error)).expect("settings")
 }
 
 #[test]
@@ -357,12 +357,6 @@ fn without_a_store_or_a_grant_it_is_asked_each_time_or_never() {
     let mut plugin = verifying("pass");
     assert_eq!(rcpt(&mut plugin, "x@a.example").0, Verdict::Next, "no grant");
     answer_upstream("store", "x@a.example", "550 5.1.1 no");
-    assert_eq!(
-        rcpt(&mut plugin, "x@a.example").0,
-        Verdict::reject(550, "5.1.1", "no")
-    );
-    assert_eq!(
-        rcpt(&mut plugin, "x@a.example").0,
-        Verdict::reject(550, "5.1.1", "no")
-    );
+    assert_eq!(rcpt(&mut plugin, "x@a.example").0, Verdict::reject(550, "5.1.1", "no"));
+    assert_eq!(rcpt(&mut plugin, "x@a.example").0, Verdict::reject(550, "5.1.1", "no"));
 }
