@@ -86,6 +86,7 @@ impl PluginFamilies {
         let counter = |name, help| counters(registry, name, help, &["plugin"]);
         let gauge = |name, help| gauges(registry, name, help, &["plugin"]);
         let labelled = |name, help, labels: &[&str]| counters(registry, name, help, labels);
+        let [calls_ahead, files, http, outcomes] = reaching(registry);
         Self {
             actions: labelled(
                 "portcullis_plugin_failure_policy_total",
@@ -104,12 +105,7 @@ impl PluginFamilies {
                  for the end, at the shutdown. started = sum + those that run",
                 &["plugin", "hook", "result"],
             ),
-            calls_ahead: labelled(
-                "portcullis_plugin_calls_ahead_total",
-                "Questions of plugins to upstreams, whether they would take mail for somebody; `ok`: they \
-                 said yes or no",
-                &["plugin", "result"],
-            ),
+            calls_ahead,
             call_seconds: histograms(
                 registry,
                 "portcullis_plugin_call_duration_seconds",
@@ -133,17 +129,8 @@ impl PluginFamilies {
                  metric: the breaker is `open`, or the message is `poison`",
                 &["plugin", "hook", "reason"],
             ),
-            files: labelled(
-                "portcullis_plugin_files_reloads_total",
-                "Changes of a plugin's `files`: it is configured with them now, or they are refused, and the \
-                 old ones stay",
-                &["plugin", "result"],
-            ),
-            http: labelled(
-                "portcullis_plugin_http_requests_total",
-                "HTTP requests that plugins wanted sent, by what came of them",
-                &["plugin", "result"],
-            ),
+            files,
+            http,
             info: gauges(
                 registry,
                 "portcullis_plugin_info",
@@ -164,12 +151,7 @@ impl PluginFamilies {
                 "The most memory that one copy had after a hook call, since the start; its bound is \
                  `memory_limit`",
             ),
-            outcomes: labelled(
-                "portcullis_plugin_outcomes_total",
-                "Events for the hook `outcome`: heard; the oldest of more than 10,000 that \
-                 waited; lost with a call that failed",
-                &["plugin", "result"],
-            ),
+            outcomes,
             registry: registry.clone(),
             streams: labelled(
                 "portcullis_plugin_streams_total",
@@ -223,6 +205,32 @@ impl PluginFamilies {
             metrics.hooks.store(Arc::new(known.iter().cloned().chain(new).collect()));
         }
     }
+}
+
+/// What plugins reach for beyond the mail, and what is brought to them.
+fn reaching(registry: &Registry) -> [IntCounterVec; 4] {
+    let results = |name, help| counters(registry, name, help, &["plugin", "result"]);
+    [
+        results(
+            "portcullis_plugin_calls_ahead_total",
+            "Questions of plugins to upstreams, whether they would take mail for somebody; `ok`: they \
+                 said yes or no",
+        ),
+        results(
+            "portcullis_plugin_files_reloads_total",
+            "Changes of a plugin's `files`: it is configured with them now, or they are refused, and the \
+                 old ones stay",
+        ),
+        results(
+            "portcullis_plugin_http_requests_total",
+            "HTTP requests that plugins wanted sent, by what came of them",
+        ),
+        results(
+            "portcullis_plugin_outcomes_total",
+            "Events for the hook `outcome`: heard; the oldest of more than 10,000 that \
+                 waited; lost with a call that failed",
+        ),
+    ]
 }
 
 /// The metrics of one plugin, resolved once.
