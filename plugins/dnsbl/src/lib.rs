@@ -22,8 +22,8 @@ use crate::subjects::Subjects;
 pub struct Dnsbl {
     settings: Settings,
     teller: Teller,
-    /// What recipients of this mail are answered.
-    refusal: Option<Verdict>,
+    /// What recipients of this mail are answered, if this copy was asked about it.
+    refusal: Option<Option<Verdict>>,
 }
 
 #[plugin]
@@ -53,9 +53,9 @@ impl Dnsbl {
             return Ok(Verdict::Next);
         }
         let before = Memory::load(session);
-        let mut memory = before;
+        let mut memory = before.clone();
         let judged = self.judge(Subjects::of_client(client), &mut memory)?;
-        memory.save(session, before);
+        memory.save(session, &before);
         Ok(self.refusal(&judged, client).unwrap_or(Verdict::Next))
     }
 
@@ -64,29 +64,33 @@ impl Dnsbl {
         session: &Session,
         transaction: &Transaction,
     ) -> Result<Verdict, LookupError> {
-        self.refusal = None;
+        self.refusal = Some(None);
         let client = session.client_ip();
         if self.settings.exempt.has(session, client) {
+            Memory::forget_refusal(session);
             return Ok(Verdict::Next);
         }
         let wanted = |of| self.settings.lists.iter().any(|list| list.of.contains(&of));
         let subjects = Subjects::new(client, wanted, session, transaction);
         let before = Memory::load(session);
-        let mut memory = before;
+        let mut memory = before.clone();
         let judged = self.judge(subjects, &mut memory)?;
         note(session, &judged, &mut memory);
-        memory.save(session, before);
-        self.score(transaction, &judged);
         let refusal = self.refusal(&judged, client);
+        memory.refuse(refusal.as_ref());
+        memory.save(session, &before);
+        self.score(transaction, &judged);
         if self.settings.refuse.at == Stage::Mail {
             return Ok(refusal.unwrap_or(Verdict::Next));
         }
-        self.refusal = refusal;
+        self.refusal = Some(refusal);
         Ok(Verdict::Next)
     }
 
-    fn rcpt(&self, recipient: &Recipient) -> Verdict {
-        let Some(refusal) = &self.refusal else { return Verdict::Next };
+    fn rcpt(&mut self, session: &Session, recipient: &Recipient) -> Verdict {
+        // A tarpit behind this plugin makes it another copy.
+        let told = self.refusal.get_or_insert_with(|| Memory::load(session).refusal());
+        let Some(refusal) = told else { return Verdict::Next };
         let local_part = recipient.local_part();
         let open = &self.settings.refuse.except;
         if open.iter().any(|open| open.eq_ignore_ascii_case(local_part)) {

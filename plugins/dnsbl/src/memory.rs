@@ -1,15 +1,17 @@
 //! What is remembered from one mail of a session to the next.
 
-use portcullis_plugin::{Session, clock};
+use portcullis_plugin::{Refusal, Session, Verdict, clock};
 
-/// Lists that did not answer a moment ago, and whether notes were left.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Lists that did not answer a moment ago, whether notes were left, and what recipients are told.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Memory {
     /// As bits, in the order of the settings.
     silent: u64,
     /// Milliseconds since 1970 at which they are asked again.
     until: u64,
     pub(crate) noted: bool,
+    /// A mail whose reply was held back goes on with another copy of the plugin.
+    refusal: String,
 }
 
 impl Memory {
@@ -18,7 +20,7 @@ impl Memory {
     }
 
     /// The lists to leave out: no mail of this session waits for them again so soon.
-    pub(crate) fn leave(self) -> u64 {
+    pub(crate) fn leave(&self) -> u64 {
         if self.silent != 0 && clock::now() < self.until { self.silent } else { 0 }
     }
 
@@ -31,12 +33,34 @@ impl Memory {
     }
 
     /// Keeps it, if it has changed.
-    pub(crate) fn save(self, session: &Session, before: Self) {
+    pub(crate) fn save(&self, session: &Session, before: &Self) {
         if self != before {
             let octets = [&self.silent.to_le_bytes()[..], &self.until.to_le_bytes()].concat();
             // These few octets fit into what a session may keep; without them lists are asked again.
-            let _ = session.save(&[&*octets, &[u8::from(self.noted)]].concat());
+            let noted = [u8::from(self.noted)];
+            let _ = session.save(&[&*octets, &noted, self.refusal.as_bytes()].concat());
         }
+    }
+
+    /// What recipients of this mail are told.
+    pub(crate) fn refuse(&mut self, refusal: Option<&Verdict>) {
+        self.refusal = match refusal {
+            Some(Verdict::Reject(reply) | Verdict::Defer(reply) | Verdict::Disconnect(reply)) => {
+                let status = reply.status.map(|(a, b, c)| format!("{a}.{b}.{c} "));
+                format!("{} {}{}", reply.code, status.unwrap_or_default(), reply.text)
+            }
+            _ => String::new(),
+        };
+    }
+
+    /// Who has logged in meanwhile is not told what was found before.
+    pub(crate) fn forget_refusal(session: &Session) {
+        let before = Self::load(session);
+        Self { refusal: String::new(), ..before.clone() }.save(session, &before);
+    }
+
+    pub(crate) fn refusal(&self) -> Option<Verdict> {
+        Some(self.refusal.parse::<Refusal>().ok()?.verdict())
     }
 }
 
@@ -44,9 +68,10 @@ impl Memory {
 fn read(octets: &[u8]) -> Option<Memory> {
     let (silent, rest) = octets.split_first_chunk()?;
     let (until, rest) = rest.split_first_chunk()?;
-    let [noted] = rest else { return None };
+    let (&noted, refusal) = rest.split_first()?;
+    let refusal = str::from_utf8(refusal).ok()?.to_owned();
     let (silent, until) = (u64::from_le_bytes(*silent), u64::from_le_bytes(*until));
-    Some(Memory { silent, until, noted: *noted == 1 })
+    Some(Memory { silent, until, noted: noted == 1, refusal })
 }
 
 const PAUSE: u64 = 60_000;
@@ -64,7 +89,7 @@ mod tests {
         let mut memory = Memory::load(&session);
         assert_eq!(memory.leave(), 0);
         memory.hear(5, 0);
-        memory.save(&session, Memory::default());
+        memory.save(&session, &Memory::default());
         assert_eq!(Memory::load(&session), memory);
         assert_eq!(memory.leave(), 5);
         stop_clock(1_000 + PAUSE);
@@ -73,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_forgotten() {
-        for octets in [&b""[..], b"x", &[1; 16], &[1; 18]] {
+        for octets in [&b""[..], b"x", &[1; 16], &[0xff; 18]] {
             let session = Session::fake();
             session.save(octets).unwrap();
             assert_eq!(Memory::load(&session), Memory::default());

@@ -76,6 +76,20 @@ fn a_refusal_is_of_one_mail() {
 }
 
 #[test]
+fn a_refusal_outlives_the_copy_that_found_it() {
+    listed("1.2.0.192.bad.example", "127.0.0.2");
+    let settings = "{lists: [bad.example], refuse: {score: 3}}";
+    let session = Session::fake();
+    let transaction = Transaction::fake();
+    let recipient = Recipient::fake("b@example.org");
+    dnsbl(settings).unwrap().ask(Question::Mail(&session, &transaction));
+    let verdict = dnsbl(settings).unwrap().ask(Question::Rcpt(&session, &transaction, &recipient));
+    let Verdict::Reject(reply) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(reply.status, Some((5, 7, 1)));
+    assert!(reply.text.contains("bad.example"), "{}", reply.text);
+}
+
+#[test]
 fn who_does_not_answer_is_not_asked_again_in_the_same_minute() {
     answer_dns("1.2.0.192.slow.example", Kind::A, Answer::TimedOut);
     let mut plugin = dnsbl("{lists: [slow.example, fast.example]}").unwrap();
