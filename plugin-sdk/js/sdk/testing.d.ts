@@ -27,13 +27,15 @@ export function ask(
 export interface FakeGateway {
   logged: { level: string; text: string; fields: Record<string, string> }[];
   /** Sums by name, or by `name{label="value"}`. */
+  /** What each stream was told. */
+  streamed: { text: string }[];
   counted: Record<string, number>;
   observed: Record<string, number[]>;
   stores: Record<string, Map<string, { value: Uint8Array; version: bigint }>>;
   now: number;
 }
 
-/** What log, metrics, clock, random, dns, kv, http, upstreams and mail-auth answer from now on. */
+/** What log, metrics, clock, random, dns, kv, http, streams, upstreams and mail-auth answer from now on. */
 export function fakeGateway(options?: {
   /** Names by kind; other names do not exist. */
   dns?: Partial<Record<Kind, Record<string, Records>>>;
@@ -45,6 +47,11 @@ export function fakeGateway(options?: {
     headers?: Record<string, string>;
     body?: string | Uint8Array;
   };
+  /**
+   * What the services at these addresses have said in all, once they have heard so much in one stream; undefined
+   * is a time-out. What they heard is in `streamed`.
+   */
+  streams?: Record<string, (heard: string) => string | Uint8Array | undefined>;
   /** What upstreams say of recipients, or in place of it all a failure such as `timed-out`. */
   upstreams?: Record<string, Record<string, UpstreamReply> | string>;
   /** Their numbers. */

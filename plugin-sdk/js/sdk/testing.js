@@ -28,11 +28,11 @@ export function configure(Plugin, settings = {}) {
 export const ask = async (plugin, hook, given) => checked(hook, await plugin[hook](given));
 
 /**
- * What log, metrics, clock, random, dns, kv, http, upstreams and mail-auth answer from now on, and what was
+ * What log, metrics, clock, random, dns, kv, http, streams, upstreams and mail-auth answer from now on, and what was
  * logged and counted.
  */
-export function fakeGateway({ dns = {}, stores = {}, http, upstreams = {}, states = {}, mailAuth = {}, now = 0 } = {}) {
-  const gateway = { logged: [], counted: {}, observed: {}, stores: {}, now };
+export function fakeGateway({ dns = {}, stores = {}, http, streams = {}, upstreams = {}, states = {}, mailAuth = {}, now = 0 } = {}) {
+  const gateway = { streamed: [], logged: [], counted: {}, observed: {}, stores: {}, now };
   for (const [name, entries] of Object.entries(stores)) {
     gateway.stores[name] = new Map(
       Object.entries(entries).map(([key, value]) => [key, { value: bytes(value), version: 1n }]),
@@ -46,6 +46,7 @@ export function fakeGateway({ dns = {}, stores = {}, http, upstreams = {}, state
     dns: { lookup: (queries) => queries.map((query) => dnsAnswer(dns, query)) },
     kv: { Store: { open: (name) => new FakeStore(gateway.stores[name] ?? fail({ tag: 'denied' })) } },
     http: fakeHttp(http),
+    streams: { Connection: { open: (address) => new FakeStream(streams[address] ?? fail({ tag: 'denied' }), gateway) } },
     upstreams: fakeUpstreams(upstreams, states),
     'mail-auth': fakeMailAuth(mailAuth),
   });
@@ -138,6 +139,37 @@ function fakeHttp(answer) {
       return tag === 'ok' ? val : fail(val);
     },
   };
+}
+
+class FakeStream {
+  #says;
+  #heard;
+  #read = 0;
+
+  constructor(says, gateway) {
+    this.#says = says;
+    this.#heard = { text: '' };
+    gateway.streamed.push(this.#heard);
+  }
+
+  write(octets) {
+    must(octets.length <= 1 << 20, { tag: 'too-many' });
+    this.#heard.text += text(octets);
+  }
+
+  writeContent(reader, max) {
+    const octets = reader.read(Number(max));
+    this.write(octets);
+    return BigInt(octets.length);
+  }
+
+  read(max) {
+    const said = this.#says(this.#heard.text);
+    if (said === undefined) fail({ tag: 'timed-out' });
+    const piece = bytes(said).slice(this.#read, this.#read + max);
+    this.#read += piece.length;
+    return piece;
+  }
 }
 
 function fakeMailAuth({ sender, content }) {

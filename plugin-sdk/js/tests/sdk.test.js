@@ -7,6 +7,7 @@ import { settings } from '../sdk/index.js';
 import * as dns from '../sdk/dns.js';
 import * as http from '../sdk/http.js';
 import * as kv from '../sdk/kv.js';
+import { Stream } from '../sdk/streams.js';
 import * as mailAuth from '../sdk/mail-auth.js';
 import * as upstreams from '../sdk/upstreams.js';
 import { guest } from '../sdk/guest.js';
@@ -236,4 +237,18 @@ test('what is thrown is logged with its place, and settings are refused in words
     globalThis.console = console;
     assert.equal(Math.random, random);
   }
+});
+
+test('streams are answered and remembered', () => {
+  const says = (heard) => (heard === '' ? undefined : 'PONG');
+  const { streamed } = fakeGateway({ streams: { 'a:1': says } });
+  assert.throws(() => new Stream('b:1'), reason('denied'));
+  const stream = new Stream('a:1', { timeoutMs: 100 });
+  assert.throws(() => stream.read(), reason('timed-out'));
+  stream.write('PING');
+  assert.equal(new TextDecoder().decode(stream.read(2)), 'PO');
+  assert.equal(new TextDecoder().decode(stream.read()), 'NG');
+  assert.equal(stream.read().length, 0);
+  assert.deepEqual(streamed, [{ text: 'PING' }]);
+  stream.close();
 });

@@ -8,7 +8,18 @@ import sys
 
 from .plugin import only_plugin, wants
 
-_INTERFACES = ("log", "metrics", "clock", "random", "dns", "kv", "http", "upstreams", "mail_auth")
+_INTERFACES = (
+    "log",
+    "metrics",
+    "clock",
+    "random",
+    "dns",
+    "kv",
+    "http",
+    "streams",
+    "upstreams",
+    "mail_auth",
+)
 
 
 def main() -> None:

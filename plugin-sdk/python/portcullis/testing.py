@@ -65,11 +65,12 @@ class Line:
 
 
 class FakeGateway:
-    """What log, metrics, clock, random, dns, kv, http, upstreams and mail_auth answer from now on.
+    """What log, metrics, clock, random, dns, kv, http, streams, upstreams and mail_auth answer from now on.
 
     `dns` is `{"a": {"name": ["192.0.2.1"]}, "txt": {"name": "timed-out"}}`; other names do not exist.
     `stores` are names with what is in them. `http` is a function from a request to a response.
-    `upstreams` are names with what they say: `{"store": {"nobody@example.org": (550, (5, 1, 1), "no")}}`,
+    `streams` are addresses with a function from all that a stream has told to all that it is told, or to None
+    for a time-out; `streamed` is what each has told. `upstreams` are names with what they say: `{"store": {"nobody@example.org": (550, (5, 1, 1), "no")}}`,
     or in place of it all `timed-out`, `unsupported` or `unavailable`; `states` are their numbers.
     """
 
@@ -79,6 +80,7 @@ class FakeGateway:
         dns: Mapping[str, Mapping[str, list[str] | str]] | None = None,
         stores: Mapping[str, Mapping[str, str | bytes]] | None = None,
         http: Callable[[Request], Response] | None = None,
+        streams: Mapping[str, Callable[[bytes], bytes | None]] | None = None,
         upstreams: Mapping[str, Mapping[str, tuple[Any, ...]] | str] | None = None,
         states: Mapping[str, Mapping[str, int]] | None = None,
         sender_findings: list[Finding] | None = None,
@@ -88,6 +90,7 @@ class FakeGateway:
         self.logged: list[Line] = []
         self.counted: Counter[str] = Counter()
         self.observed: dict[str, list[float]] = {}
+        self.streamed: list[bytearray] = []
         self.stores = {
             name: {key: (octets(value), 1) for key, value in entries.items()}
             for name, entries in (stores or {}).items()
@@ -106,6 +109,11 @@ class FakeGateway:
                 "dns": SimpleNamespace(Query=_Query, Kind=_Kind, lookup=self._look_up),
                 "kv": SimpleNamespace(Store=SimpleNamespace(open=self._open)),
                 "http": _http(http),
+                "streams": SimpleNamespace(
+                    Connection=SimpleNamespace(
+                        open=lambda address, _: _Stream((streams or {}).get(address), self.streamed)
+                    )
+                ),
                 "upstreams": _upstreams(upstreams or {}, states or {}),
                 "mail_auth": SimpleNamespace(
                     sender=lambda *_: _found(sender_findings),
@@ -178,6 +186,37 @@ class _Store:
     def delete(self, keys: list[str]) -> None:
         for key in keys:
             self._entries.pop(key, None)
+
+
+class _Stream:
+    def __init__(
+        self, says: Callable[[bytes], bytes | None] | None, streamed: list[bytearray]
+    ) -> None:
+        if says is None:
+            raise Err(_variant("StreamError_Denied"))
+        self._says, self._heard, self._read = says, bytearray(), 0
+        streamed.append(self._heard)
+
+    def write(self, data: bytes) -> None:
+        if len(data) > 1 << 20:
+            raise Err(_variant("StreamError_TooMany"))
+        self._heard += data
+
+    def write_content(self, reader: Any, most: int) -> int:
+        data = reader.read(min(most, 1 << 20))
+        self._heard += data
+        return len(data)
+
+    def read(self, most: int) -> bytes:
+        said = self._says(bytes(self._heard))
+        if said is None:
+            raise Err(_variant("StreamError_TimedOut"))
+        piece = said[self._read : self._read + most]
+        self._read += len(piece)
+        return piece
+
+    def __exit__(self, *_: Any) -> None:
+        pass
 
 
 def _upstreams(

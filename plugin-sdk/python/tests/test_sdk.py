@@ -7,6 +7,7 @@ from portcullis import Authentication, GatewayError, Plugin, Recipient, Settings
 from portcullis import dns, domain_of, http, kv, local_part_of, log, mail_auth, metrics, reversed_ip, upstreams
 from portcullis.plugin import wants
 from portcullis.settings import decode
+from portcullis.streams import Stream
 from portcullis.testing import (
     FakeGateway,
     FakeMessage,
@@ -149,6 +150,15 @@ class SdkTest(unittest.TestCase):
         self.assertTrue(whole.is_multipart)
         self.assertIsNone(whole.read())
         self.assertEqual((part.text(), part.file_name, part.index), ("grüß dich", "a.txt", 1))
+
+    def test_streams_are_answered_and_remembered(self) -> None:
+        gateway = FakeGateway(streams={"a:1": lambda heard: b"PONG" if heard else None})
+        self.assert_reason("denied", Stream, "b:1")
+        with Stream("a:1", timeout_ms=100) as stream:
+            self.assert_reason("timed-out", stream.read)
+            stream.write("PING")
+            self.assertEqual((stream.read(2), stream.read(), stream.read()), (b"PO", b"NG", b""))
+        self.assertEqual(gateway.streamed, [b"PING"])
 
     def test_capabilities_answer_in_the_languages_own_words(self):
         gateway = FakeGateway(
