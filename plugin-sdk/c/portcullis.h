@@ -376,6 +376,24 @@ void pc_http(const pc_request *requests, size_t count, pc_response *responses);
 // One whose body is the rest of what the reader has.
 pc_response pc_http_content(const pc_request *request, pc_reader content);
 
+// Connections to services that do not speak HTTP. Grant streams. Each ends with the hook that opened it.
+
+typedef struct pc_stream {
+    int32_t handle;
+} pc_stream;
+
+// To "host:port" or "unix:/path", letter by letter as it is granted. The time, 0 for what is left of the
+// time_limit, is that of every later call as well. PC_DENIED, PC_TOO_MANY (16 are open), PC_TIMED_OUT,
+// PC_UNAVAILABLE.
+pc_error pc_stream_open(const char *address, uint32_t timeout_ms, pc_stream *s);
+// All of it, at most 1 MiB.
+pc_error pc_stream_write(pc_stream s, const void *octets, size_t len);
+// What the reader still has, at most so much, without passing through the plugin; how much it was.
+pc_error pc_stream_write_content(pc_stream s, pc_reader content, uint64_t most, uint64_t *written);
+// Waits for something, and gives at most so much, never more than 64 KiB; nothing is the end.
+pc_error pc_stream_read(pc_stream s, uint32_t most, pc_bytes *octets);
+void pc_stream_close(pc_stream s);
+
 // Upstreams of the configuration. Grant upstreams.
 
 typedef struct pc_upstream_state {

@@ -21,11 +21,13 @@ typedef struct record {
 } record;
 
 static line *logged, *edits;
-static record *denied, *records, *stores, *entries, *counters, *notes, *upstreams, *verified;
+static record *denied, *records, *stores, *entries, *counters, *notes, *services, *upstreams, *verified;
 static pc_bytes saved;
 static bool is_saved;
 static int http_status;
 static const char *http_body;
+static const char *stream_said = "", *stream_heard = "";
+static pc_error stream_error;
 static const pc_finding *found;
 static size_t found_count;
 static int failures;
@@ -85,7 +87,7 @@ const char *pc_fake_configure(const char *settings) {
 
 void pc_fake_reset(void) {
     logged = edits = NULL;
-    denied = records = stores = entries = counters = notes = upstreams = verified = NULL;
+    denied = records = stores = entries = counters = notes = services = upstreams = verified = NULL;
     is_saved = false;
     http_status = 0;
     found_count = 0;
@@ -101,6 +103,10 @@ void pc_fake_http(int status, const char *body) {
     http_status = status;
     http_body = body;
 }
+
+void pc_fake_stream(const char *address, const char *says) { put(&services, address, 0, says); }
+
+const char *pc_fake_streamed(void) { return stream_heard; }
 
 void pc_fake_upstream(const char *upstream, const char *recipient, const char *reply) {
     pc_fake_upstream_error(upstream, PC_OK);
@@ -543,6 +549,47 @@ pc_response pc_http_content(const pc_request *request, pc_reader content) {
     if (!granted("http") || !http_status) return (pc_response){.error = PC_DENIED, .reason = ""};
     return (pc_response){PC_OK, "", http_status, NULL, 0, {(const uint8_t *)http_body, strlen(http_body)}};
 }
+
+pc_error pc_stream_open(const char *address, uint32_t timeout_ms, pc_stream *s) {
+    (void)timeout_ms;
+    record *known = find(services, address, 0);
+    if (!known || !granted("streams")) return PC_DENIED;
+    s->handle = 0;
+    stream_said = known->value, stream_heard = "", stream_error = PC_OK;
+    if (!known->value) stream_said = "", stream_error = PC_TIMED_OUT;
+    return PC_OK;
+}
+
+pc_error pc_stream_write(pc_stream s, const void *octets, size_t len) {
+    (void)s;
+    if (len > 1 << 20) return PC_TOO_MANY;
+    stream_heard = pc_format("%s%.*s", stream_heard, (int)len, (const char *)octets);
+    return PC_OK;
+}
+
+pc_error pc_stream_write_content(pc_stream s, pc_reader content, uint64_t most, uint64_t *written) {
+    uint64_t sum = 0;
+    char piece[4096];
+    while (sum < most) {
+        size_t len = pc_read(content, piece, most - sum < sizeof piece ? (size_t)(most - sum) : sizeof piece);
+        if (len == 0) break;
+        pc_stream_write(s, piece, len);
+        sum += len;
+    }
+    if (written) *written = sum;
+    return PC_OK;
+}
+
+pc_error pc_stream_read(pc_stream s, uint32_t most, pc_bytes *octets) {
+    (void)s;
+    size_t len = strlen(stream_said);
+    if (len > most) len = most;
+    *octets = (pc_bytes){(const uint8_t *)stream_said, len};
+    stream_said += len;
+    return stream_error;
+}
+
+void pc_stream_close(pc_stream s) { (void)s; }
 
 pc_error pc_verify(const char *upstream, const char *sender, const char *recipient, pc_reply *reply) {
     (void)sender;

@@ -63,6 +63,10 @@ void pc_fake_dns(pc_kind kind, const char *name, const char *record);
 void pc_fake_store(const char *name, pc_error error);
 // Answers every HTTP request.
 void pc_fake_http(int status, const char *body);
+// A service, which may be reached then, says this in each stream; NULL: nothing, until the time is over.
+void pc_fake_stream(const char *address, const char *says);
+// What the last stream was told, as text.
+const char *pc_fake_streamed(void);
 // An upstream, which may be asked then, says this to a recipient, as in "550 5.1.1 no such user"; to all others
 // "250 2.1.5 ok".
 void pc_fake_upstream(const char *upstream, const char *recipient, const char *reply);

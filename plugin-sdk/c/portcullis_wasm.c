@@ -671,6 +671,48 @@ pc_response pc_http_content(const pc_request *request, pc_reader content) {
     return take_response(well, &response, &error);
 }
 
+// Streams
+
+static pc_error streamed(bool well, uint8_t tag) {
+    static const pc_error errors[] = {PC_DENIED, PC_TOO_MANY, PC_TIMED_OUT, PC_UNAVAILABLE};
+    return well ? PC_OK : errors[tag];
+}
+
+static smtp_filter_streams_borrow_connection_t stream(pc_stream s) { return (smtp_filter_streams_borrow_connection_t){s.handle}; }
+
+pc_error pc_stream_open(const char *address, uint32_t timeout_ms, pc_stream *s) {
+    plugin_string_t text = give(address);
+    smtp_filter_streams_own_connection_t own;
+    smtp_filter_streams_stream_error_t error;
+    bool well = smtp_filter_streams_static_connection_open(&text, timeout_ms ? &timeout_ms : NULL, &own, &error);
+    if (well) s->handle = own.__handle;
+    return streamed(well, error.tag);
+}
+
+pc_error pc_stream_write(pc_stream s, const void *octets, size_t len) {
+    plugin_list_u8_t given = give_bytes(octets, len);
+    smtp_filter_streams_stream_error_t error;
+    bool well = smtp_filter_streams_method_connection_write(stream(s), &given, &error);
+    return streamed(well, error.tag);
+}
+
+pc_error pc_stream_write_content(pc_stream s, pc_reader content, uint64_t most, uint64_t *written) {
+    smtp_filter_streams_stream_error_t error;
+    uint64_t unused;
+    bool well = smtp_filter_streams_method_connection_write_content(stream(s), reader(content), most, written ? written : &unused, &error);
+    return streamed(well, error.tag);
+}
+
+pc_error pc_stream_read(pc_stream s, uint32_t most, pc_bytes *octets) {
+    plugin_list_u8_t list = {0};
+    smtp_filter_streams_stream_error_t error;
+    bool well = smtp_filter_streams_method_connection_read(stream(s), most, &list, &error);
+    *octets = well ? take_bytes(list) : (pc_bytes){0};
+    return streamed(well, error.tag);
+}
+
+void pc_stream_close(pc_stream s) { smtp_filter_streams_connection_drop_own((smtp_filter_streams_own_connection_t){s.handle}); }
+
 // Upstreams
 
 static pc_error asked(bool well, uint8_t tag) {
