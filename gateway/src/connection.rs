@@ -239,16 +239,25 @@ async fn converse<P: Policy>(
                 session.tls_established(socket.bindings(&terms.settings));
                 patience.restart();
             }
-            Step::Close => {
-                let left = socket.has_ended().await;
-                presence.works_at(Stage::Closing);
-                let last = socket.flush(session, terms, presence, account).await?;
-                account.closes(last == Some(GOODBYE));
-                socket.close(terms.timeouts.write, last != Some(GOODBYE)).await;
-                return Ok(if left { Ending::PeerLeft } else { Ending::Closed });
-            }
+            Step::Close => return part(socket, session, terms, presence, account).await,
         }
     }
+}
+
+/// Says the last words.
+async fn part(
+    socket: &mut Socket,
+    session: &mut Session,
+    terms: &Terms,
+    presence: &Presence,
+    account: &mut Account<'_>,
+) -> Result<Ending, ConnectionError> {
+    let left = socket.has_ended().await;
+    presence.works_at(Stage::Closing);
+    let last = socket.flush(session, terms, presence, account).await?;
+    account.closes(last == Some(GOODBYE));
+    socket.close(terms.timeouts.write, last != Some(GOODBYE)).await;
+    Ok(if left { Ending::PeerLeft } else { Ending::Closed })
 }
 
 /// Gives the session octets that nobody can foresee; without them it cannot go on.

@@ -7,6 +7,7 @@
 mod admin;
 mod configuration;
 mod copies;
+mod delay;
 mod dns;
 mod family;
 mod label;

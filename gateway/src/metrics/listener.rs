@@ -8,10 +8,11 @@ use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
+use super::delay::{DelayFamilies, DelayMetrics};
 use super::family::{MESSAGE_BYTES, counters, gauges, histograms};
 use super::label::{
-    AuthResult, Bound, Codes, Delayed, Each, HandshakeFailure, Label, Outcome, ProxyHeader,
-    Refused, ScoreAction,
+    AuthResult, Bound, Codes, Each, HandshakeFailure, Label, Outcome, ProxyHeader, Refused,
+    ScoreAction,
 };
 use super::session::{SessionFamilies, SessionMetrics};
 use super::tls::{TlsFamilies, TlsMetrics};
@@ -27,10 +28,9 @@ pub(super) struct ListenerFamilies {
     auth: IntCounterVec,
     commands: IntCounterVec,
     connections: IntCounterVec,
-    connections_delayed: IntGaugeVec,
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
-    delays: IntCounterVec,
+    delay: DelayFamilies,
     duplicates_avoided: IntCounterVec,
     limits: IntCounterVec,
     message_bytes: HistogramVec,
@@ -66,10 +66,6 @@ impl ListenerFamilies {
                 "portcullis_connections_total",
                 "Connections that were given a session; a trusted proxy's after its header",
             ),
-            connections_delayed: gauge(
-                "portcullis_connections_delayed",
-                "Connections that wait for a reply that a plugin holds back",
-            ),
             connections_open: gauge(
                 "portcullis_connections_open",
                 "Connections with a session now",
@@ -79,11 +75,7 @@ impl ListenerFamilies {
                 "Connections that were turned away before a session",
                 &["listener", "reason"],
             ),
-            delays: counters(
-                "portcullis_delays_total",
-                "Replies that plugins wanted to hold back, by how that ended",
-                &["listener", "result"],
-            ),
+            delay: DelayFamilies::new(registry),
             duplicates_avoided: counter(
                 "portcullis_duplicates_avoided_total",
                 "Recipients of messages that came again, whose upstream had them already: \
@@ -145,10 +137,9 @@ impl ListenerFamilies {
             name: listener.to_owned(),
             commands: Each::new(&self.commands, listener),
             connections: self.connections.with_label_values(owner),
-            connections_delayed: self.connections_delayed.with_label_values(owner),
             connections_open: self.connections_open.with_label_values(owner),
             connections_refused: Each::new(&self.connections_refused, listener),
-            delays: Each::new(&self.delays, listener),
+            delay: self.delay.resolve(listener),
             duplicates_avoided: self.duplicates_avoided.with_label_values(owner),
             bounds: Each::new(&self.limits, listener),
             limits: Each::new(&self.limits, listener),
@@ -175,10 +166,9 @@ pub struct ListenerMetrics {
     bounds: Each<Bound, IntCounter>,
     commands: Each<Verb, IntCounter>,
     connections: IntCounter,
-    connections_delayed: IntGauge,
     connections_open: IntGauge,
     connections_refused: Each<Refused, IntCounter>,
-    delays: Each<Delayed, IntCounter>,
+    pub(super) delay: DelayMetrics,
     duplicates_avoided: IntCounter,
     limits: Each<Limit, IntCounter>,
     message_bytes: Histogram,
@@ -217,21 +207,6 @@ impl ListenerMetrics {
         if let Some(bound) = reason.bound() {
             self.bound_reached(bound);
         }
-    }
-
-    /// A reply is held back.
-    pub fn delay_begins(&self) {
-        self.connections_delayed.inc();
-    }
-
-    /// It is not, any more.
-    pub fn delay_ends(&self) {
-        self.connections_delayed.dec();
-    }
-
-    /// How the holding back ended, or that it did not begin.
-    pub fn delayed(&self, how: Delayed) {
-        self.delays.inc(how);
     }
 
     /// A TLS handshake ended, well or not.

@@ -35,7 +35,8 @@ impl Tarpit {
             (Step::Data, Hook::Data),
             (Step::Message, Hook::Message),
         ] {
-            if !settings.asks_at(step) && !(hook == Hook::Rcpt && grows) {
+            let asked = settings.asks_at(step) || (hook == Hook::Rcpt && grows);
+            if !asked {
                 skip.push(hook);
             }
         }
