@@ -210,6 +210,7 @@ struct Copy {
 }
 
 /// A copy runs from its first call to its end or its first failure.
+#[expect(clippy::large_enum_variant, reason = "it is in a box already, and most of them run")]
 enum CopyState {
     Fresh,
     Running(Running),
