@@ -11,6 +11,8 @@ from play import MINUTE, SERVER, Mail, Session
 from world import GATEWAY, OURS, reverse
 
 USERS = ["alice", "bob", "info"]
+# Programs take a word for a link only if it ends like a name that there may be.
+SUFFIXES = ["top", "xyz", "info", "co.uk", "com.br"]
 CLASSES = {}
 
 
@@ -333,11 +335,11 @@ def listed_links(make):
         lambda link, host: (None, f'<a href="http://{host.replace("e", "%65", 1)}/x">shop</a>'),
         lambda link, host: (f"h t t p : / / {host} (without the spaces)", None),
         lambda link, host: (None, f'<a href="https://bank.example/go?u=http%3A%2F%2F{host}%2F">more</a>'),
-        lambda link, host: (None, f'<a\nhref = \'//{host}/x\'>shop</a>'),
-        lambda link, host: (link.replace(".", "\uff0e"), None),
+        lambda link, host: (None, f'<a\nhref = \'http:\\\\{host}/x\'>shop</a>'),
+        lambda link, host: (None, f'<a href="{link}">shop</a>'.replace(".", "\uff0e")),
     ]
     for number in range(make.count):
-        victim = f"{mails.word(rng)}-{mails.word(rng)}.example"
+        victim = f"{mails.word(rng, 8, 10)}-{mails.word(rng, 8, 10)}.{rng.choice(SUFFIXES)}"
         make.world.shame(rng, victim, rng.choice(["spam", "phish", "hacked"]))
         text, html = shapes[number % len(shapes)](f"http://shop.{victim}/{rng.getrandbits(20):x}", victim)
         domain, address, helo = make.hijacked()

@@ -133,10 +133,13 @@ class World:
                     self.publish(f"{reverse(address)}.{name}", "A", code)
 
     def shame(self, rng, domain, role):
-        """Has the lists know a domain."""
-        for name, roles in NAME_LISTS.items():
-            if role in roles and rng.random() < roles[role][0]:
-                self.publish(f"{domain}.{name}", "A", roles[role][1])
+        """Has at least one of the lists know a domain."""
+        found = []
+        while not found:
+            found = [(name, roles[role][1]) for name, roles in NAME_LISTS.items()
+                     if role in roles and rng.random() < roles[role][0]]
+        for name, code in found:
+            self.publish(f"{domain}.{name}", "A", code)
 
     def zone(self):
         """All of it as one zone file, for the root."""
