@@ -1,5 +1,5 @@
-//! The terms in which the settings of several plugins are written: networks, addresses, times, and
-//! who is left alone.
+//! The terms in which the settings of several plugins are written: networks, addresses, times,
+//! who is left alone; and what services of others say.
 //!
 //! Lists of some dozens are meant. They are kept as they were read and gone through in order: an
 //! index would take more memory in each copy of the plugin than it saves time.
@@ -7,9 +7,11 @@
 mod addresses;
 mod exempt;
 mod networks;
+mod remote;
 mod span;
 
 pub use self::addresses::Addresses;
 pub use self::exempt::Exempt;
 pub use self::networks::{Networks, network};
+pub use self::remote::{OnError, field_value, reply_of, reply_text};
 pub use self::span::Span;
