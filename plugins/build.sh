@@ -11,7 +11,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 out=$root/target/plugins
 work=${CARGO_TARGET_DIR:-$root/target/wasm}
 target=wasm32-unknown-unknown
-bundled="access clamav helo tarpit authentication bounces content dnsbl greylist headers milter ratelimit recipients routing uribl"
+bundled="access clamav helo tarpit authentication bounces content dnsbl greylist headers milter ratelimit recipients routing rspamd uribl webhook"
 debian_packages="rustc-web cargo-web rust-web-src"
 
 say() { echo "plugins: $*" >&2; }
