@@ -12,6 +12,7 @@ mod opendkim;
 mod postfix;
 mod prometheus;
 mod redis;
+mod rspamd;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -28,6 +29,7 @@ pub use opendkim::OpenDkim;
 pub use postfix::Postfix;
 pub use prometheus::Prometheus;
 pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
+pub use rspamd::Rspamd;
 
 use crate::process::{find, run};
 use crate::repository;

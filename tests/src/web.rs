@@ -112,7 +112,7 @@ fn serve(stream: impl Read + Write, seen: &Mutex<Seen>) -> io::Result<()> {
         let length = body.len();
         lock(seen).requests.push((head, body));
         let out = stream.get_mut();
-        match path.as_str() {
+        match path.split('?').next().unwrap_or_default() {
             "/garbage" => return out.write_all(b"220 mx.example.org ESMTP, not HTTP\r\n"),
             "/hang" => drop(stream.read(&mut [0])?),
             "/half" => return out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour"),
