@@ -75,8 +75,11 @@ async def played(options, folder):
         child = stack.enter_context(house.gateway(options.portcullis, configuration, folder / "clock"))
         player = Player(("127.0.0.1", configuration.port), clock, lambda: house.is_busy([child]))
         await player.play(sessions)
+        child.terminate()
+        child.wait()
+        scenarios = house.scenarios(options.portcullis, configuration)
     mails = [mail for session in sessions for mail in session.mails]
-    return mails, configuration, sinks, house.records(folder / "gateway.log")
+    return mails, configuration, sinks, house.records(folder / "gateway.log"), scenarios
 
 
 def judge(mails, configuration, sinks, records):
@@ -181,7 +184,7 @@ def main():
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as name:
         folder = pathlib.Path(name)
-        mails, configuration, sinks, (records, _) = asyncio.run(played(options, folder))
+        mails, configuration, sinks, (records, _), scenarios = asyncio.run(played(options, folder))
         if options.keep:
             shutil.copytree(folder, options.keep, dirs_exist_ok=True)
     judge(mails, configuration, sinks, records)
@@ -191,6 +194,8 @@ def main():
     if options.verbose:
         show_missed(table)
     wrong = list(complaints(table, floors_of(options), not options.only))
+    if scenarios:
+        wrong.append(f"scenarios of the example are not as they say:\n{scenarios}")
     if options.write:
         table.write(HERE / "README.md")
     print("\n".join(wrong))

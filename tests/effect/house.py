@@ -16,6 +16,7 @@ import yaml
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 EXAMPLE = REPOSITORY / "config/examples/inbound-mx.yaml"
+SCENARIOS = EXAMPLE.with_suffix(".scenarios.yaml")
 PATIENCE = 120
 
 
@@ -177,6 +178,14 @@ def gateway(program, configuration, clock_file):
             return urllib.request.urlopen(url, timeout=5).status == 200
         wait_for("the gateway", child, log, started)
         yield child
+
+
+def scenarios(program, configuration):
+    """What is not as the example's scenarios say; nothing, if all is."""
+    command = [program, "test", "--config", str(configuration.folder / "portcullis.yaml"), str(SCENARIOS)]
+    played = subprocess.run(command, capture_output=True, text=True, check=False,
+                            env={"PATH": "/usr/bin:/bin", "HOME": str(configuration.folder)})
+    return played.stdout + played.stderr if played.returncode else ""
 
 
 def is_busy(children):
