@@ -171,7 +171,7 @@ def lists_that_take_over_From(make):
     helo = make.world.host(f"mail.{name}", address) and f"mail.{name}"
     domain = make.world.domain(name, [address], dmarc="reject")
     for _ in range(make.count):
-        to, author = make.user(), f"{word(make.rng)}@strict.example"
+        to, author = make.user(), make.rng.choice([f"{word(make.rng)}@strict.example", make.user()])
         draft = Draft(make.rng, make.world.now, f'"{author} via talk" <talk@{name}>', f"talk@{name}",
                       f"[talk] {make.rng.choice(mails.SUBJECTS)}")
         draft.add("Reply-To", author).add("List-Id", f"<talk.{name}>").add("Precedence", "list")
