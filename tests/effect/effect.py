@@ -71,9 +71,9 @@ async def played(options, folder):
         sessions += scheduled(world, made)
     clock = Clock(folder / "clock")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(house.name_server(folder, dns, world.zone()))
+        names = stack.enter_context(house.name_server(folder, dns, world.zone()))
         child = stack.enter_context(house.gateway(options.portcullis, configuration, folder / "clock"))
-        player = Player(("127.0.0.1", configuration.port), clock, lambda: house.is_busy([child]))
+        player = Player(("127.0.0.1", configuration.port), clock, lambda: house.is_busy([child, names]))
         await player.play(sessions)
         child.terminate()
         child.wait()

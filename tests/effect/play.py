@@ -113,7 +113,7 @@ class Line:
 
     async def hear_line(self):
         since, task = self.player.clock.elapsed(), asyncio.ensure_future(self.reader.readline())
-        while not (await asyncio.wait({task}, timeout=0.1))[0]:
+        while not (await asyncio.wait({task}, timeout=0.02))[0]:
             if self.player.clock.elapsed() - since > self.patience:
                 task.cancel()
                 raise Hangup
@@ -159,12 +159,15 @@ class Player:
         """One attempt of each; those who come again, and when."""
         tasks = [asyncio.ensure_future(self.attempt(session)) for session in sessions]
         self.stir()
+        quiet = 0
         while not all(task.done() for task in tasks):
-            await asyncio.wait(tasks, timeout=0.05)
+            await asyncio.wait(tasks, timeout=0.03)
+            quiet = quiet + 1 if time.monotonic() - self.last > 0.06 and not self.busy() else 0
             # Everybody waits: for a tarpit or a late banner. So let it be later.
-            if time.monotonic() - self.last > 0.3 and not self.busy():
+            if quiet == 2:
                 self.clock.forward(2)
                 self.stir()
+                quiet = 0
         later = []
         for session, task in zip(sessions, tasks):
             task.result()
