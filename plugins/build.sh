@@ -3,6 +3,9 @@
 # may rely on. Sets up what it needs: rustup's wasm targets, or where they are not to be had
 # Debian's compiler with the source of the standard library.
 #
+#   build.sh
+#   build.sh --install DIRECTORY              puts the bundled ones there, once they are built
+#
 #   PORTCULLIS_WASM_TOOLCHAIN=rustup|debian   insist on one of the two
 #   CARGO_TARGET_DIR                          where cargo keeps its own files
 set -eu
@@ -11,10 +14,17 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 out=$root/target/plugins
 work=${CARGO_TARGET_DIR:-$root/target/wasm}
 target=wasm32-unknown-unknown
-bundled="access clamav helo tarpit authentication bounces content dnsbl greylist headers milter ratelimit recipients routing rspamd uribl webhook"
+bundled="access authentication bounces clamav content dnsbl greylist headers helo milter ratelimit \
+    recipients routing rspamd tarpit uribl webhook"
 debian_packages="rustc-web cargo-web rust-web-src"
 
 say() { echo "plugins: $*" >&2; }
+
+if [ "${1:-}" = --install ]; then
+    mkdir -p "$2"
+    for name in $bundled; do /usr/bin/install -m 644 "$out/$name.wasm" "$2/"; done
+    exit
+fi
 
 # Does the compiler of this directory have the standard library of a target?
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ]; }

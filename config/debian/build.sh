@@ -36,7 +36,7 @@ stage() {
     mkdir -p "$stage"/{plugins,man,completions}
     cp "$target/$profile/portcullis" "$stage/portcullis"
     strip --strip-unneeded "$stage/portcullis"
-    cp target/plugins/{access,recipients,headers}.wasm "$stage/plugins/"
+    plugins/build.sh --install "$stage/plugins"
     "$target/$profile/portcullis" man "$stage/man"
     gzip -9n "$stage"/man/*.1
     local shell

@@ -44,6 +44,12 @@ fn the_debian_package_has_what_an_operator_needs() {
     ] {
         assert!(at(file).is_file(), "{file} is not in the package");
     }
+    let example =
+        fs::read_to_string(at("usr/share/doc/portcullis/examples/inbound-mx.yaml")).unwrap();
+    let plugins = example.split("file: /").skip(1).filter_map(|rest| rest.split('\n').next());
+    for plugin in plugins.filter(|file| file.ends_with(".wasm")) {
+        assert!(at(plugin).is_file(), "{plugin} is in an example and not in the package");
+    }
     let control = root.path().join("control");
     succeeded(&Command::new("dpkg-deb").arg("-e").args([&package, &control]).output().unwrap());
     let conffiles = fs::read_to_string(control.join("conffiles")).expect("it has conffiles");

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""What config/examples/inbound-mx.yaml costs: the gateway with it, the gateway with no plugin, and Postfix with
+rspamd as its milter, in one run of bench.py.
+
+    python=$(tests/python.sh yaml)
+    $python tests/bench/example.py target/release/portcullis --workloads a,b --runs 3
+
+Of the example nothing is changed but addresses, certificates, paths, the domain, the name server, and what a
+load from one address would run into: the rate of a client, and that lists are not asked about loopback. The
+name server is a real one (nsd) on this machine, for both, and holds nothing against the sender. Needs
+Postfix, rspamd, redis-server, nsd, and root.
+"""
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PORT = 13953
+ZONE = """\
+. 3600 SOA ns.example. root.example. 1 3600 600 86400 3600
+. 3600 NS ns.example.
+ns.example. 3600 A 127.0.0.1
+1.0.0.127.in-addr.arpa. 3600 PTR client.example.test.
+client.example.test. 3600 A 127.0.0.1
+example.test. 3600 A 127.0.0.1
+example.test. 3600 MX 10 client.example.test.
+example.test. 3600 TXT "v=spf1 ip4:127.0.0.1 -all"
+_dmarc.example.test. 3600 TXT "v=DMARC1; p=reject"
+"""
+
+
+def settings(config, plugin):
+    return next(each["settings"] for each in config["plugins"] if each["name"] == plugin)
+
+
+def example(plugins):
+    """The example, as bench.py fills it in."""
+    text = (ROOT / "config/examples/inbound-mx.yaml").read_text()
+    config = yaml.safe_load(text.replace("/usr/lib/portcullis/plugins", plugins))
+    (listener,) = config["listeners"]
+    listener["address"] = "@LISTEN@"
+    del listener["tls"]
+    config["upstreams"] = {"dovecot": {"address": "@UPSTREAM@", "idle_connections": 100}}
+    config["dns"] = {"servers": [f"127.0.0.1:{PORT}"]}
+    config["admin"] = {"address": "none"}
+    config["limits"] = {"connections": 1300, "connections_per_address": 1300, "plugin_copies": 16000}
+    for store in config["stores"].values():
+        if "file" in store:
+            store["file"] = "@DIR@/" + pathlib.Path(store["file"]).name
+    settings(config, "recipients")["domains"] = {"example.test": "any"}
+    settings(config, "dnsbl")["exempt"] = {"clients": []}
+    for rule in settings(config, "ratelimit")["rules"]:
+        rule["limit"] = 1_000_000_000
+    return config
+
+
+def bare(config):
+    """The same without any plugin."""
+    config = json.loads(json.dumps(config))
+    for key in ("plugins", "stores"):
+        del config[key]
+    for key in ("plugins", "scores"):
+        config["listeners"][0].pop(key, None)
+    return config
+
+
+def names(scratch):
+    """nsd with the zone, until the end."""
+    (scratch / "zone").write_text(ZONE)
+    (scratch / "nsd.conf").write_text(f"""\
+server:
+  ip-address: 127.0.0.1@{PORT}
+  username: ""
+  zonesdir: "{scratch}"
+  database: ""
+  pidfile: "{scratch}/nsd.pid"
+  xfrdfile: "{scratch}/xfrd"
+  zonelistfile: "{scratch}/zones"
+  xfrdir: "{scratch}"
+remote-control:
+  control-enable: no
+zone:
+  name: "."
+  zonefile: "{scratch}/zone"
+""")
+    return subprocess.Popen(["/usr/sbin/nsd", "-d", "-c", scratch / "nsd.conf"])
+
+
+def main(program, *options):
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = pathlib.Path(folder)
+        scratch.chmod(0o755)
+        # JSON is YAML.
+        full = example(str(ROOT / "target/plugins"))
+        (scratch / "example.yaml.in").write_text(json.dumps(full, indent=1))
+        (scratch / "bare.yaml.in").write_text(json.dumps(bare(full), indent=1))
+        server = names(scratch)
+        try:
+            time.sleep(1)
+            def row(name):
+                return f"{name}={shlex.quote(program)} run --config {{conf:{scratch}/{name.split('-')[1]}.yaml.in}}"
+            peer = f"env NAMES=127.0.0.1:{PORT} {HERE}/postfix-rspamd.sh {{listen}} {{upstream}} {{dir}}"
+            return subprocess.call([
+                sys.executable, HERE / "bench.py",
+                "--rows", "haproxy,portcullis-bare,portcullis-example,postfix-rspamd",
+                "--cmd", row("portcullis-bare"),
+                "--title", "portcullis-bare=Portcullis without plugins",
+                "--cmd", row("portcullis-example"),
+                "--title", "portcullis-example=Portcullis with inbound-mx.yaml",
+                "--cmd", f"postfix-rspamd={peer}",
+                "--title", "postfix-rspamd=Postfix, rspamd as its milter, Redis",
+                *(options or ("--workloads", "a,b", "--runs", "3")),
+            ])
+        finally:
+            server.terminate()
+            server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
