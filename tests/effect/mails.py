@@ -119,7 +119,7 @@ def zipped(entries, encrypted=False):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries.items():
-            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 2, 3, 4, 6)), content)
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 2, 3, 4, 6)), content, zipfile.ZIP_DEFLATED)
     octets = bytearray(out.getvalue())
     if encrypted:
         for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
