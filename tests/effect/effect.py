@@ -33,7 +33,7 @@ FLOORS = HERE / "floors.yaml"
 # Sessions come within so many quarters of an hour.
 QUARTERS = 12
 SEED = 7
-MARGIN = 15
+MARGIN = 25
 
 
 def classes(world, scale, only):
