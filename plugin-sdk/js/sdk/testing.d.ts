@@ -26,9 +26,9 @@ export function ask(
 
 export interface FakeGateway {
   logged: { level: string; text: string; fields: Record<string, string> }[];
-  /** Sums by name, or by `name{label="value"}`. */
   /** What each stream was told. */
   streamed: { text: string }[];
+  /** Sums by name, or by `name{label="value"}`. */
   counted: Record<string, number>;
   observed: Record<string, number[]>;
   stores: Record<string, Map<string, { value: Uint8Array; version: bigint }>>;

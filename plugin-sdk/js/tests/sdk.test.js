@@ -250,5 +250,7 @@ test('streams are answered and remembered', () => {
   assert.equal(new TextDecoder().decode(stream.read()), 'NG');
   assert.equal(stream.read().length, 0);
   assert.deepEqual(streamed, [{ text: 'PING' }]);
+  const large = fakeMessage(`Subject: x\r\n\r\n${'x'.repeat(2 << 20)}`);
+  assert.equal(stream.writeContent(large.readBody()), 2 << 20, 'content may be larger than what is written at once');
   stream.close();
 });

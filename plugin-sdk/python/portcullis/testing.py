@@ -203,7 +203,7 @@ class _Stream:
         self._heard += data
 
     def write_content(self, reader: Any, most: int) -> int:
-        data = reader.read(min(most, 1 << 20))
+        data = reader.read(most)
         self._heard += data
         return len(data)
 

@@ -158,7 +158,10 @@ class SdkTest(unittest.TestCase):
             self.assert_reason("timed-out", stream.read)
             stream.write("PING")
             self.assertEqual((stream.read(2), stream.read(), stream.read()), (b"PO", b"NG", b""))
-        self.assertEqual(gateway.streamed, [b"PING"])
+            self.assertEqual(gateway.streamed, [b"PING"])
+            # It may be larger than what is written at once.
+            large = FakeMessage(b"Subject: x\r\n\r\n" + bytes(2 << 20))
+            self.assertEqual(stream.write_content(large.read_body()), 2 << 20)
 
     def test_capabilities_answer_in_the_languages_own_words(self):
         gateway = FakeGateway(
