@@ -165,6 +165,8 @@ impl Pipeline {
         self.present = true;
         let verdict = self.ask_alone(Hook::Connect).await;
         self.greeting_memory = self.memory.clone();
+        // The greeting is held back once, and not again what follows STARTTLS.
+        self.greeting_memory.take_delay();
         verdict
     }
 

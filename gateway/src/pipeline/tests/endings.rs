@@ -101,6 +101,20 @@ async fn starttls_forgets_what_the_client_said_and_not_who_it_is() {
 }
 
 #[tokio::test]
+async fn what_held_the_greeting_back_holds_nothing_back_after_starttls() {
+    let slow = |call: &HookCall| {
+        let delay = (call.hook == Hook::Connect).then_some(Edit::Delay(Duration::from_secs(5)));
+        (Opinion::Next, delay.into_iter().collect())
+    };
+    let mut house = Setup::new(slow).start().await;
+    house.ask(Question::Connect).await;
+    assert_eq!(house.client.delay(), Duration::from_secs(5));
+    house.client.tls_established(TlsFacts::default());
+    house.ask(Question::Hello { name: "c.example".into(), esmtp: true }).await;
+    assert_eq!(house.client.delay(), Duration::ZERO);
+}
+
+#[tokio::test]
 async fn what_plugins_change_does_not_fill_a_transactions_record() {
     let edits = |call: &HookCall| {
         let sender = || Edit::SetSender(ReversePath::Null);
