@@ -73,24 +73,28 @@ pub(super) async fn hold<P: Policy>(
         terms.metrics.delayed(Delayed::Patience);
         return Ok(true);
     }
+    if shutdown.has_begun() {
+        terms.metrics.delayed(Delayed::Draining);
+        return Ok(true);
+    }
     let Some(_place) = terms.delays.take(&terms.metrics) else {
         terms.metrics.bound_reached(Bound::DelayedConnections);
         terms.metrics.delayed(Delayed::Full);
         return Ok(true);
     };
-    let (until, interruptible) = (Instant::now() + length, !shutdown.has_begun());
+    let until = Instant::now() + length;
     if length >= terms.pause {
         policy.held_back().await;
     }
     let (ended, stays) = tokio::select! {
-        stays = client_stays(socket, session, until) => {
-            let stays = stays?;
-            (if stays { Delayed::Held } else { Delayed::Left }, stays)
-        }
-        () = shutdown.begun(), if interruptible => (Delayed::Draining, true),
+        stays = client_stays(socket, session, until) => match stays {
+            Ok(true) => (Delayed::Held, Ok(true)),
+            gone => (Delayed::Left, gone),
+        },
+        () = shutdown.begun() => (Delayed::Draining, Ok(true)),
     };
     terms.metrics.delayed(ended);
-    Ok(stays)
+    stays
 }
 
 /// Whether the client is there until then. What it sends meanwhile has to be taken to see its end behind

@@ -80,6 +80,34 @@ async fn a_shutdown_does_not_wait_for_who_is_held_back() {
 }
 
 #[tokio::test]
+async fn while_a_shutdown_goes_on_nothing_more_is_held_back() {
+    let server = delaying("rcpt", LONG, |_| {}).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    hear(&mut client, "220 ").await;
+    say(&mut client, "EHLO c.example\r\n", "250 ").await;
+    say(&mut client, "MAIL FROM:<>\r\n", "250 2.1.0").await;
+    server.shutdown.begin();
+    let reply = say(&mut client, "RCPT TO:<a@b.example>\r\n", "250 2.1.5");
+    timeout(LONG / 2, reply).await.expect("at once");
+    counted(&server, "draining").await;
+}
+
+#[tokio::test]
+async fn a_client_that_resets_the_connection_has_left() {
+    let server = delaying("hello", LONG, |_| {}).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    client.write_all(b"EHLO c.example\r\n").await.unwrap();
+    while server.metrics.render().contains("portcullis_connections_delayed{listener=\"test\"} 0") {
+        tokio::task::yield_now().await;
+    }
+    // The banner lies there unread: for that the system resets it.
+    drop(client);
+    counted(&server, "left").await;
+    let ending = timeout(LONG / 2, server.task).await.expect("at once").unwrap();
+    assert!(matches!(ending, Err(ConnectionError::Io(_))), "{ending:?}");
+}
+
+#[tokio::test]
 async fn where_too_many_wait_already_nobody_else_does() {
     let server = delaying("hello", LONG, |terms| terms.delays = Delays::new(0)).await;
     let mut client = TcpStream::connect(server.address).await.unwrap();
