@@ -218,8 +218,10 @@ impl Chain {
         memory: &mut Memory,
         copies: &mut Copies,
     ) -> Ruling {
-        // RCPT comes again and again; any other hook only once.
-        copies.0.retain(|&n, _| self.last[n] >= Some(hook));
+        // RCPT comes again and again, and both may come again where DATA was refused.
+        let next = if hook == Hook::Data { Hook::Rcpt } else { hook };
+        copies.0.retain(|&n, _| self.last[n] >= Some(next));
+        let (mut decision, mut by) = (Decision::Pass, None);
         for &n in &self.order[hook as usize] {
             let link = &self.links[n];
             let call = case.hook_call(hook, link.plugin.name(), memory);
@@ -230,7 +232,7 @@ impl Chain {
                 case.apply((link.plugin.name(), hook), &answer.edits);
             }
             self.show_asked(link, hook, before.as_ref(), case, &answer);
-            let decision = match answer {
+            decision = match answer {
                 Ok(answer) => match answer.opinion {
                     // `possible` keeps identities to the hook that establishes them.
                     Opinion::Authenticated(_) | Opinion::Next => continue,
@@ -248,9 +250,14 @@ impl Chain {
                     }
                 }
             };
-            return Ruling { decision, by: Some(link.plugin.name().to_owned()), hook };
+            by = Some(link.plugin.name().to_owned());
+            break;
         }
-        Ruling { decision: Decision::Pass, by: None, hook }
+        if hook == Hook::Data && !matches!(decision, Decision::Disconnect(_) | Decision::Refuse(_))
+        {
+            copies.0.retain(|&n, _| self.last[n] > Some(hook));
+        }
+        Ruling { decision, by, hook }
     }
 
     /// Asks the plugins about the complete message, and looks at its score. What they let through,
@@ -303,7 +310,7 @@ impl Chain {
             }
         };
         // What is not asked again gives up its copy now: whoever is next finds its memory in the caches.
-        let asked_again = hook == Hook::Rcpt || self.last[n] > Some(hook);
+        let asked_again = matches!(hook, Hook::Rcpt | Hook::Data) || self.last[n] > Some(hook);
         let kept = hook.in_transaction() && asked_again && !link.plugin.fresh_each_call();
         let mut copy = copies.0.remove(&n).unwrap_or_else(|| link.plugin.copy());
         let begun = link.metrics.call(hook.label());

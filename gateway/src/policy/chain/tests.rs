@@ -20,7 +20,7 @@ type Script = fn(&HookCall) -> Result<Answer, HookFailure>;
 struct Scripted {
     name: &'static str,
     script: Script,
-    /// It has no hook after this one.
+    /// It has no hook after this one, and DATA only if that is the last.
     last: Hook,
     guard: Guard,
     copies: AtomicUsize,
@@ -33,7 +33,7 @@ impl Plugin for Scripted {
     }
 
     fn answers(&self, hook: Hook) -> bool {
-        hook != Hook::Data && hook <= self.last
+        (hook != Hook::Data || self.last == Hook::Data) && hook <= self.last
     }
 
     fn guard(&self) -> &Guard {
@@ -189,6 +189,24 @@ async fn a_copy_goes_when_no_hook_is_left_for_it() {
     }
     assert_eq!(left, [2, 2, 2, 1, 1, 0]);
     let made = [&envelope, &content].map(|plugin| plugin.copies.load(Ordering::Relaxed));
+    assert_eq!(made, [1, 1]);
+}
+
+#[tokio::test]
+async fn a_copy_stays_where_data_was_refused_and_recipients_may_come_again() {
+    let envelope = Arc::into_inner(plugin("envelope", |_| answer(Opinion::Next))).unwrap();
+    let envelope = Arc::new(Scripted { last: Hook::Rcpt, ..envelope });
+    let data = |call: &HookCall| {
+        answer(if call.hook == Hook::Data { Opinion::Defer(refusal()) } else { Opinion::Next })
+    };
+    let data = Arc::into_inner(plugin("data", data)).unwrap();
+    let data = Arc::new(Scripted { last: Hook::Data, ..data });
+    let chain = chain(&[envelope.clone(), data.clone()]);
+    let (mut memory, mut copies) = (Memory::default(), Copies::default());
+    for hook in [Hook::Mail, Hook::Rcpt, Hook::Data, Hook::Rcpt, Hook::Data] {
+        let _ = chain.ask(hook, &mut case(), &mut memory, &mut copies).await;
+    }
+    let made = [&envelope, &data].map(|plugin| plugin.copies.load(Ordering::Relaxed));
     assert_eq!(made, [1, 1]);
 }
 
