@@ -1,6 +1,6 @@
 //! Texts that a plugin gets with its settings: lists and maps that others write.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::PathBuf;
 
@@ -68,11 +68,11 @@ impl PluginFile {
         // Before the file is read: what changes meanwhile is read again.
         let stamp = Stamp::of(&path);
         let mut octets = Vec::new();
-        let file = File::open(&path)?;
-        if !file.metadata()?.is_file() {
+        // Before it is opened: a pipe would wait for somebody who writes.
+        if !fs::metadata(&path)?.is_file() {
             return Err(FileFailure::NoFile);
         }
-        file.take(FILE_OCTETS + 1).read_to_end(&mut octets)?;
+        File::open(&path)?.take(FILE_OCTETS + 1).read_to_end(&mut octets)?;
         if octets.len() as u64 > FILE_OCTETS {
             return Err(FileFailure::TooLarge);
         }
@@ -117,3 +117,19 @@ impl FileFailure {
 
 /// A hundred thousand addresses: what a plugin can be configured with in a moment.
 const FILE_OCTETS: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_to_which_nobody_writes_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let read = PluginFile::read("users", path);
+        assert!(matches!(read, Err(FileFailure::NoFile)), "{read:?}");
+    }
+}
