@@ -270,8 +270,9 @@ fn open_relays(parts: &Parts, dangers: &mut Mistakes) {
         };
         let asked = |name: &str| listener.plugins.iter().any(|asked| asked == name);
         let known = listener.auth.as_ref().is_some_and(|auth| auth.required);
-        let mut judges = parts.plugins.iter().filter(|plugin| plugin.answers(Hook::Rcpt));
-        let limited = judges.any(|plugin| asked(plugin.name()));
+        let judges = |name| config.plugins.iter().any(|one| one.name == name && may_judge(one));
+        let mut asked_at_rcpt = parts.plugins.iter().filter(|plugin| plugin.answers(Hook::Rcpt));
+        let limited = asked_at_rcpt.any(|plugin| asked(plugin.name()) && judges(plugin.name()));
         if loopback || known || limited || !config.sends_on(listener) {
             continue;
         }
@@ -280,5 +281,33 @@ fn open_relays(parts: &Parts, dangers: &mut Mistakes) {
                     \"recipients\", give routes for your own domains instead of an upstream for all, \
                     or \"auth: {required: true}\". Right only if the upstream itself refuses strangers";
         dangers.warn(&listener.place, text, Some(help));
+    }
+}
+
+/// Whether a plugin that is asked about recipients may be there to say whose mail is taken.
+fn may_judge(plugin: &config::Plugin) -> bool {
+    plugin.file.file_stem().is_none_or(|name| !TAKE_FOR_ANYBODY.iter().any(|known| name == *known))
+}
+
+/// The bundled plugins that are asked about recipients, and refuse nobody because the domain is a stranger's.
+const TAKE_FOR_ANYBODY: [&str; 6] =
+    ["bounces", "dnsbl", "greylist", "ratelimit", "routing", "tarpit"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_bundled_plugin_that_is_asked_about_recipients_it_is_known_whether_it_judges_them() {
+        let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/README.md");
+        let table = std::fs::read_to_string(table).unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| [`")?.split_once("`]"));
+        let asked = |row: &str| row.split('|').nth(1).is_some_and(|hooks| hooks.contains("rcpt"));
+        let asked: Vec<_> = rows.filter(|(_, row)| asked(row)).map(|(name, _)| name).collect();
+        let plugin = |name: &str| config::Plugin::new("own", format!("plugins/{name}.wasm").into());
+        let judges = asked.iter().filter(|name| may_judge(&plugin(name)));
+        assert_eq!(judges.collect::<Vec<_>>(), [&"recipients", &"webhook"]);
+        assert_eq!(asked.len(), TAKE_FOR_ANYBODY.len() + 2);
+        assert!(may_judge(&plugin("ours")));
     }
 }
