@@ -84,15 +84,20 @@ impl PluginFiles {
             error!(plugin = name, file, "the new file is refused, the old one stays: {error}");
             metrics.files_renewed(false);
         };
+        let known = watched.plugin.files.clone();
+        let again = move || known.iter().map(PluginFile::again).collect::<Vec<_>>();
+        let again = spawn_blocking(again).await.ok()?;
         let mut files = Vec::new();
-        for (file, read) in watched.plugin.files.iter().zip(&mut watched.read) {
-            match file.again() {
+        let stamps = watched.read.iter_mut().zip(&watched.seen);
+        for ((file, (read, seen)), again) in watched.plugin.files.iter().zip(stamps).zip(again) {
+            match again {
                 Ok(file) => {
                     *read = file.stamp;
                     files.push(file);
                 }
                 Err(error) => {
-                    *read = Stamp::of(&file.path);
+                    // As it was before it was read: what has come since is read again.
+                    *read = *seen;
                     refused(Some(file.path.display().to_string()), error.to_string());
                     return None;
                 }
