@@ -129,6 +129,7 @@ fn grants(fit: &Fit) -> String {
         "http" => "{http: [ORIGIN]}".to_owned(),
         "kv" => "{kv: [STORE]}".to_owned(),
         "streams" => "{streams: [ADDRESS]}".to_owned(),
+        "upstreams" => "{upstreams: [NAME]}".to_owned(),
         grant => grant.to_owned(),
     };
     let items: Vec<_> = grants.keys().map(|grant| item(grant)).collect();
@@ -170,4 +171,25 @@ pub(super) fn size(octets: u64) -> String {
 /// What a file says, safe for a terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_shown_as_the_configuration_takes_them() {
+        let interfaces = ["dns", "http", "kv", "streams", "upstreams"];
+        let call = |name| (format!("smtp:filter/{name}@1.0.0"), ["f".to_owned()].into());
+        let fit = Fit {
+            contract: String::new(),
+            hooks: Vec::new(),
+            unknown: Vec::new(),
+            calls: interfaces.map(call).into(),
+            compiled_in: std::time::Duration::ZERO,
+        };
+        let shown =
+            "[dns, {http: [ORIGIN]}, {kv: [STORE]}, {streams: [ADDRESS]}, {upstreams: [NAME]}]";
+        assert_eq!(grants(&fit), shown);
+    }
 }
