@@ -32,27 +32,45 @@ fn read(source: &mut Source<'_>, at: u64, size: u64) -> Option<Vec<u8>> {
     (octets.len() == size as usize).then_some(octets)
 }
 
-/// LZMA wants the header that files of their own have; LZMA2 none.
+/// LZMA wants the header that files of their own have.
 fn decompressed(coder: Coder, unpacked: u64, packed: &[u8]) -> Option<Vec<u8>> {
     let room = usize::try_from(unpacked).ok().filter(|size| *size <= LARGEST as usize)?;
+    let (properties, packed) = match coder {
+        Coder::Lzma(properties) => (properties, packed),
+        Coder::Lzma2 if packed.first() == Some(&STORED) => return stored(packed, room),
+        Coder::Lzma2 => only_chunk(packed, unpacked)?,
+    };
+    let stream = [properties.as_slice(), &unpacked.to_le_bytes(), packed].concat();
+    let options = lzma_rs::decompress::Options {
+        memlimit: Some(LARGEST as usize),
+        ..lzma_rs::decompress::Options::default()
+    };
     let mut out = Vec::new();
     let mut capped = Capped { out: &mut out, room };
-    match coder {
-        Coder::Lzma(properties) => {
-            let stream = [properties.as_slice(), &unpacked.to_le_bytes(), packed].concat();
-            let options = lzma_rs::decompress::Options {
-                memlimit: Some(LARGEST as usize),
-                ..lzma_rs::decompress::Options::default()
-            };
-            let mut stream = stream.as_slice();
-            lzma_rs::lzma_decompress_with_options(&mut stream, &mut capped, &options).ok()?;
-        }
-        Coder::Lzma2 => {
-            let mut stream = packed;
-            lzma_rs::lzma2_decompress(&mut stream, &mut capped).ok()?;
-        }
-    }
+    lzma_rs::lzma_decompress_with_options(&mut stream.as_slice(), &mut capped, &options).ok()?;
     Some(out)
+}
+
+/// The content of a chunk of LZMA2 that is not compressed.
+fn stored(packed: &[u8], room: usize) -> Option<Vec<u8>> {
+    let size = u16::from_be_bytes(packed.get(1..3)?.try_into().ok()?);
+    let content = packed.get(3..4 + usize::from(size))?;
+    (content.len() == room).then(|| content.to_vec())
+}
+
+/// The one chunk of LZMA2 as a stream of LZMA. More of them, which only lists of thousands of names
+/// have, are not followed: the decoder of the crate keeps all that comes out of them, and has no bound.
+fn only_chunk(packed: &[u8], unpacked: u64) -> Option<([u8; 5], &[u8])> {
+    let (head, rest) = packed.split_first_chunk::<6>()?;
+    let [control, size_high, size_low, length_high, length_low, properties] = *head;
+    let size =
+        u64::from(control & 0x1f) << 16 | u64::from(u16::from_be_bytes([size_high, size_low]));
+    let length = usize::from(u16::from_be_bytes([length_high, length_low])) + 1;
+    if control < ALL_RESET || size + 1 != unpacked {
+        return None;
+    }
+    let [a, b, c, d] = LARGEST.to_le_bytes();
+    Some(([properties, a, b, c, d], rest.get(..length)?))
 }
 
 /// What a header may be compressed by.
@@ -153,13 +171,16 @@ impl<'a> Fields<'a> {
 
     fn streams(&mut self) -> Option<Streams> {
         let mut streams = Streams::default();
-        let mut folders = Vec::new();
+        let (mut folders, mut divided) = (Vec::new(), false);
         loop {
             match self.octet()? {
                 END => return Some(streams),
                 0x06 => self.packs(&mut streams)?,
                 0x07 => folders = self.folders(&mut streams)?,
-                0x08 => self.substreams(folders.len())?,
+                // Once: whoever says it again and again would have it gone through as often.
+                0x08 if !std::mem::replace(&mut divided, true) => {
+                    self.substreams(folders.len())?;
+                }
                 _ => return None,
             }
         }
@@ -239,6 +260,7 @@ impl<'a> Fields<'a> {
 
     fn substreams(&mut self, folders: usize) -> Option<()> {
         let mut counts = vec![1; folders];
+        let mut sized = false;
         loop {
             match self.octet()? {
                 END => return Some(()),
@@ -247,7 +269,7 @@ impl<'a> Fields<'a> {
                         *count = self.count()?;
                     }
                 }
-                0x09 => {
+                0x09 if !std::mem::replace(&mut sized, true) => {
                     for count in &counts {
                         self.numbers(usize::saturating_sub(*count, 1))?;
                     }
@@ -305,6 +327,9 @@ const NAMES: u8 = 0x11;
 const ENCODED: u8 = 0x17;
 const LZMA: &[u8] = &[3, 1, 1];
 const LZMA2: &[u8] = &[0x21];
+/// Chunks of LZMA2: one that is not compressed, and from here on one that needs none before it.
+const STORED: u8 = 1;
+const ALL_RESET: u8 = 0xe0;
 const AES: &[u8] = &[6, 0xf1, 7, 1];
 /// Of a header, packed and unpacked, in octets.
 const LARGEST: u32 = 1024 * 1024;

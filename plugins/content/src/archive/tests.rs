@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use portcullis_plugin::Message;
 
 use super::Listing;
@@ -132,4 +134,62 @@ fn the_budget_bounds_what_is_read() {
     assert!(listing.partial && listing.names.len() < 200);
     let endless: Vec<u8> = sample!("gnu.tar")[..512].repeat(3_000);
     assert!(list("a.tar", &endless).names.len() <= 1_000);
+}
+
+/// A 7z whose header is encoded by LZMA2: packed octets, and how many they say to be.
+fn encoded(packed: &[u8], unpacked: u64) -> Vec<u8> {
+    let number = |value: u64| [&[0xff], value.to_le_bytes().as_slice()].concat();
+    let header = [
+        &[0x17, 6][..],
+        &number(0),
+        &[1, 9],
+        &number(packed.len() as u64),
+        &[0, 7, 0x0b, 1, 0, 1, 0x21, 0x21, 1, 0x10, 0x0c],
+        &number(unpacked),
+        &[0, 0],
+    ]
+    .concat();
+    let (at, size) = (packed.len() as u64, header.len() as u64);
+    let start = [b"7z\xbc\xaf\x27\x1c\0\x04".as_slice(), &[0; 4], &at.to_le_bytes()].concat();
+    [&start, &size.to_le_bytes()[..], &[0; 4], packed, &header].concat()
+}
+
+#[test]
+fn a_list_in_chunks_is_read_as_far_as_it_is_bounded() {
+    let name: Vec<u8> = "a.exe\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let length = u8::try_from(name.len() + 1).unwrap();
+    let header = [&[1, 5, 1, 0x11, length, 0][..], &name, &[0, 0]].concat();
+    let last = u8::try_from(header.len() - 1).unwrap();
+    let stored = [&[1, 0, last][..], &header, &[0]].concat();
+    let archive = encoded(&stored, header.len() as u64);
+    assert_eq!(told("a.7z", &archive), (vec!["a.exe".to_owned()], String::new()));
+    let mut chunk = Vec::new();
+    lzma_rs::lzma2_compress(&mut header.as_slice(), &mut chunk).unwrap();
+    assert_eq!(told("a.7z", &encoded(&chunk, header.len() as u64)).0, ["a.exe"]);
+    // What comes out of one chunk is in the dictionary of the next: here 6 GiB.
+    let start = Instant::now();
+    let mut next = sample!("zeros.lzma2").to_vec();
+    next[0] = 0xdf;
+    let chunks = [sample!("zeros.lzma2"), &next.repeat((1 << 20) / next.len() - 1)].concat();
+    assert_eq!(told("a.7z", &encoded(&chunks, 1 << 20)), (Vec::new(), "p".to_owned()));
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+#[test]
+fn no_header_of_a_7z_is_gone_through_again_and_again() {
+    let folders = [&[7, 0x0b][..], &[0xff, 0, 0, 2, 0, 0, 0, 0, 0, 0]].concat();
+    let start = Instant::now();
+    for repeated in [&[8, 0][..], &[9], &[0x0d]] {
+        let again = repeated.repeat(200_000);
+        let one = [&folders[..], &[1, 0].repeat(0x2_0000), &[0], &[8], &again].concat();
+        let other = [&folders[..], &[1, 0].repeat(0x2_0000), &[0], &again].concat();
+        for streams in [one, other] {
+            let header = [&[1, 4][..], &streams].concat();
+            let at = 0_u64.to_le_bytes();
+            let size = (header.len() as u64).to_le_bytes();
+            let start = [b"7z\xbc\xaf\x27\x1c\0\x04".as_slice(), &[0; 4], &at, &size].concat();
+            assert!(list("a.7z", &[&start[..], &[0; 4], &header].concat()).partial);
+        }
+    }
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }

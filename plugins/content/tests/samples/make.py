@@ -5,6 +5,7 @@ The documents (macros.docm, excel4.xlsm, encrypted.docx, clean.docx, clean.doc, 
 oletools 0.60.2 (BSD, Philippe Lagadec), the RAR archives from those of rarfile 4.5 (ISC, Marko Kreen).
 """
 import io
+import lzma
 import pathlib
 import struct
 import tarfile
@@ -78,6 +79,10 @@ tarred("pax.tar", "w", tarfile.PAX_FORMAT)
 name = b"setup.exe\0"
 header = b"\x1f\x8b\x08\x08" + bytes(4) + b"\x00\xff"
 (here / "named.gz").write_bytes(header + name + zlib.compress(PROGRAM)[2:-4] + bytes(8))
+
+# The first chunk of LZMA2: two million zeros in 300 octets.
+chunks = lzma.compress(bytes(4 << 20), lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2}])
+(here / "zeros.lzma2").write_bytes(chunks[: 6 + int.from_bytes(chunks[3:5], "big") + 1])
 
 import py7zr  # noqa: E402, last, since it is the one that may be missing
 
