@@ -218,8 +218,8 @@ pub(crate) fn claimed(value: &str) -> Option<String> {
 }
 
 fn is_version(text: &str) -> bool {
-    let word = text.split(|c: char| ";( \t".contains(c)).next().unwrap_or_default();
-    word.bytes().all(|byte| byte.is_ascii_digit())
+    let behind = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    behind.is_empty() || behind.starts_with([';', '(', ' ', '\t'])
 }
 
 /// Of one field. Fields of large providers have a hundred.
