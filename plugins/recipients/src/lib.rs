@@ -96,7 +96,7 @@ impl Recipients {
         }
         match self.fate(to, &local_part, &name) {
             Fate::Refused(verdict) => return Ok(verdict),
-            Fate::Given(targets) => self.give(to, &targets, session, transaction)?,
+            Fate::Given(targets) => return self.give(to, &targets, session, transaction),
             Fate::Taken(route) => {
                 if let Some(upstream) = route {
                     transaction.route(upstream, Some(to.index))?;
@@ -146,7 +146,9 @@ impl Recipients {
         let limits = &self.limits;
         let is_report = transaction.sender().is_none();
         let most = if is_report { limits.null_sender } else { limits.recipients };
-        if most > 0 && transaction.recipients().len() >= most {
+        // Postmaster is never refused for good (RFC 5321 4.5.1).
+        let counts = most > 0 && !(is_report && local_part == POSTMASTER);
+        if counts && transaction.recipients().len() >= most {
             let refusal = if is_report { &limits.null_sender_too_many } else { &limits.too_many };
             return Some(refusal);
         }
@@ -215,26 +217,19 @@ impl Recipients {
         targets: &[String],
         session: &Session,
         transaction: &Transaction,
-    ) -> Result<(), EditError> {
-        let Some((first, others)) = targets.split_first() else { return Ok(()) };
+    ) -> Result<Verdict, EditError> {
+        let Some((first, others)) = targets.split_first() else { return Ok(Verdict::Next) };
+        if !others.is_empty() && !remember(others, session, transaction)? {
+            // The client sends them the message again.
+            return Ok(self.limits.too_many.verdict());
+        }
         if !first.eq_ignore_ascii_case(&to.address) {
             transaction.set_recipient(to.index, first)?;
         }
         if let Some(upstream) = self.route(&first.to_ascii_lowercase()) {
             transaction.route(upstream, Some(to.index))?;
         }
-        if others.is_empty() {
-            return Ok(());
-        }
-        let id = transaction.id();
-        let saved = session.load().and_then(|saved| String::from_utf8(saved).ok());
-        let saved = saved.filter(|saved| saved.lines().next() == Some(&*id));
-        let mut saved = saved.unwrap_or(id);
-        for other in others {
-            saved.push('\n');
-            saved.push_str(other);
-        }
-        session.save(saved.as_bytes())
+        Ok(Verdict::Next)
     }
 
     /// Where an address goes that stands for another one; in small letters.
@@ -266,6 +261,29 @@ impl Recipients {
             return None;
         }
         self.addresses.get(format!("{local_part}@{domain}").as_str())
+    }
+}
+
+/// Keeps recipients for DATA; whoever names an alias again and again adds nothing. Whether there is
+/// room for them.
+fn remember(
+    others: &[String],
+    session: &Session,
+    transaction: &Transaction,
+) -> Result<bool, EditError> {
+    let id = transaction.id();
+    let saved = session.load().and_then(|saved| String::from_utf8(saved).ok());
+    let saved = saved.filter(|saved| saved.lines().next() == Some(&*id));
+    let mut saved = saved.unwrap_or(id);
+    for other in others {
+        if !saved.lines().skip(1).any(|known| known.eq_ignore_ascii_case(other)) {
+            saved.push('\n');
+            saved.push_str(other);
+        }
+    }
+    match session.save(saved.as_bytes()) {
+        Err(EditError::OutOfRange) => Ok(false),
+        kept => kept.map(|()| true),
     }
 }
 

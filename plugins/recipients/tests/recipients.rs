@@ -208,6 +208,31 @@ fn an_alias_goes_to_others() {
 }
 
 #[test]
+fn a_mail_to_more_than_can_be_kept_is_sent_again_for_the_others() {
+    let members = |list: usize| -> String {
+        (0..100).map(|n| format!("{}{list}-{n}@a.example,", "m".repeat(40))).collect()
+    };
+    let lists: String =
+        (0..20).map(|list| format!("  list{list}: \"{}\"\n", members(list))).collect();
+    let yaml = format!("domains: {{ a.example: any }}\naliases:\n{lists}");
+    let mut plugin = recipients(&yaml).unwrap();
+    let session = Session::fake();
+    let transaction =
+        Transaction::fake().with_grant(Grant::Route).with_grant(Grant::RewriteEnvelope);
+    let mut ask = |list: usize| {
+        let to = Recipient::fake(&format!("list{list}@a.example"));
+        plugin.ask(Question::Rcpt(&session, &transaction, &to))
+    };
+    for _ in 0..100 {
+        assert_eq!(ask(0), Verdict::Next, "it is kept once");
+    }
+    let too_many = Verdict::defer(452, "4.5.3", "too many recipients for one message");
+    let answers: Vec<_> = (1..20).map(&mut ask).collect();
+    assert!(answers[..5].iter().all(|answer| *answer == Verdict::Next), "{answers:?}");
+    assert_eq!(answers.last(), Some(&too_many));
+}
+
+#[test]
 fn nobody_is_asked_at_data_who_makes_no_more_recipients() {
     let plugin =
         recipients("{ domains: { a.example: any }, aliases: { b: c@a.example } }").unwrap();
@@ -300,6 +325,7 @@ fn reports_have_one_recipient_and_do_not_come_to_who_never_sends() {
     let second = report.clone().with_recipient("x@a.example");
     let one = Verdict::reject(550, "5.5.3", "a report has one recipient");
     assert_eq!(ask(&second, "y@a.example"), one);
+    assert_eq!(ask(&second, "Postmaster@a.example"), Verdict::Next);
     let text = "this address sends no mail, and gets no reports of any";
     assert_eq!(ask(&report, "no-reply@a.example"), Verdict::reject(550, "5.7.1", text));
     assert_eq!(ask(&mail, "no-reply@a.example"), Verdict::Next);
