@@ -106,6 +106,10 @@ impl Bounces {
             return Ok(Verdict::Next);
         }
         let most = self.null_sender.recipients;
+        // Mail to postmaster has to be accepted (RFC 5321 4.5.1).
+        if recipient.local_part().eq_ignore_ascii_case("postmaster") {
+            return Ok(Verdict::Next);
+        }
         if most > 0 && transaction.recipients().len() >= most {
             tell("null_to_many", "null sender to many", "recipient", &recipient.address);
             return Ok(self.null_sender.refuse.verdict());

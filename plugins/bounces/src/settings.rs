@@ -197,7 +197,7 @@ impl Default for NullSender {
         Self {
             // RFC 5321 4.5.5: a report goes to who sent the message.
             recipients: 1,
-            refuse: "550 5.7.1 mail without a sender is for one recipient"
+            refuse: "550 5.5.3 mail without a sender is for one recipient"
                 .parse()
                 .expect("this is a refusal"),
         }

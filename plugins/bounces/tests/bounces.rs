@@ -104,7 +104,7 @@ fn a_bounce_of_what_we_have_not_sent_is_refused_from_a_day_on() {
         assert!(refused(&rcpt(&mut plugin, &bounce(), recipient)), "{recipient}");
     }
     let long = format!("{}@example.org", "x".repeat(49));
-    for recipient in ["ann@elsewhere.example", &long, "postmaster"] {
+    for recipient in ["ann@elsewhere.example", &long, "postmaster", "Postmaster@example.org"] {
         assert_eq!(rcpt(&mut plugin, &bounce(), recipient), Verdict::Next, "{recipient}");
     }
     assert_eq!(counted("mails", Some("tag_missing")), 4);
@@ -149,6 +149,7 @@ fn mail_without_a_sender_is_for_one() {
     let one = bounce().with_recipient("ann@example.org");
     assert_eq!(rcpt(&mut plugin, &bounce(), "ann@example.org"), Verdict::Next);
     assert!(refused(&rcpt(&mut plugin, &one, "bob@example.org")));
+    assert_eq!(rcpt(&mut plugin, &one, "postmaster@example.org"), Verdict::Next);
     let mail = Transaction::fake().with_recipient("ann@example.org");
     assert_eq!(rcpt(&mut plugin, &mail, "bob@example.org"), Verdict::Next);
     let mut plugin = bounces("{ domains: [example.org], null_sender: { recipients: 0 } }").unwrap();
