@@ -19,7 +19,6 @@ pub(crate) struct Settings {
     pub(crate) extensions: Extensions,
     pub(crate) help: Option<String>,
     pub(crate) tag_header: Option<String>,
-    pub(crate) notice: Option<String>,
     pub(crate) exempt: Exempt,
     pub(crate) limits: Limits,
 }

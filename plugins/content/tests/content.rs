@@ -252,6 +252,7 @@ fn without_checks_no_hook_is_called() {
 fn mistakes_are_told_with_their_place() {
     for (yaml, mistake) in [
         ("check: {}", "check: unknown field `check`, expected one of"),
+        ("notice: gone", "notice: unknown field `notice`, expected one of"),
         (
             "checks: {programs: refuse}",
             "checks: unknown check `programs`, expected one of program, script",
