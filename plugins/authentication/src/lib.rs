@@ -150,7 +150,9 @@ impl Authentication {
         let facts = [("{client}", &*client), ("{domain}", domain)];
         log::info("refused for SPF", &[("domain", domain), ("spf", &spf.outcome)]);
         metrics::add("refused", 1, Some(("reason", "spf")));
-        self.refusal(&self.spf.reply, &facts, said.as_deref())
+        let broken = refused == Refused::PermError;
+        let reply = if broken { &self.spf.broken } else { &self.spf.reply };
+        self.refusal(reply, &facts, said.as_deref())
     }
 
     /// Scores, and says whether the message is refused.

@@ -44,6 +44,7 @@ pub(crate) struct Exempt {
 pub(crate) struct Spf {
     pub(crate) refuse: Vec<Refused>,
     pub(crate) reply: Refusal,
+    pub(crate) broken: Refusal,
     pub(crate) early: bool,
     pub(crate) on_error: OnError,
 }
@@ -152,6 +153,7 @@ impl Default for Spf {
             refuse: Vec::new(),
             // RFC 7372 section 3.2.
             reply: usual("550 5.7.23 {client} may not send mail for {domain} (SPF)"),
+            broken: usual("550 5.7.24 the SPF record of {domain} cannot be understood"),
             early: false,
             on_error: OnError::Pass,
         }
