@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
 
+use terms::prefix;
+
 use crate::settings::Patterns;
 
 /// A set of IPv4 and IPv6 networks, each with a number.
@@ -24,23 +26,7 @@ impl Patterns for Networks {
             self.everybody.get_or_insert(number);
             return Ok(());
         }
-        let (address, length) = match pattern.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (pattern, None),
-        };
-        let address: IpAddr =
-            address.parse().map_err(|_| format!("`{pattern}` is not an address or a network"))?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let length = length.map_or(Some(bits), |length| length.parse().ok());
-        let length = length
-            .filter(|length| *length <= bits)
-            .ok_or_else(|| format!("the prefix of `{pattern}` is not from 0 to {bits}"))?;
-        let network = network(address, length);
-        if network != address {
-            return Err(format!(
-                "`{pattern}` has bits behind its prefix; is `{network}/{length}` meant?"
-            ));
-        }
+        let (network, length) = prefix(pattern)?;
         match network {
             IpAddr::V4(network) => insert(&mut self.v4, length, network.to_bits(), number),
             IpAddr::V6(network) => insert(&mut self.v6, length, network.to_bits(), number),
@@ -88,13 +74,6 @@ fn find<N: Eq + Hash>(
     network: impl Fn(u32) -> N,
 ) -> Option<u32> {
     networks.iter().rev().find_map(|(length, known)| known.get(&network(*length)).copied())
-}
-
-fn network(address: IpAddr, length: u32) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & mask4(length)).into()),
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & mask6(length)).into()),
-    }
 }
 
 fn mask4(length: u32) -> u32 {

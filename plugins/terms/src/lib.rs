@@ -12,6 +12,6 @@ mod span;
 
 pub use self::addresses::Addresses;
 pub use self::exempt::Exempt;
-pub use self::networks::{Networks, network};
+pub use self::networks::{Networks, network, prefix};
 pub use self::remote::{OnError, field_value, reply_of, reply_text};
 pub use self::span::Span;

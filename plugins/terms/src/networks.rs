@@ -12,24 +12,7 @@ pub struct Networks(Vec<(IpAddr, u32)>);
 impl Networks {
     /// Adds an address or a network.
     pub fn insert(&mut self, pattern: &str) -> Result<(), String> {
-        let (address, length) = match pattern.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (pattern, None),
-        };
-        let address: IpAddr =
-            address.parse().map_err(|_| format!("`{pattern}` is not an address or a network"))?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let length = length.map_or(Some(bits), |length| length.parse().ok());
-        let length = length
-            .filter(|length| *length <= bits)
-            .ok_or_else(|| format!("the prefix of `{pattern}` is not from 0 to {bits}"))?;
-        let network = network(address, length);
-        if network != address {
-            return Err(format!(
-                "`{pattern}` has bits behind its prefix; is `{network}/{length}` meant?"
-            ));
-        }
-        self.0.push((network, length));
+        self.0.push(prefix(pattern)?);
         Ok(())
     }
 
@@ -54,6 +37,33 @@ impl<'de> Deserialize<'de> for Networks {
         }
         Ok(networks)
     }
+}
+
+/// An address or a network in CIDR notation: its first address, and how many bits are the same.
+pub fn prefix(pattern: &str) -> Result<(IpAddr, u32), String> {
+    let (address, length) = match pattern.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (pattern, None),
+    };
+    let address: IpAddr =
+        address.parse().map_err(|_| format!("`{pattern}` is not an address or a network"))?;
+    if address.to_canonical() != address {
+        // Clients are known by their IPv4 address, however they come, and this would never fit.
+        let plain = address.to_canonical();
+        return Err(format!("`{pattern}` is an IPv4 address in IPv6; is `{plain}` meant?"));
+    }
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(Some(bits), |length| length.parse().ok());
+    let length = length
+        .filter(|length| *length <= bits)
+        .ok_or_else(|| format!("the prefix of `{pattern}` is not from 0 to {bits}"))?;
+    let network = network(address, length);
+    if network != address {
+        return Err(format!(
+            "`{pattern}` has bits behind its prefix; is `{network}/{length}` meant?"
+        ));
+    }
+    Ok((network, length))
 }
 
 /// The first so many bits of an address, the others 0.
@@ -100,6 +110,10 @@ mod tests {
         for (pattern, mistake) in [
             ("192.0.2", "`192.0.2` is not an address or a network"),
             ("192.0.2.0/33", "the prefix of `192.0.2.0/33` is not from 0 to 32"),
+            (
+                "::ffff:192.0.2.1",
+                "`::ffff:192.0.2.1` is an IPv4 address in IPv6; is `192.0.2.1` meant?",
+            ),
             ("192.0.2.1/24", "`192.0.2.1/24` has bits behind its prefix; is `192.0.2.0/24` meant?"),
         ] {
             assert_eq!(Networks::default().insert(pattern), Err(mistake.to_owned()));
