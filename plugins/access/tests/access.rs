@@ -26,7 +26,7 @@ fn denied_clients_are_refused_at_connect() {
     let mut access = example();
     for (client, verdict) in [
         ("203.0.113.9", Verdict::reject(554, "5.7.1", "client address not welcome here")),
-        ("2001:db8:bad::1", Verdict::defer(450, "4.7.1", "we have seen too much from you")),
+        ("2001:db8:bad::1", Verdict::disconnect(421, "4.7.1", "we have seen too much from you")),
         ("192.0.2.200", Verdict::Next),
         ("192.0.2.10", Verdict::Accept),
     ] {
