@@ -89,7 +89,11 @@ impl Recipients {
         let (local_part, name) =
             (to.local_part().to_ascii_lowercase(), to.domain().to_ascii_lowercase());
         if name.is_empty() && local_part == POSTMASTER {
-            return Ok(Verdict::Next);
+            let Some(targets) = self.aliases.of(POSTMASTER, "", true) else {
+                return Ok(Verdict::Next);
+            };
+            let targets = self.aliases.resolve(targets, POSTMASTER, |name| self.is_ours(name));
+            return self.give(to, &targets, session, transaction);
         }
         if let Some(refusal) = self.bounds(to, &local_part, transaction) {
             return Ok(refusal.verdict());
@@ -167,7 +171,7 @@ impl Recipients {
         if let Some(Address { refuse: Some(refusal), .. }) = known {
             return Fate::Refused(refusal.verdict());
         }
-        let ours = |name: &str| self.domains.find(name).is_some();
+        let ours = |name: &str| self.is_ours(name);
         let alias = |local_part| self.aliases.of(local_part, name, domain.is_some());
         if let Some(targets) = alias(local_part).or_else(|| alias(plain)) {
             return Fate::Given(self.aliases.resolve(targets, plain, ours));
@@ -254,6 +258,10 @@ impl Recipients {
             Some((plain, _)) if !plain.is_empty() && !plain.starts_with('"') => plain,
             _ => local_part,
         }
+    }
+
+    fn is_ours(&self, domain: &str) -> bool {
+        self.domains.find(domain).is_some()
     }
 
     fn address(&self, local_part: &str, domain: &str) -> Option<&Address> {

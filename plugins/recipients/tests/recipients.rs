@@ -186,6 +186,7 @@ aliases:
   there@a.example: round@a.example
   '@old.example': '@new.example'
   hostmaster@far.example: alice@a.example
+  postmaster: bob@a.example
 ";
 
 #[test]
@@ -201,6 +202,9 @@ fn an_alias_goes_to_others() {
     assert_eq!((first, added), (vec![], vec![add("alice@a.example")]), "it keeps its own");
     assert_eq!(of("hostmaster@far.example").1, [set("alice@a.example")]);
     assert_eq!(of("anybody@old.example").1, [set("anybody@new.example")]);
+    for postmaster in ["postmaster@c.example", "Postmaster"] {
+        assert_eq!(of(postmaster), (Verdict::Next, vec![set("bob@a.example")], vec![]));
+    }
     assert_eq!(of("alice@a.example"), (Verdict::Next, vec![], vec![]));
     assert_eq!(of("nobody@a.example").0, Verdict::reject(550, "5.1.1", "no such recipient here"));
     assert_eq!(of("round@a.example").0, Verdict::Next, "who leads only to itself is left alone");
