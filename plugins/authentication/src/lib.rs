@@ -99,8 +99,7 @@ impl Authentication {
         if self.is_ours(session) {
             let mut field = Field::new(&self.id, false);
             field.begin("auth", "pass");
-            self.tell(field, message)?;
-            return Ok(Verdict::Next);
+            return Ok(self.tell(field, message)?.unwrap_or(Verdict::Next));
         }
         let found = Found {
             sender: mail_auth::sender(session, transaction)?,
@@ -111,10 +110,11 @@ impl Authentication {
         let verdict = self.judge(&found, ruling.as_ref(), trusted, transaction, message)?;
         metrics::add("messages", 1, Some(("dmarc", known(found.outcome("dmarc")))));
         note(session, &found)?;
-        if matches!(verdict, Verdict::Next | Verdict::Quarantine(_)) {
-            self.tell(self.field(&found, ruling.as_ref(), transaction), message)?;
+        if !matches!(verdict, Verdict::Next | Verdict::Quarantine(_)) {
+            return Ok(verdict);
         }
-        Ok(verdict)
+        let refused = self.tell(self.field(&found, ruling.as_ref(), transaction), message)?;
+        Ok(refused.unwrap_or(verdict))
     }
 }
 
@@ -302,8 +302,19 @@ impl Authentication {
         field
     }
 
-    /// One field of ours at the top, and none that says to be ours below it.
-    fn tell(&self, field: Field, message: &Message) -> Result<(), EditError> {
+    /// One field of ours at the top, and none that says to be ours below it. A call has 1,000 edits:
+    /// who forges more fields than that is refused.
+    fn tell(&self, field: Field, message: &Message) -> Result<Option<Verdict>, EditError> {
+        match self.mark(field, message) {
+            Err(EditError::OutOfRange) => {
+                metrics::add("refused", 1, Some(("reason", "fields")));
+                Ok(Some(Verdict::reject(554, "5.6.0", TOO_MANY)))
+            }
+            marked => marked.map(|()| None),
+        }
+    }
+
+    fn mark(&self, field: Field, message: &Message) -> Result<(), EditError> {
         let mut forged = 0;
         for (nth, value) in (0..).zip(message.header(Field::NAME)) {
             let claimed = results::claimed(&String::from_utf8_lossy(&value));
@@ -384,6 +395,8 @@ fn shown(text: &str) -> String {
     let fits = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
     text.chars().take(SHOWN_CHARACTERS).map(fits).collect()
 }
+
+const TOO_MANY: &str = "too many header fields that say to be ours";
 
 /// Of 1 KiB for key and value.
 const NOTE_OCTETS: usize = 1000;

@@ -377,3 +377,13 @@ fn mistakes_are_told_with_their_place() {
         assert_eq!(read.unwrap_err(), mistake);
     }
 }
+
+#[test]
+fn who_forges_more_fields_than_can_be_removed_is_refused() {
+    for (count, code) in [(900, 250), (2_000, 554)] {
+        let forged = "Authentication-Results: mx.example.org; dmarc=pass\n".repeat(count);
+        let found = [dmarc("pass", "")];
+        let came = ask(&mut plugin(""), Session::fake(), &(forged + MESSAGE), &found);
+        assert_eq!(came.code(), code, "{count}");
+    }
+}

@@ -73,7 +73,11 @@ impl Headers {
         let verdict = self.judge(Mail { section: &section, session, transaction })?;
         // Of a message that goes nowhere nothing needs to be edited.
         if matches!(verdict, Verdict::Next | Verdict::Quarantine(_)) && self.edits() > 0 {
-            self.edit(&section, &Facts::new(session, transaction), message)?;
+            match self.edit(&section, &Facts::new(session, transaction), message) {
+                // A call has 1,000 edits. Who forges more fields than that is no honest sender.
+                Err(EditError::OutOfRange) => return Ok(Verdict::reject(554, "5.6.0", TOO_MANY)),
+                edited => edited?,
+            }
         }
         Ok(verdict)
     }
@@ -213,3 +217,5 @@ impl Pattern {
         }
     }
 }
+
+const TOO_MANY: &str = "too many header fields that have to be changed";

@@ -245,3 +245,14 @@ fn mistakes_in_conditions_are_told_with_their_place() {
         assert_eq!(told, mistake);
     }
 }
+
+#[test]
+fn who_brings_more_fields_than_can_be_dropped_is_refused() {
+    for (count, refused) in [(999, false), (2_000, true)] {
+        let mut plugin = headers("drop: [X-Spam-*]").unwrap();
+        let (verdict, _) = ask(&mut plugin, &message(&"X-Spam-Flag: x\n".repeat(count)));
+        let text = "too many header fields that have to be changed";
+        let wanted = if refused { Verdict::reject(554, "5.6.0", text) } else { Verdict::Next };
+        assert_eq!(verdict, wanted, "{count}");
+    }
+}

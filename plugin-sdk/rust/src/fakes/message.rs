@@ -124,6 +124,16 @@ impl Message {
         String::from_utf8_lossy(&self.edited()).into_owned()
     }
 
+    /// The gateway takes 1,000 edits of a call.
+    fn keep(&self, edit: Edit) -> Result<(), EditError> {
+        let mut edits = self.edits.borrow_mut();
+        if edits.len() >= EDITS {
+            return Err(EditError::OutOfRange);
+        }
+        edits.push(edit);
+        Ok(())
+    }
+
     fn edited_field(&self, place: usize, field: &Field, edits: &[Edit]) -> Vec<u8> {
         let last = edits.iter().rev().find_map(|edit| match edit {
             Edit::Drop(at) if *at == place => Some(Vec::new()),
@@ -166,8 +176,7 @@ impl Message {
         if at > self.fields.len() {
             return Err(EditError::OutOfRange);
         }
-        self.edits.borrow_mut().push(Edit::Add(at, Field::new(name, value)?));
-        Ok(())
+        self.keep(Edit::Add(at, Field::new(name, value)?))
     }
 
     /// Replace the value of the `nth` header of this name, counted from 0.
@@ -175,16 +184,14 @@ impl Message {
         require(&self.grants, Grant::RewriteHeaders)?;
         let (place, known) = self.nth(name, nth)?;
         let field = Field::new(&known.name, value)?;
-        self.edits.borrow_mut().push(Edit::Set(place, field));
-        Ok(())
+        self.keep(Edit::Set(place, field))
     }
 
     /// Drop the `nth` header of this name, counted from 0.
     pub fn drop_header(&self, name: &str, nth: u32) -> Result<(), EditError> {
         require(&self.grants, Grant::RewriteHeaders)?;
         let (place, _) = self.nth(name, nth)?;
-        self.edits.borrow_mut().push(Edit::Drop(place));
-        Ok(())
+        self.keep(Edit::Drop(place))
     }
 
     /// Replace everything after the header section; takes effect when the writer was finished.
@@ -401,4 +408,5 @@ fn name(line: &[u8]) -> String {
     String::from_utf8_lossy(name.trim_ascii()).into_owned()
 }
 
+const EDITS: usize = 1_000;
 const MAX_READ: usize = 64 * 1024;
