@@ -43,7 +43,11 @@ impl Clamav {
             }
         };
         if self.0.header && matches!(verdict, Verdict::Next | Verdict::Quarantine(_)) {
-            mark(message, &status)?;
+            match mark(message, &status) {
+                // A call has 1,000 edits. Who forges more fields than that is no honest sender.
+                Err(EditError::OutOfRange) => return Ok(Verdict::reject(554, "5.6.0", TOO_MANY)),
+                marked => marked?,
+            }
         }
         Ok(verdict)
     }
@@ -160,6 +164,7 @@ fn mark(message: &Message, status: &str) -> Result<(), EditError> {
 }
 
 const HEADER: &str = "X-Virus-Status";
+const TOO_MANY: &str = "too many X-Virus-Status fields";
 
 /// Seconds beyond `defer_for`.
 const REMEMBERED: u32 = 5 * 86_400;

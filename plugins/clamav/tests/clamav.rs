@@ -64,6 +64,9 @@ fn the_header_is_ours() {
     assert_eq!(ask("header: true", &marked).0, Verdict::Next);
     let expected = "X-Virus-Status: infected (PUA.Doc)\r\nSubject: a\r\n\r\nbody\r\n";
     assert_eq!(marked.edited_text(), expected);
+    let many = Message::fake("X-Virus-Status: clean\n".repeat(2_000) + "\nbody\n");
+    let refused = Verdict::reject(554, "5.6.0", "too many X-Virus-Status fields");
+    assert_eq!(ask("header: true", &many.with_grant(Grant::RewriteHeaders)).0, refused);
 }
 
 #[test]

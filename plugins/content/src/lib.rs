@@ -109,6 +109,10 @@ impl Content {
         }
         if self.tags {
             let count = message.header(&self.tag_header).len();
+            // A call has 1,000 edits. Who forges as many fields is no honest sender.
+            if count > MOST_FORGED {
+                return Ok(Verdict::reject(554, "5.6.0", "too many fields that are ours to give"));
+            }
             for nth in 0..u32::try_from(count).unwrap_or(u32::MAX) {
                 message.drop_header(&self.tag_header, nth)?;
             }
@@ -255,6 +259,9 @@ impl Content {
         }
     }
 }
+
+/// Leaves room for what parts that are stripped and tags take.
+const MOST_FORGED: usize = 500;
 
 /// What is done about each check, in their order.
 fn actions(settings: &Settings) -> Result<Vec<Action>, String> {

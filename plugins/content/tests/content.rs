@@ -214,6 +214,10 @@ fn tags_are_ours_alone() {
         edited.lines().filter_map(|line| line.strip_prefix("X-Attachment-Policy: ")).collect();
     let macros = "the attachment \"a.docm\" is a document with macros";
     assert_eq!(tags, ["the message has no Date", macros]);
+    let many = Message::fake("X-Attachment-Policy: x\n".repeat(2_000) + "\n");
+    let refused = Verdict::reject(554, "5.6.0", "too many fields that are ours to give");
+    let many = many.with_grant(Grant::RewriteHeaders);
+    assert_eq!(ask(&mut plugin, &Transaction::fake(), &many), refused);
 }
 
 #[test]
