@@ -28,6 +28,9 @@ impl House {
     }
 
     pub(crate) fn with_copies(copies: u32) -> Self {
+        // Where nobody at all listens, what is logged first is taken for nothing that anybody wants,
+        // also by a test in another thread that begins to listen at that moment.
+        drop(tracing::subscriber::set_global_default(tracing_subscriber::registry()));
         let directory = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new(&Names::default()));
         let engine = engine(directory.path(), copies, metrics.clone());
