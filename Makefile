@@ -94,7 +94,7 @@ conformance-server: build
 
 .PHONY: effect
 effect: build
-	PORTCULLIS_EFFECT=$(or $(EFFECT),1) "$$(tests/python.sh yaml authres dkim)" tests/effect/effect.py $(PORTCULLIS) --plugins $(TARGET)/plugins
+	PORTCULLIS_EFFECT=$(or $(EFFECT),1) "$$(tests/python.sh yaml authres dkim)" tests/effect/effect.py $(PORTCULLIS)
 
 .PHONY: bench
 bench: release

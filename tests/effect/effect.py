@@ -64,7 +64,7 @@ async def played(options, folder):
     sinks = {name: house.Sink(protocol) for name, protocol in house.Configuration.upstreams().items()}
     ports = {name: await sink.serve() for name, sink in sinks.items()}
     dns = house.free_port()
-    configuration = house.Configuration(folder, options.plugins, dns, ports)
+    configuration = house.Configuration(folder, options.plugins.resolve(), dns, ports)
     world.learn(configuration)
     sessions = []
     for _, made in classes(world, options.scale, options.only):
