@@ -6,7 +6,7 @@
 # rspamd as Debian ships it, self-scanning in its proxy worker (no second hop), with SPF, DKIM, ARC, DMARC,
 # address and link lists, greylisting (of scores from 4 on), rate limits, MIME and header rules. Two things are less
 # than that: no Bayes and no fuzzy hashes, for which the gateway has no plugin. NAMES is a name server's
-# host:port; by default that of the system.
+# host:port; by default that of the system. DATA is a folder where rspamd finds what it has compiled before.
 set -eu
 
 listen=$1 upstream=$2 dir=$3
@@ -35,15 +35,16 @@ children="$children $!"
 
 rspamd=$dir/rspamd
 cp -r /etc/rspamd "$rspamd"
-mkdir -p "$rspamd/local.d" "$rspamd/override.d" "$dir/rspamd-data"
-chmod -R a+rwX "$dir"
+data=${DATA:-$dir/rspamd-data}
+mkdir -p "$rspamd/local.d" "$rspamd/override.d" "$data"
+chmod -R a+rwX "$dir" "$data"
 cat >"$rspamd/override.d/options.inc" <<EOF
 pidfile = "$dir/rspamd.pid";
 local_addrs = [192.0.2.0/24];
 dns { ${NAMES:+nameserver = ["${NAMES%:*}:${NAMES##*:}"];} timeout = 1s; retransmits = 2; }
 EOF
 cat >"$rspamd/override.d/logging.inc" <<EOF
-type = "file"; filename = "$dir/rspamd.log"; level = "notice";
+type = "file"; filename = "$dir/rspamd.log"; level = "info";
 EOF
 cat >"$rspamd/override.d/worker-proxy.inc" <<EOF
 milter = yes; timeout = 20s; count = 2; bind_socket = "$dir/rspamd.sock mode=0666";
@@ -54,11 +55,11 @@ echo "servers = \"$dir/redis.sock\";" >"$rspamd/local.d/redis.conf"
 for module in bayes fuzzy_check neural phishing asn; do echo 'enabled = false;' >"$rspamd/override.d/$module.conf"; done
 echo 'classifier "bayes" { enabled = false; }' >"$rspamd/override.d/statistic.conf"
 echo 'rates { a { selector = "ip"; bucket { burst = 1000000; rate = "1000000 / 1s"; } } }' >"$rspamd/local.d/ratelimit.conf"
-rspamd -f -i -c "$rspamd/rspamd.conf" --var=CONFDIR="$rspamd" --var=LOCAL_CONFDIR="$rspamd" --var=DBDIR="$dir/rspamd-data" --var=RUNDIR="$dir" --var=LOGDIR="$dir" >"$dir/rspamd.out" 2>&1 &
+rspamd -f -i -c "$rspamd/rspamd.conf" --var=CONFDIR="$rspamd" --var=LOCAL_CONFDIR="$rspamd" --var=DBDIR="$data" --var=RUNDIR="$dir" --var=LOGDIR="$dir" >"$dir/rspamd.out" 2>&1 &
 children="$children $!"
 # Its expressions are compiled after the start; that is not to be measured.
 for _ in $(seq 300); do
-    [ "$(grep -c "full hyperscan database" "$dir/rspamd.log" 2>/dev/null)" -ge 2 ] && break
+    [ -S "$dir/rspamd.sock" ] && [ "$(grep -c "full hyperscan database" "$dir/rspamd.log")" -ge 2 ] && break
     sleep 0.2
 done
 
