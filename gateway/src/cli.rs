@@ -246,12 +246,7 @@ async fn run(
     };
     let config = match configuration::load(&file) {
         Ok(config) => config,
-        Err(mistakes) => {
-            if let Some(predecessor) = predecessor {
-                predecessor.failed(&mistakes.to_string());
-            }
-            return unfit(&mistakes.into());
-        }
+        Err(mistakes) => return unfit(&mistakes.into(), predecessor.as_ref()),
     };
     if let Err(error) = telemetry::start(&gateway::log_options(&config.log)) {
         eprintln!("error: log: {error}");
@@ -288,7 +283,7 @@ async fn run(
             return ExitCode::FAILURE;
         }
     };
-    let started = match (predecessor, place) {
+    let started = match (predecessor.clone(), place) {
         (Some(predecessor), _) => Gateway::succeed(config, predecessor, shutdown).await,
         (None, Place::Own(passed)) => Gateway::start(config, passed, shutdown).await,
         (None, Place::Another) => unreachable!("it has a predecessor"),
@@ -298,7 +293,7 @@ async fn run(
             gateway.reloading(reloads).run().await;
             ExitCode::SUCCESS
         }
-        Err(error) => unfit(&error),
+        Err(error) => unfit(&error, predecessor.as_ref()),
     }
 }
 
@@ -322,10 +317,16 @@ async fn show(options: demo::Options) -> ExitCode {
     }
 }
 
-fn unfit(error: &StartError) -> ExitCode {
+/// Tells why nothing is served: the process that was here before, which logs it in one record, and only
+/// where there is none whoever sees this one's output. Both would write to the same place at once.
+fn unfit(error: &StartError, predecessor: Option<&Predecessor>) -> ExitCode {
+    let text = error.in_full();
+    let told = predecessor.is_some_and(|predecessor| predecessor.failed(&text));
     match error {
-        StartError::Configuration(mistakes) => {
-            eprintln!("{mistakes}");
+        StartError::Configuration(_) => {
+            if !told {
+                eprintln!("{text}");
+            }
             MISCONFIGURED.into()
         }
         StartError::Bind { .. }
@@ -335,7 +336,9 @@ fn unfit(error: &StartError) -> ExitCode {
         | StartError::Succession(_)
         | StartError::Traces(_)
         | StartError::Workers(_) => {
-            eprintln!("error: {}", error.in_full());
+            if !told {
+                eprintln!("error: {text}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -116,13 +116,13 @@ pub enum StartError {
         source: io::Error,
     },
     /// The configuration, or a file that it names.
-    #[error("{0}")]
+    #[error(transparent)]
     Configuration(#[from] Mistakes),
     /// The wasm engine.
     #[error("the plugin engine cannot be started: {0}")]
     Engine(String),
     /// The resolver.
-    #[error("{0}")]
+    #[error(transparent)]
     Resolver(#[from] ResolverError),
     /// What sends traces.
     #[error(transparent)]
@@ -256,18 +256,15 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// Why nothing was started. The other process is told.
+    /// Why nothing was started. The other process is to be told by [`Predecessor::failed`].
     pub async fn succeed(
         config: Config,
         predecessor: Predecessor,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        let started = async {
-            let passed = predecessor.sockets().await.map_err(StartError::Succession)?;
-            let parts = Parts::prepare(config).await?;
-            Self::open(parts, passed, Some(predecessor.clone()), shutdown).await
-        };
-        started.await.inspect_err(|error| predecessor.failed(&error.in_full()))
+        let passed = predecessor.sockets().await.map_err(StartError::Succession)?;
+        let parts = Parts::prepare(config).await?;
+        Self::open(parts, passed, Some(predecessor), shutdown).await
     }
 
     async fn open(

@@ -157,6 +157,9 @@ fn a_process_that_cannot_serve_leaves_the_old_one_as_it_was() {
     gateway.process.signal("USR2");
     let told = gateway.log.wait_for("the mistake", |record| record.mentions("snmp"));
     assert_eq!(told.field("message"), "no upgrade, this process goes on");
+    // It is told once, by the one that goes on: two that write to one place cut each other's lines.
+    let lines = gateway.log.lines();
+    assert_eq!(gateway.log.records().len(), lines.len(), "{}", lines.join("\n"));
     fs::write(gateway.configuration(), &good).expect("ours");
     // Programs that do not even begin, end, and know nothing of upgrades.
     for (text, said) in [

@@ -72,7 +72,7 @@ impl Explain {
     pub(super) async fn execute(self) -> ExitCode {
         let rehearsals = match gateway::check(&self.config).await {
             Ok(parts) => parts.rehearsals(),
-            Err(error) => return unfit(&error),
+            Err(error) => return unfit(&error, None),
         };
         let answered = match &self.batch {
             Some(batch) => answer_all(&rehearsals, batch).await,

@@ -55,7 +55,7 @@ impl Test {
         };
         let rehearsals = match gateway::check(&self.config).await {
             Ok(parts) => parts.rehearsals(),
-            Err(error) => return unfit(&error),
+            Err(error) => return unfit(&error, None),
         };
         let mut suites = Vec::new();
         let mut fit = true;

@@ -46,12 +46,16 @@ impl Predecessor {
         Ok(())
     }
 
-    /// Tells it why this process does not serve; it goes on then.
-    pub fn failed(&self, why: &str) {
+    /// Tells it why this process does not serve; it goes on then, and logs that. Whether it was there to
+    /// be told.
+    #[must_use]
+    pub fn failed(&self, why: &str) -> bool {
         let text = why.chars().take(TEXT).collect();
-        if let Err(cause) = self.0.send(&Message::Failed { text }) {
+        let sent = self.0.send(&Message::Failed { text });
+        if let Err(cause) = &sent {
             warn!(%cause, "the process that was here before does not hear why not");
         }
+        sent.is_ok()
     }
 
     async fn say(&self, message: &Message, answer: &Message) -> io::Result<()> {
