@@ -4,6 +4,7 @@
 //! wrong is an [`Answer`] too, so that who asks decides what it means.
 
 mod answer;
+mod memory;
 mod name;
 mod zone;
 
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hickory_proto::rr::{self, Name};
+use hickory_proto::rr::Name;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -24,6 +25,8 @@ use tokio::time::timeout_at;
 
 use crate::config;
 use crate::metrics::{DnsMetrics, DnsResult};
+
+use memory::Memory;
 
 pub use answer::{Answer, Record};
 pub use zone::Zone;
@@ -52,7 +55,7 @@ pub enum Kind {
 }
 
 /// One question.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Query {
     /// With or without the dot at the end; for [`Kind::Ptr`] an IP address will do.
     pub name: String,
@@ -77,7 +80,7 @@ struct Shared {
 /// Where answers come from.
 #[derive(Debug)]
 enum Source {
-    Servers(Box<TokioResolver>),
+    Servers { resolver: Box<TokioResolver>, memory: Memory },
     Zone(Zone),
 }
 
@@ -98,7 +101,8 @@ impl Resolver {
             None => system_servers(),
         };
         let servers = ResolverConfig::from_name_servers(servers);
-        let source = Source::Servers(Box::new(build(servers, options(config))?));
+        let resolver = Box::new(build(servers, options(config))?);
+        let source = Source::Servers { resolver, memory: Memory::of(config.cache_answers) };
         let queries = Semaphore::new(config.queries);
         Ok(Self { shared: Arc::new(Shared { source, queries, metrics }) })
     }
@@ -117,33 +121,45 @@ impl Resolver {
 
     /// The same, and how long the answer lives: as long as the record that dies first.
     pub async fn lookup_with_life(&self, query: &Query, deadline: Instant) -> (Answer, Duration) {
+        match self.recall(query) {
+            Some(known) => known,
+            None => self.ask(query, deadline).await,
+        }
+    }
+
+    /// What is known already.
+    fn recall(&self, query: &Query) -> Option<(Answer, Duration)> {
+        let Source::Servers { memory, .. } = &self.shared.source else { return None };
+        let began = Instant::now();
+        let (answer, left) = memory.recall(query)?;
+        self.shared.metrics.answered(result(&answer), began.elapsed());
+        let life = if matches!(answer, Answer::Records(_)) { left } else { LIFE };
+        Some((answer, life))
+    }
+
+    async fn ask(&self, query: &Query, deadline: Instant) -> (Answer, Duration) {
         let shared = &*self.shared;
-        let mut life = LIFE;
         let Some(name) = name::parse(&query.name, query.kind) else {
-            return (Answer::NotAName, life);
+            return (Answer::NotAName, LIFE);
         };
         let began = Instant::now();
         let asked = async {
             let _permit = shared.queries.acquire().await;
             let _in_flight = shared.metrics.in_flight();
             match &shared.source {
-                Source::Servers(resolver) => {
-                    match resolver.lookup(name.clone(), query.kind.into()).await {
-                        Ok(lookup) => {
-                            if answer::octets(lookup.message()) > KEPT_OCTETS {
-                                forget(resolver, name, lookup.answers(), query.kind);
-                            }
-                            let lives = lookup.answers().iter().map(|record| record.ttl).min();
-                            life = lives.map_or(life, |ttl| Duration::from_secs(ttl.into()));
-                            Answer::of(lookup.answers(), query.kind)
-                        }
-                        Err(error) => Answer::of_error(&error),
+                Source::Servers { resolver, memory } => {
+                    let (answer, life) = look_up(resolver, name, query.kind).await;
+                    if let Some(life) = life {
+                        memory.keep(query, &answer, life);
                     }
+                    let lives = life.filter(|_| matches!(answer, Answer::Records(_)));
+                    (answer, lives.unwrap_or(LIFE))
                 }
-                Source::Zone(zone) => zone.answer(&name, query.kind),
+                Source::Zone(zone) => (zone.answer(&name, query.kind), LIFE),
             }
         };
-        let answer = timeout_at(deadline.into(), asked).await.unwrap_or(Answer::TimedOut);
+        let asked = timeout_at(deadline.into(), asked).await;
+        let (answer, life) = asked.unwrap_or((Answer::TimedOut, LIFE));
         shared.metrics.answered(result(&answer), began.elapsed());
         (answer, life)
     }
@@ -154,14 +170,18 @@ impl Resolver {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Asks all questions at once; the answers are in their order.
+    /// Asks all questions at once; the answers are in their order. What is known already costs no task.
     pub async fn lookup_all(&self, queries: Vec<Query>, deadline: Instant) -> Vec<Answer> {
         let mut answers = vec![Answer::TimedOut; queries.len()];
         // Dropped with this future if nobody waits for it any more.
         let mut lookups = JoinSet::new();
-        for (at, query) in queries.into_iter().enumerate() {
+        for ((at, query), place) in queries.into_iter().enumerate().zip(&mut answers) {
+            if let Some((answer, _)) = self.recall(&query) {
+                *place = answer;
+                continue;
+            }
             let resolver = self.clone();
-            lookups.spawn(async move { (at, resolver.lookup(&query, deadline).await) });
+            lookups.spawn(async move { (at, resolver.ask(&query, deadline).await.0) });
         }
         while let Some(done) = lookups.join_next().await {
             if let Ok((at, answer)) = done
@@ -182,8 +202,7 @@ impl Resolver {
 /// If the library refuses its options.
 pub fn nobody() -> Result<TokioResolver, ResolverError> {
     let nobody = ResolverConfig::from_name_servers(Vec::new());
-    let config = config::Dns { cache_answers: 0, ..config::Dns::default() };
-    build(nobody, options(&config))
+    build(nobody, options(&config::Dns::default()))
 }
 
 fn build(servers: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver, ResolverError> {
@@ -193,13 +212,21 @@ fn build(servers: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
         .map_err(|error| ResolverError(error.to_string()))
 }
 
-/// Keeps no answer that is too large for it, under no name that led to it: the library counts answers,
-/// and whoever sends mail has us ask for 64 KiB at as many names as there is room for.
-fn forget(resolver: &TokioResolver, name: Name, answers: &[rr::Record], kind: Kind) {
-    let others = answers.iter().map(|record| record.name.clone());
-    std::iter::once(name).chain(others).for_each(|name| {
-        resolver.clear_lookup_cache(name, kind.into());
-    });
+/// What name servers say, and for how long that may be kept: as long as the record that dies first, or
+/// as the zone says of what is not there (RFC 2308). Neither a failure nor silence is kept.
+async fn look_up(resolver: &TokioResolver, name: Name, kind: Kind) -> (Answer, Option<Duration>) {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    match resolver.lookup(name, kind.into()).await {
+        Ok(lookup) => {
+            let lives = lookup.answers().iter().map(|record| record.ttl).min();
+            (Answer::of(lookup.answers(), kind), lives.map(seconds))
+        }
+        Err(error) => {
+            let answer = Answer::of_error(&error);
+            let lives = answer::absence(&error).filter(|_| !matches!(answer, Answer::Failed(_)));
+            (answer, lives.map(seconds))
+        }
+    }
 }
 
 fn result(answer: &Answer) -> DnsResult {
@@ -217,12 +244,11 @@ fn options(config: &config::Dns) -> ResolverOpts {
     options.timeout = config.timeout;
     // The library counts those after the first.
     options.attempts = config.attempts.saturating_sub(1);
-    options.cache_size = config.cache_answers;
+    // Ours is before it.
+    options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     // Over one TCP connection; beyond it, queries are refused at once.
     options.max_active_requests = config.queries;
-    options.positive_max_ttl = Some(LONGEST_TTL);
-    options.negative_max_ttl = Some(LONGEST_TTL);
     options
 }
 
@@ -254,6 +280,3 @@ const LONGEST_TTL: Duration = Duration::from_hours(24);
 
 /// Of an answer without records.
 const LIFE: Duration = Duration::from_secs(5);
-
-/// Of an answer that is kept, about: what fits into four datagrams. Next to none is larger.
-const KEPT_OCTETS: usize = 4 << 10;

@@ -20,7 +20,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("plugins", &["wasi_preview1_component_adapter_provider", "wasmtime", "wit_component"]),
     ("plugins", &["http_body_util", "hyper", "hyper_util", "rustls_native_certs"]),
     ("plugins", &["wasmparser", "wasmtime_wasi", "wasmtime_wasi_http", "wasmtime_wizer"]),
-    ("resolver", &["hickory_proto", "hickory_resolver"]),
+    ("resolver", &["hickory_proto", "hickory_resolver", "moka"]),
     ("store", &["redb", "redis"]),
     ("telemetry", &["tracing_subscriber"]),
     ("tls", &["rcgen", "rustls_native_certs", "webpki"]),

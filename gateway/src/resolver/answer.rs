@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{self, Name, RData};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 
@@ -86,20 +86,13 @@ impl Answer {
     }
 }
 
-/// About what a message takes in memory.
-pub(super) fn octets(message: &Message) -> usize {
-    let sections = [&message.answers, &message.authorities, &message.additionals];
-    let record = |record: &rr::Record| match &record.data {
-        RData::TXT(text) => {
-            text.txt_data.iter().map(|one| one.len()).sum::<usize>() + RECORD_OCTETS
-        }
-        _ => RECORD_OCTETS,
-    };
-    sections.into_iter().flatten().map(record).sum()
+/// For how many seconds a zone says that what was asked for is not there.
+pub(super) fn absence(error: &NetError) -> Option<u32> {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords { negative_ttl, .. })) => *negative_ttl,
+        _ => None,
+    }
 }
-
-/// Of a name and of data other than text.
-const RECORD_OCTETS: usize = 40;
 
 fn read(data: &RData) -> Option<Record> {
     Some(match data {
