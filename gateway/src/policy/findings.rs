@@ -1,7 +1,9 @@
 //! What is found out about who sent a message: once a transaction, whoever asks, and about what the
 //! client sent, whatever plugins have made of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -82,7 +84,8 @@ pub struct Search(Mutex<Option<Running>>);
 #[derive(Debug)]
 struct Running {
     found: Found,
-    task: AbortHandle,
+    /// None for one that found everything at once.
+    task: Option<AbortHandle>,
 }
 
 /// What a search will have found, or has.
@@ -91,7 +94,8 @@ pub struct Found(watch::Receiver<Option<Arc<[Finding]>>>);
 
 impl Search {
     /// Begins, unless that was done already. It goes on when who asked gives up waiting, so that
-    /// the next one gets what was found meanwhile.
+    /// the next one gets what was found meanwhile. What needs to wait for nothing, as where all names
+    /// are known, is found right away: a task costs more than such a search.
     pub fn begin<F>(&self, search: impl FnOnce() -> F) -> Found
     where
         F: Future<Output = Vec<Finding>> + Send + 'static,
@@ -101,12 +105,26 @@ impl Search {
             return running.found.clone();
         }
         let (tell, found) = watch::channel(None);
-        let search = search();
-        let task = tokio::spawn(async move {
-            tell.send_replace(Some(search.await.into()));
-        });
         let found = Found(found);
-        *running = Some(Running { found: found.clone(), task: task.abort_handle() });
+        let mut search = Box::pin(search());
+        // Whatever it waits for is told the task's waker as soon as there is one.
+        let mut nobody = Context::from_waker(Waker::noop());
+        let at_once = catch_unwind(AssertUnwindSafe(|| search.as_mut().poll(&mut nobody)));
+        let task = match at_once {
+            Ok(Poll::Ready(findings)) => {
+                tell.send_replace(Some(findings.into()));
+                None
+            }
+            Ok(Poll::Pending) => {
+                let task = tokio::spawn(async move {
+                    tell.send_replace(Some(search.await.into()));
+                });
+                Some(task.abort_handle())
+            }
+            // Told by the hook for panics; who waits for it finds nothing.
+            Err(_) => None,
+        };
+        *running = Some(Running { found: found.clone(), task });
         found
     }
 }
@@ -121,7 +139,9 @@ impl Found {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -161,8 +181,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_search_that_panics_finds_nothing() {
+        let at_once = Search::default();
+        assert!(at_once.begin(|| async { panic!("at a loss") }).wait(soon()).await.is_none());
+        let later = Search::default();
+        let found = later.begin(|| async {
+            tokio::task::yield_now().await;
+            panic!("at its wits' end")
+        });
+        assert!(found.wait(soon()).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_nothing_is_there_at_once() {
         let search = Search::default();
-        assert!(search.begin(|| async { panic!("at its wits' end") }).wait(soon()).await.is_none());
+        let found = search.begin(|| async { vec![Finding::new("spf", Outcome::Pass)] });
+        assert!(found.wait(Instant::now()).await.is_some());
+        assert!(lock(&search.0).as_ref().unwrap().task.is_none());
     }
 
     #[tokio::test]

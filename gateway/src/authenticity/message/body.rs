@@ -19,6 +19,12 @@ pub(super) fn hashes(
     if hashers.is_empty() {
         return Ok(Vec::new());
     }
+    if let Some(segments) = body.segments() {
+        for segment in segments {
+            hashers.iter_mut().for_each(|hasher| hasher.write(segment));
+        }
+        return Ok(hashers.into_iter().map(Hasher::finish).collect());
+    }
     let (mut chunk, mut at) = (vec![0; CHUNK_OCTETS], 0);
     while at < body.octets() {
         let count = body.read_at(at, &mut chunk)?;
