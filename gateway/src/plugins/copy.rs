@@ -161,7 +161,7 @@ impl Loaded {
     }
 
     /// A copy that runs, as soon as there is room for one.
-    async fn make(&self, deadline: Instant) -> Result<Running, HookFailure> {
+    async fn make(&self, deadline: Instant) -> Result<Box<Running>, HookFailure> {
         let permit = self.room(deadline).await?;
         let mut store = State::store(&self.shared.wasm, self.facts.clone(), deadline);
         let work = async {
@@ -181,7 +181,7 @@ impl Loaded {
             Err(_) => return Err(too_long(self.time_limit)),
         };
         let functions = [const { None }; Hook::ALL.len()];
-        Ok(Running { store, instance, functions, transactions: 0, _permit: permit })
+        Ok(Box::new(Running { store, instance, functions, transactions: 0, _permit: permit }))
     }
 
     async fn room(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, HookFailure> {
@@ -210,10 +210,9 @@ struct Copy {
 }
 
 /// A copy runs from its first call to its end or its first failure.
-#[expect(clippy::large_enum_variant, reason = "it is in a box already, and most of them run")]
 enum CopyState {
     Fresh,
-    Running(Running),
+    Running(Box<Running>),
     /// It failed, or it is being called: who gives up waiting for a call gives up the copy.
     Over,
 }
@@ -247,7 +246,8 @@ impl PluginCopy for Copy {
             let mut running = match std::mem::replace(&mut self.state, CopyState::Over) {
                 CopyState::Fresh => match self.loaded.pool.as_ref().and_then(|pool| pool.take()) {
                     Some(rested) => rested,
-                    None => self.loaded.make(deadline).await?,
+                    // Most calls find one that runs, and need no room for what making one takes.
+                    None => Box::pin(self.loaded.make(deadline)).await?,
                 },
                 CopyState::Running(running) => running,
                 CopyState::Over => return Err(bad_copy()),
@@ -268,7 +268,7 @@ impl PluginCopy for Copy {
 
 impl Running {
     /// The copy for another transaction, if it may have one.
-    pub(super) fn rested(mut self) -> Option<Self> {
+    pub(super) fn rested(mut self: Box<Self>) -> Option<Box<Self>> {
         self.transactions += 1;
         (self.transactions < TRANSACTIONS && self.store.data_mut().rest()).then_some(self)
     }

@@ -15,7 +15,7 @@ use super::copy::Running;
 /// The copies of one plugin that wait for their next transaction.
 pub(super) struct Pool {
     /// The one that was used last is the last; it is taken first, since it is in the caches.
-    idle: Mutex<Vec<(Instant, Running)>>,
+    idle: Mutex<Vec<(Instant, Box<Running>)>>,
     /// As many may wait.
     most: usize,
     /// Who waits for room.
@@ -35,12 +35,12 @@ impl Pool {
         })
     }
 
-    pub(super) fn take(&self) -> Option<Running> {
+    pub(super) fn take(&self) -> Option<Box<Running>> {
         self.idle().pop().map(|(_, running)| running)
     }
 
     /// Takes back a copy after its transaction.
-    pub(super) fn put(self: &Arc<Self>, running: Running) {
+    pub(super) fn put(self: &Arc<Self>, running: Box<Running>) {
         let Some(running) = running.rested() else { return };
         let refused = {
             let mut idle = self.idle();
@@ -98,7 +98,7 @@ impl Pool {
         empty
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(Instant, Running)>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(Instant, Box<Running>)>> {
         // A list that a panic left behind is still a list.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
