@@ -76,6 +76,8 @@ pub(super) struct Call {
     pub(super) queries: usize,
     /// Streams that are open.
     pub(super) streams: usize,
+    /// Names of fields that were counted, and how many there are.
+    pub(super) counted: Vec<(String, usize)>,
 }
 
 impl Call {
@@ -90,6 +92,7 @@ impl Call {
             next_index,
             queries: 0,
             streams: 0,
+            counted: Vec::new(),
             store_unavailable: false,
         }
     }

@@ -81,7 +81,7 @@ impl HostMessage for State {
         nth: u32,
         value: Vec<u8>,
     ) -> Staged<()> {
-        let count = self.call()?.message()?.header.count(&name);
+        let count = self.call_mut()?.count(&name)?;
         self.stage(Grant::RewriteHeaders, |_| {
             HeaderEdit::validate(&name, &value).map_err(|_| EditError::Malformed)?;
             if nth as usize >= count {
@@ -92,7 +92,7 @@ impl HostMessage for State {
     }
 
     fn drop_header(&mut self, _: Resource<MessageHandle>, name: String, nth: u32) -> Staged<()> {
-        let count = self.call()?.message()?.header.count(&name);
+        let count = self.call_mut()?.count(&name)?;
         self.stage(Grant::RewriteHeaders, |_| {
             if nth as usize >= count {
                 return Err(EditError::OutOfRange);
@@ -167,6 +167,20 @@ impl Call {
         Ok(self.given.message_octets.saturating_sub(self.message()?.header.octets()))
     }
 
+    /// How many fields have this name. Counted once a call: of as many fields as a client may send, a
+    /// plugin may drop one by one.
+    fn count(&mut self, name: &str) -> Result<usize> {
+        let known = self.counted.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let Some((_, count)) = known {
+            return Ok(*count);
+        }
+        let count = self.message()?.header.count(name);
+        if self.counted.len() < COUNTED && name.len() <= NAME_OCTETS {
+            self.counted.push((name.to_owned(), count));
+        }
+        Ok(count)
+    }
+
     /// Whether the body is not made of lines.
     fn is_binary(&self) -> bool {
         let parameters = self.given.envelope.iter().map(|envelope| &envelope.parameters);
@@ -207,5 +221,47 @@ impl Call {
     fn message(&self) -> Result<&Message> {
         let message = self.given.message.as_ref();
         message.ok_or_else(|| wasmtime::Error::msg("there is no message yet"))
+    }
+}
+
+/// Names of fields whose number is remembered in a call, and their length: a plugin asks for as many as it
+/// likes.
+const COUNTED: usize = 64;
+const NAME_OCTETS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::message::{HeaderSection, SessionFacts};
+    use crate::policy::HookCall;
+
+    #[test]
+    fn fields_are_counted_once_whatever_their_names() {
+        let header = HeaderSection::parse(b"A: 1\r\nB: 2\r\na: 3\r\n\r\n".to_vec());
+        let message = Message::new(header.into(), Content::from_bytes(Vec::new()));
+        let session = SessionFacts::new("s1".into(), "mx", "192.0.2.1:4025".parse().unwrap());
+        let mut call = Call::new(HookCall {
+            hook: Hook::Message,
+            session: session.into(),
+            credentials: None,
+            envelope: None,
+            recipient: None,
+            next_index: 0,
+            message: Some(message),
+            saved: None,
+            notes: Arc::default(),
+            message_octets: 0,
+            findings: Arc::default(),
+            upstreams: None,
+        });
+        assert_eq!(["A", "a", "b", "c"].map(|name| call.count(name).unwrap()), [2, 2, 1, 0]);
+        assert_eq!(call.counted.len(), 3);
+        for number in 0..1000 {
+            assert_eq!(call.count(&format!("{number}")).unwrap(), 0);
+        }
+        assert_eq!(call.count(&"x".repeat(10_000)).unwrap(), 0);
+        assert_eq!(call.counted.len(), COUNTED);
     }
 }
