@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What config/examples/inbound-mx.yaml costs: the gateway with it, the gateway with no plugin, and Postfix with
-rspamd as its milter, in one run of bench.py.
+"""What config/examples/inbound-mx.yaml costs: the gateway with it, with its plugins pooled, with as many plugins
+that do nothing, and with none; and Postfix with rspamd as its milter; in one run of bench.py.
 
     python=$(tests/python.sh yaml)
     $python tests/bench/example.py target/release/portcullis --workloads a,b --runs 3
@@ -71,6 +71,22 @@ def bare(config):
     return config
 
 
+def pooled(config):
+    """The same, and copies of plugins see one transaction after another."""
+    config = json.loads(json.dumps(config))
+    for plugin in config["plugins"]:
+        plugin["isolation"] = "pooled"
+    return config
+
+
+def idle(config, plugins, isolation):
+    """As many plugins that do nothing, at RCPT and at the end of the message: what no filter can do without."""
+    count, config = len(config["listeners"][0]["plugins"]), bare(config)
+    config["plugins"] = [{"name": f"idle{number}", "file": f"{plugins}/cost-rust.wasm", "isolation": isolation,
+                          "settings": {"look": False}} for number in range(count)]
+    return config
+
+
 def names(scratch):
     """nsd with the zone, until the end."""
     (scratch / "zone").write_text(ZONE)
@@ -115,24 +131,30 @@ def main(program, *options):
         scratch = pathlib.Path(folder)
         scratch.chmod(0o755)
         # JSON is YAML.
-        full = example(str(ROOT / "target/plugins"))
-        (scratch / "example.yaml.in").write_text(json.dumps(full, indent=1))
-        (scratch / "bare.yaml.in").write_text(json.dumps(bare(full), indent=1))
+        plugins = str(ROOT / "target/plugins")
+        full = example(plugins)
+        rows = {
+            "bare": ("without plugins", bare(full)),
+            "idle": ("with as many plugins that do nothing", idle(full, plugins, "transaction")),
+            "idlepooled": ("the same, pooled", idle(full, plugins, "pooled")),
+            "example": ("with inbound-mx.yaml", full),
+            "pooled": ("with inbound-mx.yaml, pooled", pooled(full)),
+        }
+        options_of_rows = []
+        for name, (title, config) in rows.items():
+            (scratch / f"{name}.yaml.in").write_text(json.dumps(config, indent=1))
+            command = f"{shlex.quote(program)} run --config {{conf:{scratch}/{name}.yaml.in}}"
+            options_of_rows += ["--cmd", f"portcullis-{name}={command}", "--title", f"portcullis-{name}=Portcullis {title}"]
         server = names(scratch)
         try:
             time.sleep(1)
-            def row(name):
-                return f"{name}={shlex.quote(program)} run --config {{conf:{scratch}/{name.split('-')[1]}.yaml.in}}"
             peer = (f"env NAMES=127.0.0.1:{PORT} DATA={scratch}/rspamd"
                     f" {HERE}/postfix-rspamd.sh {{listen}} {{upstream}} {{dir}}")
             prime(scratch, peer)
             return subprocess.call([
                 sys.executable, HERE / "bench.py",
-                "--rows", "haproxy,portcullis-bare,portcullis-example,postfix-rspamd",
-                "--cmd", row("portcullis-bare"),
-                "--title", "portcullis-bare=Portcullis without plugins",
-                "--cmd", row("portcullis-example"),
-                "--title", "portcullis-example=Portcullis with inbound-mx.yaml",
+                "--rows", ",".join(["haproxy", *(f"portcullis-{name}" for name in rows), "postfix-rspamd"]),
+                *options_of_rows,
                 "--cmd", f"postfix-rspamd={peer}",
                 "--title", "postfix-rspamd=Postfix, rspamd as its milter, Redis",
                 "--start-timeout", "120", *(options or ("--workloads", "a,b", "--runs", "3")),
