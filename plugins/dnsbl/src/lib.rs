@@ -22,8 +22,8 @@ use crate::subjects::Subjects;
 pub struct Dnsbl {
     settings: Settings,
     teller: Teller,
-    /// What recipients of this mail are answered, if this copy was asked about it.
-    refusal: Option<Option<Verdict>>,
+    /// What recipients are answered, and of which mail: a pooled copy has seen others.
+    refusal: Option<(String, Option<Verdict>)>,
 }
 
 #[plugin]
@@ -64,7 +64,7 @@ impl Dnsbl {
         session: &Session,
         transaction: &Transaction,
     ) -> Result<Verdict, LookupError> {
-        self.refusal = Some(None);
+        self.refusal = Some((transaction.id(), None));
         let client = session.client_ip();
         if self.settings.exempt.has(session, client) {
             Memory::forget_refusal(session);
@@ -83,13 +83,21 @@ impl Dnsbl {
         if self.settings.refuse.at == Stage::Mail {
             return Ok(refusal.unwrap_or(Verdict::Next));
         }
-        self.refusal = Some(refusal);
+        self.refusal = Some((transaction.id(), refusal));
         Ok(Verdict::Next)
     }
 
-    fn rcpt(&mut self, session: &Session, recipient: &Recipient) -> Verdict {
+    fn rcpt(
+        &mut self,
+        session: &Session,
+        transaction: &Transaction,
+        recipient: &Recipient,
+    ) -> Verdict {
+        let id = transaction.id();
         // A tarpit behind this plugin makes it another copy.
-        let told = self.refusal.get_or_insert_with(|| Memory::load(session).refusal());
+        let known = self.refusal.take().filter(|(of, _)| *of == id);
+        let (_, told) =
+            self.refusal.insert(known.unwrap_or_else(|| (id, Memory::load(session).refusal())));
         let Some(refusal) = told else { return Verdict::Next };
         let local_part = recipient.local_part();
         let open = &self.settings.refuse.except;

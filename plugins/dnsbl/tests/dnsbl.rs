@@ -90,6 +90,19 @@ fn a_refusal_outlives_the_copy_that_found_it() {
 }
 
 #[test]
+fn a_copy_that_has_judged_another_mail_says_nothing_of_this_one() {
+    listed("1.2.0.192.bad.example", "127.0.0.2");
+    let mut plugin = dnsbl("{lists: [bad.example], refuse: {score: 3}}").unwrap();
+    plugin.ask(Question::Mail(&Session::fake(), &Transaction::fake()));
+    // As where a tarpit made this mail another copy, and pooled ones are at hand.
+    let innocent = Session::fake().with_client("192.0.2.9");
+    let other = Transaction::fake().with_id("transaction-2");
+    let recipient = Recipient::fake("b@example.org");
+    let verdict = plugin.ask(Question::Rcpt(&innocent, &other, &recipient));
+    assert_eq!(verdict, Verdict::Next);
+}
+
+#[test]
 fn who_does_not_answer_is_not_asked_again_in_the_same_minute() {
     answer_dns("1.2.0.192.slow.example", Kind::A, Answer::TimedOut);
     let mut plugin = dnsbl("{lists: [slow.example, fast.example]}").unwrap();

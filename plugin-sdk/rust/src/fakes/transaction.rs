@@ -8,6 +8,7 @@ use crate::{EditError, Parameter, Recipient, Reply};
 /// One mail transaction: the envelope.
 #[derive(Clone, Debug)]
 pub struct Transaction {
+    id: String,
     sender: Option<String>,
     parameters: Vec<Parameter>,
     recipients: Vec<Recipient>,
@@ -45,6 +46,7 @@ impl Transaction {
     /// From `sender@example.org`, without recipients.
     pub fn fake() -> Self {
         Self {
+            id: "transaction-1".to_owned(),
             sender: Some("sender@example.org".to_owned()),
             parameters: Vec::new(),
             recipients: Vec::new(),
@@ -53,6 +55,12 @@ impl Transaction {
             edits: RefCell::new(Vec::new()),
             scores: RefCell::new(Vec::new()),
         }
+    }
+
+    /// Another transaction.
+    pub fn with_id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self
     }
 
     /// Another sender.
@@ -100,7 +108,7 @@ impl Transaction {
 
     /// Unique; the same in logs, replies and `Received`.
     pub fn id(&self) -> String {
-        "transaction-1".to_owned()
+        self.id.clone()
     }
 
     /// None is the null reverse-path `<>`.
