@@ -1,6 +1,8 @@
-//! Knows returned mail from forged, and mail that only says to be ours; see README.md.
+//! Knows returned mail from forged, mail that only says to be ours, and mail that cannot be returned; see
+//! README.md.
 
 mod from;
+mod reach;
 mod settings;
 mod tag;
 
@@ -11,7 +13,8 @@ use portcullis_plugin::{
 };
 use terms::{Addresses, Exempt};
 
-use crate::settings::{Answer, Day, Forged, NullSender, Ours, Settings};
+use crate::reach::Reach;
+use crate::settings::{Answer, Day, Forged, NullSender, OnError, Ours, Settings, Unreachable};
 use crate::tag::{Key, Tag};
 
 /// The rules.
@@ -22,6 +25,8 @@ pub struct Bounces {
     batv: Option<Batv>,
     forged: Forged,
     null_sender: NullSender,
+    /// If there is anything to it.
+    unreachable: Option<Unreachable>,
     exempt: Exempt,
 }
 
@@ -40,22 +45,22 @@ struct Batv {
 #[plugin]
 impl Bounces {
     fn configure(settings: Settings) -> Result<Self, String> {
-        let Settings { domains, ours, batv, forged, null_sender, exempt } = settings;
+        let Settings { domains, ours, batv, forged, null_sender, unreachable, exempt } = settings;
         if domains.is_empty() {
             return Err("domains: which are ours has to be said".to_owned());
         }
         let batv = batv.map(Batv::new).transpose().map_err(|mistake| format!("batv.{mistake}"))?;
-        for (key, answer) in [("reverse_path", &forged.reverse_path), ("from", &forged.from)] {
-            if answer.refuse.is_some() && answer.score != 0.0 {
-                return Err(format!("forged.{key}: either `refuse` or `score`"));
-            }
+        forged.check()?;
+        if let Some(rules) = &unreachable {
+            rules.check()?;
         }
-        Ok(Self { domains, ours, batv, forged, null_sender, exempt })
+        let unreachable = unreachable.filter(|rules| !rules.is_off());
+        Ok(Self { domains, ours, batv, forged, null_sender, unreachable, exempt })
     }
 
     fn skip(&self) -> Vec<Hook> {
         let mut skip = Vec::new();
-        if self.forged.reverse_path.is_off() {
+        if self.forged.reverse_path.is_off() && self.unreachable.is_none() {
             skip.push(Hook::Mail);
         }
         if self.batv.is_none() {
@@ -70,21 +75,21 @@ impl Bounces {
         skip
     }
 
-    fn mail(&self, session: &Session, transaction: &Transaction) -> Verdict {
-        let Some(sender) = transaction.sender() else { return Verdict::Next };
-        if !self.domains.contain(Some(&sender))
+    fn mail(&self, session: &Session, transaction: &Transaction) -> Result<Verdict, String> {
+        let Some(sender) = transaction.sender() else { return Ok(Verdict::Next) };
+        let says_ours = !self.forged.reverse_path.is_off() && self.domains.contain(Some(&sender));
+        if !(says_ours || self.unreachable.is_some())
             || self.is_ours(session)
             || self.spared(session, transaction)
         {
-            return Verdict::Next;
+            return Ok(Verdict::Next);
         }
-        // Who sends newsletters for us is named in our SPF record.
-        let authentic = || passes("spf", mail_auth::sender(session, transaction));
-        if self.forged.unless_authentic && authentic() {
-            return Verdict::Next;
+        match &self.unreachable {
+            // Ours exist.
+            _ if says_ours => Ok(self.forged(&sender, session, transaction)),
+            Some(rules) => unreachable(rules, &sender, transaction),
+            None => Ok(Verdict::Next),
         }
-        tell("forged_sender", "sender is forged", "sender", &sender);
-        answer(&self.forged.reverse_path, "FORGED_SENDER", transaction)
     }
 
     fn rcpt(
@@ -169,6 +174,17 @@ impl Bounces {
             || self.exempt.scored(transaction)
     }
 
+    /// A stranger's mail from one of us.
+    fn forged(&self, sender: &str, session: &Session, transaction: &Transaction) -> Verdict {
+        // Who sends newsletters for us is named in our SPF record.
+        let authentic = || passes("spf", mail_auth::sender(session, transaction));
+        if self.forged.unless_authentic && authentic() {
+            return Verdict::Next;
+        }
+        tell("forged_sender", "sender is forged", "sender", sender);
+        answer(&self.forged.reverse_path, "FORGED_SENDER", transaction)
+    }
+
     /// A bounce of what we have sent has a tag; one of what others have sent in our name has none.
     fn returned(
         &self,
@@ -223,6 +239,45 @@ impl Batv {
             None => "550 5.7.1 this address has sent nothing that could come back".parse()?,
         };
         Ok(Self { keys: ready, days, refuse_from, refuse, missing, valid })
+    }
+}
+
+/// To whom nothing can be returned.
+fn unreachable(
+    rules: &Unreachable,
+    sender: &str,
+    transaction: &Transaction,
+) -> Result<Verdict, String> {
+    let Some(domain) = reach::domain(sender) else { return Ok(Verdict::Next) };
+    // The operator's mistake, which no mail should hide.
+    let reach =
+        Reach::of(domain).map_err(|_| "no grant `dns`, which `unreachable` needs".to_owned())?;
+    match reach {
+        Reach::Unknown if !rules.unknown.is_off() => {
+            tell("sender_unknown", "sender's domain does not exist", "sender", sender);
+            Ok(answer(&rules.unknown, "SENDER_UNKNOWN", transaction))
+        }
+        Reach::NoMail if !rules.no_mail.is_off() => {
+            tell("sender_no_mail", "sender's domain takes no mail", "sender", sender);
+            Ok(answer(&rules.no_mail, "SENDER_NO_MAIL", transaction))
+        }
+        Reach::Known | Reach::Unknown | Reach::NoMail => Ok(Verdict::Next),
+        Reach::Unanswered => Ok(unanswered(rules.on_error, sender)),
+    }
+}
+
+fn unanswered(on_error: OnError, sender: &str) -> Verdict {
+    let text = "no answer about the sender's domain";
+    match on_error {
+        OnError::Pass => {
+            metrics::add("mails", 1, Some(("result", "sender_unanswered")));
+            log::debug(text, &[("sender", sender)]);
+            Verdict::Next
+        }
+        OnError::Defer => {
+            tell("sender_unanswered", text, "sender", sender);
+            Verdict::defer(451, "4.4.3", "your domain cannot be looked up now")
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) forged: Forged,
     #[serde(default)]
     pub(crate) null_sender: NullSender,
+    pub(crate) unreachable: Option<Unreachable>,
     #[serde(default)]
     pub(crate) exempt: Exempt,
 }
@@ -170,6 +171,52 @@ impl Default for Forged {
     }
 }
 
+impl Forged {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.reverse_path.check("forged.reverse_path")?;
+        self.from.check("forged.from")
+    }
+}
+
+/// What comes of mail to whose sender nothing can be returned.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Unreachable {
+    pub(crate) unknown: Answer,
+    pub(crate) no_mail: Answer,
+    pub(crate) on_error: OnError,
+}
+
+impl Default for Unreachable {
+    fn default() -> Self {
+        Self {
+            unknown: Answer { score: 3.0, refuse: None },
+            // Some who want no answers say so and write all the same (RFC 7505 4.2 advises against it).
+            no_mail: Answer { score: 2.0, refuse: None },
+            on_error: OnError::Pass,
+        }
+    }
+}
+
+impl Unreachable {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.unknown.check("unreachable.unknown")?;
+        self.no_mail.check("unreachable.no_mail")
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        self.unknown.is_off() && self.no_mail.is_off()
+    }
+}
+
+/// What becomes of mail while the DNS does not say.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnError {
+    Pass,
+    Defer,
+}
+
 /// A refusal, or points; 0 is neither.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -181,6 +228,13 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn is_off(&self) -> bool {
         self.refuse.is_none() && self.score == 0.0
+    }
+
+    fn check(&self, path: &str) -> Result<(), String> {
+        if self.refuse.is_some() && self.score != 0.0 {
+            return Err(format!("{path}: either `refuse` or `score`"));
+        }
+        Ok(())
     }
 }
 

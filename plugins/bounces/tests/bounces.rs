@@ -1,9 +1,10 @@
 //! The plugin as operators configure it and mail meets it.
 
 use bounces::Bounces;
+use portcullis_plugin::dns::{Answer, Kind};
 use portcullis_plugin::mail_auth::Finding;
 use portcullis_plugin::testing::{
-    Edit, Grant, configure, counted, find, logged, settings_in, stop_clock, subscribed,
+    Edit, Grant, answer_dns, configure, counted, find, logged, settings_in, stop_clock, subscribed,
 };
 use portcullis_plugin::{
     Hook, Message, Plugin, Question, Recipient, Session, Transaction, Verdict,
@@ -213,6 +214,118 @@ fn an_author_who_is_not_is_marked() {
     assert_eq!(ask("From: boss@example.org"), []);
 }
 
+/// A world in which `there.example` takes mail.
+fn reaching(unreachable: &str) -> Bounces {
+    answer_dns("there.example", Kind::Mx, Answer::Records(vec!["10 mx.there.example".to_owned()]));
+    answer_dns("none.example", Kind::Mx, Answer::Records(vec!["0 .".to_owned()]));
+    answer_dns("none.example", Kind::A, Answer::Records(vec!["192.0.2.80".to_owned()]));
+    for kind in [Kind::Mx, Kind::A, Kind::Aaaa] {
+        answer_dns("bare.example", kind, Answer::NoData);
+        answer_dns("slow.example", kind, Answer::TimedOut);
+    }
+    bounces(&format!(
+        "
+domains: [example.org, .example.org]
+ours: {{ clients: [198.51.100.0/24] }}
+unreachable: {unreachable}
+exempt: {{ clients: [203.0.113.9], senders: [root@left.example], symbols: [FRIEND] }}
+"
+    ))
+    .expect("settings")
+}
+
+/// What becomes of a sender, and its points.
+fn mail(plugin: &mut Bounces, session: &Session, sender: &str) -> (Verdict, Vec<(String, f64)>) {
+    let transaction = Transaction::fake().with_sender(sender);
+    let verdict = plugin.ask(Question::Mail(session, &transaction));
+    (verdict, transaction.scores())
+}
+
+#[test]
+fn whom_nothing_can_be_returned_to_is_marked() {
+    let mut plugin = reaching("{}");
+    let stranger = Session::fake().with_client("203.0.113.1");
+    for (sender, symbol) in [
+        ("ann@nowhere.example", Some(("SENDER_UNKNOWN", 3.0))),
+        ("ann@bare.example", Some(("SENDER_UNKNOWN", 3.0))),
+        ("ann@None.Example", Some(("SENDER_NO_MAIL", 2.0))),
+        ("ann@there.example", None),
+        ("\"ann@nowhere.example\"@there.example", None),
+        ("ann@slow.example", None),
+        ("ann@[192.0.2.1]", None),
+        ("postmaster", None),
+        ("root@left.example", None),
+    ] {
+        let scores = symbol.map(|(symbol, points)| (symbol.to_owned(), points));
+        let marked = (Verdict::Next, scores.into_iter().collect());
+        assert_eq!(mail(&mut plugin, &stranger, sender), marked, "{sender}");
+    }
+    let empty = Transaction::fake().with_null_sender();
+    assert_eq!(plugin.ask(Question::Mail(&stranger, &empty)), Verdict::Next);
+    assert!(empty.scores().is_empty());
+    for (result, count) in [("sender_unknown", 2), ("sender_no_mail", 1), ("sender_unanswered", 1)]
+    {
+        assert_eq!(counted("mails", Some(result)), count, "{result}");
+    }
+}
+
+#[test]
+fn who_is_ours_or_exempt_may_have_any_sender() {
+    let mut plugin = reaching("{ unknown: { refuse: 550 5.1.8 who is that } }");
+    let stranger = Session::fake().with_client("203.0.113.1");
+    let refusal = Verdict::reject(550, "5.1.8", "who is that");
+    assert_eq!(mail(&mut plugin, &stranger, "ann@nowhere.example"), (refusal, vec![]));
+    for session in [
+        stranger.clone().with_user("ann"),
+        Session::fake().with_client("198.51.100.7"),
+        Session::fake().with_client("203.0.113.9"),
+    ] {
+        assert_eq!(mail(&mut plugin, &session, "ann@nowhere.example"), (Verdict::Next, vec![]));
+    }
+    let known = Transaction::fake().with_sender("ann@nowhere.example");
+    known.score("FRIEND", -1.0).unwrap();
+    assert_eq!(plugin.ask(Question::Mail(&stranger, &known)), Verdict::Next);
+    // Ours are another rule's.
+    let forged = vec![("FORGED_SENDER".to_owned(), 4.0)];
+    let (verdict, scores) = mail(&mut plugin, &stranger, "boss@nowhere.example.org");
+    assert_eq!((verdict, scores), (Verdict::Next, forged));
+}
+
+#[test]
+fn each_rule_may_be_off() {
+    let stranger = Session::fake().with_client("203.0.113.1");
+    let mut plugin = reaching("{ unknown: { score: 0 }, no_mail: { refuse: 550 5.7.27 no } }");
+    assert_eq!(mail(&mut plugin, &stranger, "a@nowhere.example"), (Verdict::Next, vec![]));
+    let refusal = Verdict::reject(550, "5.7.27", "no");
+    assert_eq!(mail(&mut plugin, &stranger, "a@none.example"), (refusal, vec![]));
+    let mut plugin = reaching("{ unknown: { refuse: 450 4.1.8 not now }, no_mail: { score: 0 } }");
+    assert_eq!(mail(&mut plugin, &stranger, "a@none.example"), (Verdict::Next, vec![]));
+    let later = Verdict::defer(450, "4.1.8", "not now");
+    assert_eq!(mail(&mut plugin, &stranger, "a@nowhere.example"), (later, vec![]));
+}
+
+#[test]
+fn who_has_no_answer_passes_unless_the_settings_say_otherwise() {
+    let stranger = Session::fake().with_client("203.0.113.1");
+    let mut plugin = reaching("{ on_error: defer }");
+    let (verdict, scores) = mail(&mut plugin, &stranger, "ann@slow.example");
+    assert_eq!(verdict, Verdict::defer(451, "4.4.3", "your domain cannot be looked up now"));
+    assert!(scores.is_empty());
+    assert_eq!(mail(&mut plugin, &stranger, "ann@there.example"), (Verdict::Next, vec![]));
+}
+
+#[test]
+fn without_the_grant_nobody_is_asked_about_and_that_is_a_failure() {
+    let mut plugin = bounces("{ domains: [example.org], unreachable: {} }").unwrap();
+    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        mail(&mut plugin, &Session::fake(), "ann@nowhere.example")
+    }));
+    assert!(asked.is_err());
+    let mut plugin = bounces("domains: [example.org]").unwrap();
+    let unmarked = (Verdict::Next, vec![]);
+    assert_eq!(mail(&mut plugin, &Session::fake(), "ann@nowhere.example"), unmarked);
+}
+
 #[test]
 fn the_readmes_example_is_right_and_only_needed_hooks_are_asked() {
     let example = settings_in(include_str!("../README.md"));
@@ -225,6 +338,14 @@ fn the_readmes_example_is_right_and_only_needed_hooks_are_asked() {
             vec![],
         ),
         ("forged: { from: { score: 0 } }", vec![Hook::Mail, Hook::Rcpt]),
+        (
+            "forged: { reverse_path: { score: 0 } }, unreachable: {}",
+            vec![Hook::Mail, Hook::Rcpt, Hook::Message],
+        ),
+        (
+            "forged: { reverse_path: { score: 0 } }, unreachable: { unknown: { score: 0 }, no_mail: { score: 0 } }",
+            vec![Hook::Rcpt, Hook::Message],
+        ),
     ] {
         let settings = format!("{{ domains: [example.org], {rest} }}");
         assert_eq!(subscribed(&bounces(&settings).unwrap()), hooks, "{rest}");
@@ -260,6 +381,15 @@ fn mistakes_are_told_with_their_place_and_no_secret() {
         (
             "{ domains: [a.example], forged: { from: { score: 1, refuse: 550 no } } }".to_owned(),
             "forged.from: either `refuse` or `score`".to_owned(),
+        ),
+        (
+            "{ domains: [a.example], unreachable: { no_mail: { score: 1, refuse: 550 no } } }"
+                .to_owned(),
+            "unreachable.no_mail: either `refuse` or `score`".to_owned(),
+        ),
+        (
+            "{ domains: [a.example], unreachable: { on_error: score } }".to_owned(),
+            "unreachable.on_error: unknown variant `score`, expected `pass` or `defer`".to_owned(),
         ),
     ] {
         assert_eq!(bounces(&yaml).unwrap_err(), mistake);
