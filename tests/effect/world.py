@@ -64,7 +64,8 @@ class World:
         self.ours = self.domain(OURS, ["192.0.2.25"], spf="-all", dmarc="reject")
         self.host(GATEWAY, "192.0.2.25")
         # As in the real world; scenarios of the example know it.
-        self.domain("example.net", [], key=False, dmarc="reject")
+        self.domain("example.net", [], key=False, dmarc="reject", mx=False)
+        self.publish("example.net", "MX", "0 .")
 
     def learn(self, configuration):
         """What the world knows of the configuration: whom it trusts, how it signs senders."""
