@@ -27,6 +27,7 @@ mod step;
 mod tests;
 mod transcript;
 mod verdict;
+mod xclient;
 
 use std::mem;
 use std::sync::Arc;
@@ -40,7 +41,6 @@ use self::verdict::Answer;
 use crate::command::{Command, CommandError, Dialect};
 use crate::lines::{LineError, Lines};
 use crate::sasl::ChannelBindings;
-use crate::xclient::{Said, Xclient};
 use crate::{Mailbox, Parameter, Reply, extension};
 
 pub use self::auth::NONCE_OCTETS;
@@ -422,37 +422,6 @@ impl Session {
                 self.may_pipeline = esmtp;
                 self.standing.esmtp = esmtp;
                 self.say(&replies::hello(&self.settings, &self.channel, esmtp));
-            }
-        }
-    }
-
-    /// The conversation begins anew, with the connection's own rights: who may say XCLIENT is not
-    /// for XCLIENT to say.
-    fn replace_client(&mut self, answer: Answer, said: &Xclient) {
-        match answer {
-            Answer::No(reply) => self.say(&reply),
-            Answer::Yes(_) => {
-                self.abort();
-                self.phase = Phase::Start;
-                self.counts = Counts::default();
-                self.conduct = Conduct::default();
-                self.may_pipeline = false;
-                self.standing = Standing {
-                    // Where nobody can authenticate, nobody has.
-                    authenticated: matches!(said.login, Said::Value(_))
-                        && !self.settings.auth.mechanisms.is_empty(),
-                    ..Standing::default()
-                };
-            }
-        }
-    }
-
-    fn forward(&mut self, answer: Answer) {
-        match answer {
-            Answer::No(reply) => self.say(&reply),
-            Answer::Yes(_) => {
-                self.forwarded = true;
-                self.say(&replies::ok());
             }
         }
     }
