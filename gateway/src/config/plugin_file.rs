@@ -1,5 +1,6 @@
 //! Texts that a plugin gets with its settings: lists and maps that others write.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use super::section::{Entry, Section, absence};
 use super::tree::Value;
 
 /// A file that a plugin gets the text of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PluginFile {
     /// What the plugin calls it.
     pub name: String,
@@ -20,6 +21,19 @@ pub struct PluginFile {
     pub text: String,
     /// What tells whether that is still so.
     pub stamp: Stamp,
+}
+
+/// Without the text, which is long, and the operator's own.
+impl fmt::Debug for PluginFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, path, text, stamp } = self;
+        f.debug_struct("PluginFile")
+            .field("name", name)
+            .field("path", path)
+            .field("octets", &text.len())
+            .field("stamp", stamp)
+            .finish()
+    }
 }
 
 impl PluginFile {
