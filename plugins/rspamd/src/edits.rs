@@ -1,5 +1,7 @@
 //! What rspamd wants to be changed, under the grants that are there.
 
+use std::cell::Cell;
+
 use portcullis_plugin::{EditError, Message, Transaction, log, metrics};
 use serde_json::Value;
 use terms::field_value;
@@ -12,6 +14,9 @@ pub(crate) struct Edits<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) transaction: &'a Transaction,
     pub(crate) message: &'a Message,
+    /// There are more fields to be taken away than a call has edits (1,000): who sends as many wants some
+    /// to stay.
+    pub(crate) overfull: Cell<bool>,
 }
 
 impl Edits<'_> {
@@ -76,7 +81,7 @@ impl Edits<'_> {
                 };
                 for nth in chosen {
                     let nth = u32::try_from(nth).unwrap_or(u32::MAX);
-                    self.tell("remove_header", self.message.drop_header(name, nth));
+                    self.drop(name, nth);
                 }
             }
         }
@@ -111,10 +116,18 @@ impl Edits<'_> {
     /// Nobody else's field of this name stays.
     fn replace(&self, name: &str, value: &str) {
         for nth in 0..self.message.header(name).len() {
-            let nth = u32::try_from(nth).unwrap_or(u32::MAX);
-            self.tell("remove_header", self.message.drop_header(name, nth));
+            self.drop(name, u32::try_from(nth).unwrap_or(u32::MAX));
         }
         self.add(None, name, value);
+    }
+
+    fn drop(&self, name: &str, nth: u32) {
+        if self.overfull.get() {
+            return;
+        }
+        let result = self.message.drop_header(name, nth);
+        self.overfull.set(result == Err(EditError::OutOfRange));
+        self.tell("remove_header", result);
     }
 
     fn recipients(&self, milter: &Value) -> bool {

@@ -5,6 +5,8 @@ mod edits;
 mod request;
 mod settings;
 
+use std::cell::Cell;
+
 use portcullis_plugin::http::{self, HttpError};
 use portcullis_plugin::{
     Message, Reply, Session, Transaction, Verdict, clock, log, metrics, plugin,
@@ -136,19 +138,21 @@ impl Rspamd {
             Deed::Discard => return Ok(Verdict::discard(format!("rspamd: {}", action.label()))),
             Deed::Pass | Deed::Tag | Deed::Subject | Deed::Quarantine => {}
         }
-        let edits = Edits { settings: &self.settings, transaction, message };
+        let (settings, overfull) = (&self.settings, Cell::default());
+        let edits = Edits { settings, transaction, message, overfull };
         if self.settings.edits && !edits.make(answer, action) {
             return Ok(Verdict::discard("rspamd has left no recipient"));
         }
         match deed {
             Deed::Tag => edits.tag(answer),
             Deed::Subject => edits.subject(answer),
-            Deed::Quarantine => {
-                return Ok(Verdict::quarantine(format!("rspamd: {}", action.label())));
-            }
             _ => {}
         }
-        Ok(Verdict::Next)
+        Ok(match deed {
+            _ if edits.overfull.get() => Verdict::reject(554, "5.6.0", TOO_MANY),
+            Deed::Quarantine => Verdict::quarantine(format!("rspamd: {}", action.label())),
+            _ => Verdict::Next,
+        })
     }
 }
 
@@ -162,3 +166,5 @@ fn tell(answer: &Answer, action: Action) {
     let fields = [("action", action.label()), ("score", &*format!("{:.2}", answer.score))];
     log::info("rspamd has something against it", &fields);
 }
+
+const TOO_MANY: &str = "too many fields that are ours to give";

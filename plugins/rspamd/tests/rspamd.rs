@@ -197,6 +197,21 @@ fn spam_is_marked_and_forged_marks_are_gone() {
 }
 
 #[test]
+fn forged_marks_beyond_number_let_no_spam_pass_as_something_else() {
+    let forged = "X-Spam: No\n".repeat(1_001) + "\nx\n";
+    for action in ["add header", "rewrite subject"] {
+        says(&advice(action, ""));
+        let message = Message::fake(&forged).with_grant(Grant::RewriteHeaders);
+        let verdict = ask("{}", &transaction(), &message);
+        let Verdict::Reject(reply) = verdict else { panic!("{action}: {verdict:?}") };
+        assert_eq!((reply.code, reply.status), (554, Some((5, 6, 0))));
+    }
+    says(HAM);
+    let message = Message::fake(&forged).with_grant(Grant::RewriteHeaders);
+    assert_eq!(ask("{}", &transaction(), &message), Verdict::Next);
+}
+
+#[test]
 fn the_envelope_changes_under_its_grant() {
     let milter = r#", "milter": {"change_from": "<>", "add_rcpt": ["c@c.example", "no address"],
         "del_rcpt": "<A@a.example>"}"#;
