@@ -215,7 +215,7 @@ fn build(servers: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
 /// What name servers say, and for how long that may be kept: as long as the record that dies first, or
 /// as the zone says of what is not there (RFC 2308). Neither a failure nor silence is kept.
 async fn look_up(resolver: &TokioResolver, name: Name, kind: Kind) -> (Answer, Option<Duration>) {
-    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into()).min(LONGEST_TTL);
     match resolver.lookup(name, kind.into()).await {
         Ok(lookup) => {
             let lives = lookup.answers().iter().map(|record| record.ttl).min();
@@ -280,3 +280,6 @@ const LONGEST_TTL: Duration = Duration::from_hours(24);
 
 /// Of an answer without records.
 const LIFE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;
