@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use moka::Expiry;
 use moka::sync::Cache;
 
-use super::{Answer, LONGEST_TTL, Query, Record};
+use super::{Answer, Query, Record};
 
 /// Answers that are kept, by what was asked.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ struct Remembered {
 impl Memory {
     /// Room for so many answers. Whose names are asked for often stay longest.
     pub(super) fn of(answers: u64) -> Self {
-        Self(Cache::new(answers))
+        Self(Cache::builder().max_capacity(answers).expire_after(End).build())
     }
 
     /// The answer, if there is one, and how long it lives.
@@ -41,9 +42,35 @@ impl Memory {
             self.0.invalidate(&*folded(query));
             return;
         }
-        let until = Instant::now() + life.min(LONGEST_TTL);
+        let until = Instant::now() + life;
         let remembered = Remembered { answer: answer.clone(), until };
         self.0.insert(folded(query).into_owned(), remembered);
+    }
+}
+
+/// An answer that is none any more makes room: it was asked for more often than any new one, and would
+/// keep them out.
+#[derive(Debug)]
+struct End;
+
+impl Expiry<Query, Remembered> for End {
+    fn expire_after_create(
+        &self,
+        _: &Query,
+        remembered: &Remembered,
+        now: Instant,
+    ) -> Option<Duration> {
+        Some(remembered.until.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Query,
+        remembered: &Remembered,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(remembered.until.saturating_duration_since(now))
     }
 }
 
@@ -100,8 +127,28 @@ mod tests {
         assert_eq!(memory.recall(&Query { kind: Kind::A, ..query("a.example") }), None);
         memory.keep(&query("a.example"), &text(1), Duration::ZERO);
         assert_eq!(memory.recall(&query("a.example")), None);
-        memory.keep(&query("a.example"), &text(1), Duration::from_hours(10_000));
-        assert!(memory.recall(&query("a.example")).unwrap().1 <= LONGEST_TTL);
+    }
+
+    #[test]
+    fn what_is_over_keeps_nothing_out() {
+        let memory = Memory::of(10);
+        for number in 0..10 {
+            let query = query(&format!("n{number}.example"));
+            memory.keep(&query, &text(1), Duration::from_millis(1));
+            (0..20).for_each(|_| drop(memory.recall(&query)));
+        }
+        memory.0.run_pending_tasks();
+        let began = Instant::now();
+        // The library looks for what is over once a second.
+        while memory.0.entry_count() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(10), "{}", memory.0.entry_count());
+            memory.0.run_pending_tasks();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let new = query("new.example");
+        memory.keep(&new, &text(1), Duration::from_mins(1));
+        memory.0.run_pending_tasks();
+        assert!(memory.recall(&new).is_some());
     }
 
     #[test]
