@@ -67,7 +67,6 @@ impl Dnsbl {
         self.refusal = Some((transaction.id(), None));
         let client = session.client_ip();
         if self.settings.exempt.has(session, client) {
-            Memory::forget_refusal(session);
             return Ok(Verdict::Next);
         }
         let wanted = |of| self.settings.lists.iter().any(|list| list.of.contains(&of));
@@ -77,7 +76,8 @@ impl Dnsbl {
         let judged = self.judge(subjects, &mut memory)?;
         note(session, &judged, &mut memory);
         let refusal = self.refusal(&judged, client);
-        memory.refuse(refusal.as_ref());
+        let later = refusal.as_ref().filter(|_| self.settings.refuse.at != Stage::Mail);
+        memory.refuse(&transaction.id(), later);
         memory.save(session, &before);
         self.score(transaction, &judged);
         if self.settings.refuse.at == Stage::Mail {
@@ -96,8 +96,10 @@ impl Dnsbl {
         let id = transaction.id();
         // A tarpit behind this plugin makes it another copy.
         let known = self.refusal.take().filter(|(of, _)| *of == id);
-        let (_, told) =
-            self.refusal.insert(known.unwrap_or_else(|| (id, Memory::load(session).refusal())));
+        let (_, told) = self.refusal.insert(known.unwrap_or_else(|| {
+            let refusal = Memory::load(session).refusal(&id);
+            (id, refusal)
+        }));
         let Some(refusal) = told else { return Verdict::Next };
         let local_part = recipient.local_part();
         let open = &self.settings.refuse.except;

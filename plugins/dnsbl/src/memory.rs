@@ -10,7 +10,8 @@ pub(crate) struct Memory {
     /// Milliseconds since 1970 at which they are asked again.
     until: u64,
     pub(crate) noted: bool,
-    /// A mail whose reply was held back goes on with another copy of the plugin.
+    /// A mail whose reply was held back goes on with another copy of the plugin. Its id, and below what
+    /// its recipients are told; the next mail of the session need not be asked about.
     refusal: String,
 }
 
@@ -43,24 +44,23 @@ impl Memory {
     }
 
     /// What recipients of this mail are told.
-    pub(crate) fn refuse(&mut self, refusal: Option<&Verdict>) {
+    pub(crate) fn refuse(&mut self, id: &str, refusal: Option<&Verdict>) {
         self.refusal = match refusal {
             Some(Verdict::Reject(reply) | Verdict::Defer(reply) | Verdict::Disconnect(reply)) => {
                 let status = reply.status.map(|(a, b, c)| format!("{a}.{b}.{c} "));
-                format!("{} {}{}", reply.code, status.unwrap_or_default(), reply.text)
+                format!("{id}\n{} {}{}", reply.code, status.unwrap_or_default(), reply.text)
             }
             _ => String::new(),
         };
     }
 
-    /// Who has logged in meanwhile is not told what was found before.
-    pub(crate) fn forget_refusal(session: &Session) {
-        let before = Self::load(session);
-        Self { refusal: String::new(), ..before.clone() }.save(session, &before);
-    }
-
-    pub(crate) fn refusal(&self) -> Option<Verdict> {
-        Some(self.refusal.parse::<Refusal>().ok()?.verdict())
+    /// The same, if that was found out.
+    pub(crate) fn refusal(&self, id: &str) -> Option<Verdict> {
+        let (of, refusal) = self.refusal.split_once('\n')?;
+        if of != id {
+            return None;
+        }
+        Some(refusal.parse::<Refusal>().ok()?.verdict())
     }
 }
 

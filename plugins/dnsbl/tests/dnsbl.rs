@@ -103,6 +103,19 @@ fn a_copy_that_has_judged_another_mail_says_nothing_of_this_one() {
 }
 
 #[test]
+fn a_mail_that_was_not_asked_about_is_not_told_what_was_found_about_another() {
+    listed("1.2.0.192.bad.example", "127.0.0.2");
+    let settings = "{lists: [bad.example], refuse: {score: 3}}";
+    let session = Session::fake();
+    dnsbl(settings).unwrap().ask(Question::Mail(&session, &Transaction::fake()));
+    // As where a plugin before this one has let the sender in.
+    let other = Transaction::fake().with_id("transaction-2");
+    let recipient = Recipient::fake("b@example.org");
+    let verdict = dnsbl(settings).unwrap().ask(Question::Rcpt(&session, &other, &recipient));
+    assert_eq!(verdict, Verdict::Next);
+}
+
+#[test]
 fn who_does_not_answer_is_not_asked_again_in_the_same_minute() {
     answer_dns("1.2.0.192.slow.example", Kind::A, Answer::TimedOut);
     let mut plugin = dnsbl("{lists: [slow.example, fast.example]}").unwrap();

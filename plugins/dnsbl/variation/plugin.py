@@ -12,30 +12,30 @@ class Variation(Plugin):
     refuse: float = 5
 
     def __post_init__(self) -> None:
-        self.listed = None
+        self.refused: tuple[str, str] | None = None
 
     def mail(self, session: Session, transaction: Transaction) -> Verdict:
-        self.listed = None
         address = session.client_ip
         if address is None or address.version != 4 or session.user:
             return Verdict.NEXT
         answers = dns.lookup_all((f"{reversed_ip(address)}.{zone}", "a") for zone in self.lists)
-        total = 0.0
+        total, listed = 0.0, ""
         for zone, answer in zip(self.lists, answers):
             if not any(self.is_listing(record) for record in answer.records):
                 continue
             total += self.lists[zone]
             transaction.score("LIST_" + zone.upper().replace(".", "_"), self.lists[zone])
             metrics.add("listings", list=zone)
-            self.listed = zone
-        if total < self.refuse:
-            self.listed = None
+            listed = zone
+        # With the mail that it is about: a pooled copy sees others.
+        self.refused = (transaction.id, listed) if total >= self.refuse else None
         return Verdict.NEXT
 
-    def rcpt(self, recipient: Recipient) -> Verdict:
-        if self.listed is None or recipient.local_part.lower() == "postmaster":
+    def rcpt(self, transaction: Transaction, recipient: Recipient) -> Verdict:
+        refused, zone = self.refused or ("", "")
+        if refused != transaction.id or recipient.local_part.lower() == "postmaster":
             return Verdict.NEXT
-        return Verdict.reject(550, "5.7.1", f"your address is listed by {self.listed}")
+        return Verdict.reject(550, "5.7.1", f"your address is listed by {zone}")
 
     @staticmethod
     def is_listing(record: str) -> bool:
