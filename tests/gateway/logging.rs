@@ -278,13 +278,17 @@ fn a_collector_gets_a_span_for_each_call_and_each_delivery() {
     assert_eq!(attribute(&root, "portcullis.outcome"), "accepted");
     assert_eq!((root.at("/service"), root.at("/path")), ("portcullis".into(), "/v1/traces".into()));
     assert_eq!(root.at("/parent"), "");
-    let all = spans.records();
-    let own: Vec<_> = all.iter().filter(|span| span.at("/parent") == root.at("/id")).collect();
-    assert!(own.iter().all(|span| span.at("/trace") == root.at("/trace")));
     let calls = record.json()["calls"].as_array().unwrap();
     let calls = calls.iter().filter(|call| call.get("at_seconds").is_some()).count();
     let deliveries = record.json()["deliveries"].as_array().unwrap().len();
+    // One after the other, in whatever order.
+    let own = wait_for("all spans of the transaction", || {
+        let all = spans.records().into_iter();
+        let own: Vec<_> = all.filter(|span| span.at("/parent") == root.at("/id")).collect();
+        (own.len() >= calls + deliveries).then_some(own)
+    });
     assert_eq!(own.len(), calls + deliveries);
+    assert!(own.iter().all(|span| span.at("/trace") == root.at("/trace")));
     assert!(own.iter().any(|span| span.field("name") == "message to store"));
     assert!(own.iter().any(|span| span.field("name") == "mail access"));
     let whole: f64 = root.at("/nanoseconds").parse().unwrap();
