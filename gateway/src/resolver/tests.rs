@@ -119,6 +119,21 @@ async fn what_is_not_there_is_kept_as_long_as_its_zone_says() {
 }
 
 #[tokio::test]
+async fn what_is_not_there_is_asked_for_again_after_a_day() {
+    let (resolver, _) = server(|message| {
+        message.metadata.response_code = ResponseCode::NXDomain;
+        message.add_authority(authority(1_000_000, 1_000_000));
+    })
+    .await;
+    let query = Query { name: "a.example".to_owned(), kind: Kind::A };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    assert_eq!(resolver.lookup(&query, deadline).await, Answer::NoSuchName);
+    let Source::Servers { memory, .. } = &resolver.shared.source else { panic!("no servers") };
+    let (_, left) = memory.recall(&query).expect("it is kept");
+    assert!(left <= LONGEST_TTL, "{left:?}");
+}
+
+#[tokio::test]
 async fn a_failure_is_not_kept() {
     let (answer, _, kept) = said(|message| {
         message.metadata.response_code = ResponseCode::ServFail;
