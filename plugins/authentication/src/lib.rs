@@ -15,12 +15,13 @@ use portcullis_plugin::mail_auth::{self, Finding};
 use portcullis_plugin::{
     EditError, Hook, Message, Refusal, Reply, Session, Transaction, Verdict, metrics, plugin,
 };
+use terms::Clients;
 
 use crate::domain::Domains;
 use crate::field::Field;
 use crate::found::{Found, spf_domain};
 use crate::policy::{Policy, Ruling, Step, Wish};
-use crate::settings::{Action, Exempt, From, OnError, Refused, Scores, Settings, Spf};
+use crate::settings::{Action, From, OnError, Refused, Scores, Settings, Spf};
 
 /// The policy, and what it is told by.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ pub struct Authentication {
     /// Whose fields nobody else may bring along.
     own: Domains<()>,
     help: Option<String>,
-    exempt: Exempt,
+    /// Those who log in are ours, those of networks and listeners trusted.
+    exempt: Clients,
     spf: Spf,
     from: From,
     policy: Policy,
@@ -78,7 +80,7 @@ impl Authentication {
         session: &Session,
         transaction: &Transaction,
     ) -> Result<Verdict, Box<dyn Error>> {
-        if self.is_ours(session) || self.is_trusted(session) {
+        if self.exempt.contain(session) {
             session.set_note("spf", "none")?;
             return Ok(Verdict::Next);
         }
@@ -96,7 +98,8 @@ impl Authentication {
         transaction: &Transaction,
         message: &Message,
     ) -> Result<Verdict, Box<dyn Error>> {
-        if self.is_ours(session) {
+        // Mail of our users: they have shown who they are, and their networks publish no SPF.
+        if self.exempt.has_user(session) {
             let mut field = Field::new(&self.id, false);
             field.begin("auth", "pass");
             return Ok(self.tell(field, message)?.unwrap_or(Verdict::Next));
@@ -105,7 +108,7 @@ impl Authentication {
             sender: mail_auth::sender(session, transaction)?,
             content: mail_auth::content(session, transaction, message)?,
         };
-        let trusted = self.is_trusted(session);
+        let trusted = self.exempt.has_origin(session);
         let ruling = self.policy.rule(&found, trusted, message);
         let verdict = self.judge(&found, ruling.as_ref(), trusted, transaction, message)?;
         metrics::add("messages", 1, Some(("dmarc", known(found.outcome("dmarc")))));
@@ -119,16 +122,6 @@ impl Authentication {
 }
 
 impl Authentication {
-    /// Mail of our users: they have shown who they are, and their networks publish no SPF.
-    fn is_ours(&self, session: &Session) -> bool {
-        self.exempt.authenticated && session.user().is_some()
-    }
-
-    fn is_trusted(&self, session: &Session) -> bool {
-        let clients = &self.exempt.clients;
-        !clients.is_empty() && session.client_ip().is_some_and(|client| clients.contain(client))
-    }
-
     fn judge_sender(&self, spf: &Finding, session: &Session) -> Verdict {
         let refused = match &*spf.outcome {
             "fail" => Refused::Fail,

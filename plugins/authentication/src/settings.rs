@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis_plugin::Refusal;
 use serde::{Deserialize, Deserializer, de};
-use terms::Networks;
+use terms::Clients;
 
 use crate::domain::Pattern;
 
@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     #[serde(default)]
     pub(crate) help: Option<Link>,
     #[serde(default)]
-    pub(crate) exempt: Exempt,
+    pub(crate) exempt: Clients,
     #[serde(default)]
     pub(crate) spf: Spf,
     #[serde(default)]
@@ -30,13 +30,6 @@ pub(crate) struct Settings {
     pub(crate) arc: Arc,
     #[serde(default)]
     pub(crate) scores: Scores,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Exempt {
-    pub(crate) clients: Networks,
-    pub(crate) authenticated: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,12 +132,6 @@ pub(crate) struct Scores {
     pub(crate) from_missing: f64,
     #[serde(deserialize_with = "points")]
     pub(crate) from_several: f64,
-}
-
-impl Default for Exempt {
-    fn default() -> Self {
-        Self { clients: Networks::default(), authenticated: true }
-    }
 }
 
 impl Default for Spf {

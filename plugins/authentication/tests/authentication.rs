@@ -141,6 +141,7 @@ fn a_policy_is_obeyed() {
         ("dmarc: {domains: {.com: quarantine}}", "fail", "reject", 250, "DMARC_QUARANTINE"),
         ("dmarc: {domains: {example.com: reject}, reject: score}", "fail", "none", 550, ""),
         ("exempt: {clients: [192.0.2.0/24]}", "fail", "reject", 250, ""),
+        ("exempt: {listeners: [mx]}", "fail", "reject", 250, ""),
         ("scores: {DMARC_NONE: 0}", "fail", "none", 250, ""),
     ] {
         let came = came(yaml, &findings(outcome, published));
@@ -354,6 +355,10 @@ fn mistakes_are_told_with_their_place() {
             "authserv_id: `a b` is not a host name; beyond ASCII it is written as `xn--`",
         ),
         ("exempt: {clients: [a]}", "exempt.clients: `a` is not an address or a network"),
+        (
+            "exempt: {senders: [a.example]}",
+            "exempt.senders: unknown field `senders`, expected one of `authenticated`, `clients`, `listeners`",
+        ),
         ("arc: {trusted: [a@b]}", "arc.trusted[0]: `a@b` is not a domain, `.example.org` or `*`"),
         (
             "dmarc: {reject: deny}",

@@ -11,17 +11,18 @@ use portcullis_plugin::{
     EditError, Hook, Message, Recipient, Refusal, Session, Transaction, Verdict, clock, log,
     mail_auth, metrics, plugin, split_address,
 };
-use terms::{Addresses, Exempt};
+use terms::{Addresses, Clients, Exempt};
 
 use crate::reach::Reach;
-use crate::settings::{Answer, Day, Forged, NullSender, OnError, Ours, Settings, Unreachable};
+use crate::settings::{Answer, Day, Forged, NullSender, OnError, Settings, Unreachable};
 use crate::tag::{Key, Tag};
 
 /// The rules.
 #[derive(Debug)]
 pub struct Bounces {
     domains: Addresses,
-    ours: Ours,
+    /// Who sends for our domains.
+    ours: Clients,
     batv: Option<Batv>,
     forged: Forged,
     null_sender: NullSender,
@@ -79,8 +80,8 @@ impl Bounces {
         let Some(sender) = transaction.sender() else { return Ok(Verdict::Next) };
         let says_ours = !self.forged.reverse_path.is_off() && self.domains.contain(Some(&sender));
         if !(says_ours || self.unreachable.is_some())
-            || self.is_ours(session)
-            || self.spared(session, transaction)
+            || self.ours.contain(session)
+            || self.exempt.transaction(session, transaction)
         {
             return Ok(Verdict::Next);
         }
@@ -107,7 +108,7 @@ impl Bounces {
                 transaction.set_recipient(recipient.index, address)?;
             }
         }
-        if !bounce || self.is_ours(session) || self.spared(session, transaction) {
+        if !bounce || self.ours.contain(session) || self.exempt.transaction(session, transaction) {
             return Ok(Verdict::Next);
         }
         let most = self.null_sender.recipients;
@@ -127,7 +128,7 @@ impl Bounces {
 
     fn data(&self, session: &Session, transaction: &Transaction) -> Result<Verdict, EditError> {
         if let Some(batv) = &self.batv
-            && self.is_ours(session)
+            && self.ours.contain(session)
             && let Some(sender) = transaction.sender()
             && self.domains.contain(Some(&sender))
             && !self.exempt.sender(Some(&sender))
@@ -146,7 +147,7 @@ impl Bounces {
         let Some(author) = authors.find(|author| self.domains.contain(Some(author))) else {
             return Verdict::Next;
         };
-        if self.is_ours(session) || self.spared(session, transaction) {
+        if self.ours.contain(session) || self.exempt.transaction(session, transaction) {
             return Verdict::Next;
         }
         let authentic = || passes("dmarc", mail_auth::content(session, transaction, message));
@@ -159,21 +160,6 @@ impl Bounces {
 }
 
 impl Bounces {
-    fn is_ours(&self, session: &Session) -> bool {
-        (self.ours.authenticated && session.user().is_some())
-            || (!self.ours.clients.is_empty()
-                && session.client_ip().is_some_and(|client| self.ours.clients.contain(client)))
-            || (!self.ours.listeners.is_empty()
-                && self.ours.listeners.contains(&session.listener()))
-    }
-
-    fn spared(&self, session: &Session, transaction: &Transaction) -> bool {
-        self.exempt.client(session)
-            || (!self.exempt.senders.is_empty()
-                && self.exempt.sender(transaction.sender().as_deref()))
-            || self.exempt.scored(transaction)
-    }
-
     /// A stranger's mail from one of us.
     fn forged(&self, sender: &str, session: &Session, transaction: &Transaction) -> Verdict {
         // Who sends newsletters for us is named in our SPF record.

@@ -5,7 +5,7 @@ use std::fmt;
 use portcullis_plugin::Refusal;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
-use terms::{Addresses, Exempt, Networks, Span};
+use terms::{Addresses, Clients, Exempt, Span};
 
 /// The settings of `bounces`.
 #[derive(Debug, Deserialize)]
@@ -13,7 +13,7 @@ use terms::{Addresses, Exempt, Networks, Span};
 pub(crate) struct Settings {
     pub(crate) domains: Addresses,
     #[serde(default)]
-    pub(crate) ours: Ours,
+    pub(crate) ours: Clients,
     pub(crate) batv: Option<Batv>,
     #[serde(default)]
     pub(crate) forged: Forged,
@@ -22,21 +22,6 @@ pub(crate) struct Settings {
     pub(crate) unreachable: Option<Unreachable>,
     #[serde(default)]
     pub(crate) exempt: Exempt,
-}
-
-/// Who sends for our domains.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Ours {
-    pub(crate) authenticated: bool,
-    pub(crate) clients: Networks,
-    pub(crate) listeners: Vec<String>,
-}
-
-impl Default for Ours {
-    fn default() -> Self {
-        Self { authenticated: true, clients: Networks::default(), listeners: Vec::new() }
-    }
 }
 
 /// Tags.

@@ -100,7 +100,7 @@ impl Content {
         let mut outcome = Outcome::default();
         let mut known = Known::new(transaction);
         if !parts.is_empty() || !findings.0.is_empty() || !self.sizes.is_empty() {
-            if self.is_exempt(session, transaction) {
+            if self.exempt.message(session, transaction) {
                 return Ok(Verdict::Next);
             }
             self.look_at_parts(message, &parts, &mut findings, &mut outcome, &mut known);
@@ -138,15 +138,6 @@ impl<'a> Known<'a> {
 }
 
 impl Content {
-    fn is_exempt(&self, session: &Session, transaction: &Transaction) -> bool {
-        let Exempt { senders, recipients, .. } = &self.exempt;
-        self.exempt.client(session)
-            || (!senders.is_empty() && self.exempt.sender(transaction.sender().as_deref()))
-            || self.exempt.scored(transaction)
-            || (!recipients.is_empty()
-                && transaction.recipients().iter().all(|one| self.exempt.recipient(&one.address)))
-    }
-
     fn action(&self, check: Check) -> &Action {
         &self.actions[check as usize]
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use portcullis_plugin::{
     Hook, Recipient, Session, Transaction, Verdict, dns::LookupError, metrics, plugin,
 };
-use zones::{Judgement, Listing, OnError, Teller};
+use zones::{Judgement, Listing, OnError, Teller, inside};
 
 use crate::asking::ask;
 use crate::memory::Memory;
@@ -35,6 +35,15 @@ impl Dnsbl {
         if settings.refuse.at == Stage::Never && settings.on_error == OnError::Defer {
             return Err("on_error: `defer` is a refusal, and `refuse.at` is `never`".to_owned());
         }
+        let exempt = &mut settings.exempt;
+        exempt
+            .without(&["recipients"], "`refuse.except` has the local parts that are reachable")?;
+        if settings.refuse.at == Stage::Connect {
+            let instead = "with `refuse.at: connect` it is the client who is refused, before it has \
+                           named a sender; leave out clients or listeners instead";
+            exempt.without(&["senders", "symbols"], instead)?;
+        }
+        exempt.clients.networks_or(inside);
         let teller = Teller::new(settings.store.take());
         Ok(Self { settings, teller, refusal: None })
     }
@@ -48,10 +57,10 @@ impl Dnsbl {
     }
 
     fn connect(&self, session: &Session) -> Result<Verdict, LookupError> {
-        let client = session.client_ip();
-        if self.settings.exempt.has(session, client) {
+        if self.settings.exempt.clients.contain(session) {
             return Ok(Verdict::Next);
         }
+        let client = session.client_ip();
         let before = Memory::load(session);
         let mut memory = before.clone();
         let judged = self.judge(Subjects::of_client(client), &mut memory)?;
@@ -65,10 +74,11 @@ impl Dnsbl {
         transaction: &Transaction,
     ) -> Result<Verdict, LookupError> {
         self.refusal = Some((transaction.id(), None));
-        let client = session.client_ip();
-        if self.settings.exempt.has(session, client) {
+        if self.settings.exempt.transaction(session, transaction) {
+            take_back(session);
             return Ok(Verdict::Next);
         }
+        let client = session.client_ip();
         let wanted = |of| self.settings.lists.iter().any(|list| list.of.contains(&of));
         let subjects = Subjects::new(client, wanted, session, transaction);
         let before = Memory::load(session);
@@ -155,6 +165,16 @@ impl Dnsbl {
         if judged.heard_nothing() && self.settings.on_error == OnError::Score {
             score(transaction, "DNSBL_ERROR", self.settings.error_score);
         }
+    }
+}
+
+/// What is exempt is as if nothing were listed, whatever another mail of the session was.
+fn take_back(session: &Session) {
+    let before = Memory::load(session);
+    if before.noted {
+        let mut memory = before.clone();
+        note(session, &Judgement::default(), &mut memory);
+        memory.save(session, &before);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The settings as they are written.
 
 use serde::{Deserialize, Deserializer, de::Error};
-use zones::{Exempt, Form, Kind, List, OnError, Subject};
+use terms::Exempt;
+use zones::{Form, Kind, List, OnError, Subject};
 
 /// The settings of `dnsbl`.
 #[derive(Debug, Deserialize)]

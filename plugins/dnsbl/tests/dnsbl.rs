@@ -116,6 +116,22 @@ fn a_mail_that_was_not_asked_about_is_not_told_what_was_found_about_another() {
 }
 
 #[test]
+fn of_a_sender_who_is_exempt_nothing_is_known_from_another_mail() {
+    listed("1.2.0.192.bad.example", "127.0.0.2");
+    let mut plugin =
+        dnsbl("{lists: [bad.example], refuse: {score: 3}, exempt: {senders: [partner.example]}}")
+            .unwrap();
+    let session = Session::fake();
+    assert_ne!(mail(&mut plugin, &session), Verdict::Next);
+    assert_eq!(session.note("test.listed").as_deref(), Some("BAD_EXAMPLE"));
+    let other = Transaction::fake().with_id("transaction-2").with_sender("a@partner.example");
+    plugin.ask(Question::Mail(&session, &other));
+    let recipient = Recipient::fake("b@example.org");
+    assert_eq!(plugin.ask(Question::Rcpt(&session, &other, &recipient)), Verdict::Next);
+    assert_eq!(session.note("test.listed").as_deref(), Some(""));
+}
+
+#[test]
 fn who_does_not_answer_is_not_asked_again_in_the_same_minute() {
     answer_dns("1.2.0.192.slow.example", Kind::A, Answer::TimedOut);
     let mut plugin = dnsbl("{lists: [slow.example, fast.example]}").unwrap();
@@ -149,6 +165,14 @@ fn mistakes_are_told_with_their_place() {
         (
             "{lists: [a.b], exempt: {clients: [x]}}",
             "exempt.clients: `x` is not an address or a network",
+        ),
+        (
+            "{lists: [a.b], exempt: {recipients: [abuse@]}}",
+            "exempt.recipients: `refuse.except` has the local parts that are reachable",
+        ),
+        (
+            "{lists: [a.b], exempt: {senders: [a.b]}, refuse: {at: connect}}",
+            "exempt.senders: with `refuse.at: connect` it is the client who is refused",
         ),
         (
             "{lists: [a.b], on_error: defer, refuse: {at: never}}",

@@ -43,7 +43,7 @@ impl Current {
         let client = session.client_ip();
         // Who is at a Unix socket is no stranger.
         let exempt = (client.is_none() && session.client_address() == "unix")
-            || settings.exempt.client(session)
+            || settings.exempt.clients.contain(session)
             || settings.exempt.sender(sender.as_deref());
         let network = client.map_or_else(
             || "unknown".to_owned(),

@@ -45,7 +45,7 @@ impl Helo {
 
     // At MAIL and not at HELO: whoever logs in has done so by now, and there is something to score.
     fn mail(&self, session: &Session, transaction: &Transaction) -> Result<Verdict, String> {
-        if self.is_exempt(session, transaction) {
+        if self.exempt.transaction(session, transaction) {
             return Ok(Verdict::Next);
         }
         let signs = match self.known(session) {
@@ -61,7 +61,7 @@ impl Helo {
     }
 
     fn message(&self, session: &Session, transaction: &Transaction) -> Result<Verdict, String> {
-        if session.conduct().is_empty() || self.is_exempt(session, transaction) {
+        if session.conduct().is_empty() || self.exempt.transaction(session, transaction) {
             return Ok(Verdict::Next);
         }
         self.weigh_conduct(session, transaction)
@@ -75,12 +75,6 @@ impl Helo {
 
     fn counts(&self, sign: Sign) -> bool {
         *self.rule(sign) != Rule::Points(0.0)
-    }
-
-    fn is_exempt(&self, session: &Session, transaction: &Transaction) -> bool {
-        self.exempt.client(session)
-            || self.exempt.sender(transaction.sender().as_deref())
-            || self.exempt.scored(transaction)
     }
 
     /// Gives the points for a sign, or the refusal.

@@ -56,11 +56,8 @@ impl Settings {
                 ));
             }
         }
-        if !self.exempt.recipients.is_empty() {
-            return Err("exempt.recipients: MAIL comes before them; leave out senders or clients \
-                        instead"
-                .to_owned());
-        }
+        let instead = "MAIL comes before them; leave out senders or clients instead";
+        self.exempt.without(&["recipients"], instead)?;
         if self.most == 0 {
             return Err("most: at least 1; what is not to count has the rule 0".to_owned());
         }

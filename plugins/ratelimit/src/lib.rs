@@ -207,12 +207,10 @@ impl Ratelimit {
     }
 
     fn is_exempt(&self, asked: &Asked<'_>) -> bool {
-        self.exempt.client(asked.session)
-            || asked.transaction.is_some_and(|transaction| {
-                (!self.exempt.senders.is_empty()
-                    && self.exempt.sender(transaction.sender().as_deref()))
-                    || self.exempt.scored(transaction)
-            })
+        match asked.transaction {
+            Some(transaction) => self.exempt.transaction(asked.session, transaction),
+            None => self.exempt.clients.contain(asked.session),
+        }
     }
 
     fn decide(

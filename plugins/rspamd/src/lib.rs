@@ -58,15 +58,7 @@ impl Rspamd {
         transaction: &Transaction,
         message: &Message,
     ) -> Option<&'static str> {
-        let exempt = &self.settings.exempt;
-        if exempt.client(session)
-            || exempt.sender(transaction.sender().as_deref())
-            || exempt.scored(transaction)
-        {
-            return Some("exempt");
-        }
-        // One mail has one verdict: it takes all of its recipients to go without.
-        if transaction.recipients().iter().all(|one| exempt.recipient(&one.address)) {
+        if self.settings.exempt.message(session, transaction) {
             return Some("exempt");
         }
         (message.size() > self.settings.max_size).then_some("too_large")

@@ -44,7 +44,7 @@ impl Tarpit {
     }
 
     fn connect(&self, session: &Session) -> Verdict {
-        if !self.settings.exempt.client(session) {
+        if !self.settings.exempt.clients.contain(session) {
             self.hold_back(session, "connect", seconds(self.settings.greeting), "greeting");
         }
         Verdict::Next
@@ -95,17 +95,10 @@ impl Tarpit {
                 }
             }
         }
-        if !delay.is_zero() && !self.is_exempt(session, transaction) {
+        if !delay.is_zero() && !self.settings.exempt.transaction(session, transaction) {
             self.hold_back(session, step.label(), delay, &reasons.join(" "));
         }
         Verdict::Next
-    }
-
-    fn is_exempt(&self, session: &Session, transaction: &Transaction) -> bool {
-        let exempt = &self.settings.exempt;
-        exempt.client(session)
-            || exempt.sender(transaction.sender().as_deref())
-            || exempt.scored(transaction)
     }
 
     /// Twice as long for each further one.

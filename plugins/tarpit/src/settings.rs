@@ -122,13 +122,8 @@ impl Settings {
         if self.most == Span::seconds(0) || self.session == Span::seconds(0) {
             return Err("most, session: at least 1s; without any, leave the plugin out".to_owned());
         }
-        if !self.exempt.recipients.is_empty() {
-            return Err(
-                "exempt.recipients: whoever waits waits for all of them; leave out senders or \
-                        clients instead"
-                    .to_owned(),
-            );
-        }
+        let instead = "whoever waits waits for all of them; leave out senders or clients instead";
+        self.exempt.without(&["recipients"], instead)?;
         if let Some(lapse) = self.conduct.keys().find(|key| !LAPSES.contains(&key.as_str())) {
             return Err(format!("conduct.{lapse}: no such lapse; there are {}", LAPSES.join(", ")));
         }

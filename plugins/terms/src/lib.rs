@@ -5,12 +5,14 @@
 //! index would take more memory in each copy of the plugin than it saves time.
 
 mod addresses;
+mod clients;
 mod exempt;
 mod networks;
 mod remote;
 mod span;
 
 pub use self::addresses::Addresses;
+pub use self::clients::Clients;
 pub use self::exempt::Exempt;
 pub use self::networks::{Networks, network, prefix};
 pub use self::remote::{OnError, field_value, reply_of, reply_text};

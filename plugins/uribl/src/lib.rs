@@ -8,7 +8,7 @@ mod settings;
 
 use portcullis_plugin::dns::{self, LookupError};
 use portcullis_plugin::{Message, Part, Session, Transaction, Verdict, metrics, plugin};
-use zones::{Judgement, Kind, Listing, OnError, Question, Teller};
+use zones::{Judgement, Kind, Listing, OnError, Question, Teller, inside};
 
 use crate::links::{Links, Target};
 use crate::settings::{MOST_QUESTIONS, Of, Settings};
@@ -26,6 +26,7 @@ pub struct Uribl {
 impl Uribl {
     fn configure(mut settings: Settings) -> Result<Self, String> {
         settings.check()?;
+        settings.exempt.clients.networks_or(inside);
         let teller = Teller::new(settings.store.take());
         let silent = settings.silent();
         Ok(Self { settings, teller, silent })
@@ -37,7 +38,7 @@ impl Uribl {
         transaction: &Transaction,
         message: &Message,
     ) -> Result<Verdict, LookupError> {
-        if self.settings.exempt.has(session, session.client_ip()) {
+        if self.settings.exempt.message(session, transaction) {
             return Ok(Verdict::Next);
         }
         let (targets, flooded) = self.links(message).chosen(self.settings.domains);

@@ -98,17 +98,15 @@ impl Webhook {
 
     fn is_exempt(&self, known: &Known<'_>) -> bool {
         let exempt = &self.settings.exempt;
-        exempt.client(known.session)
-            || known.transaction.is_some_and(|transaction| {
-                let recipients = || {
-                    let all = transaction.recipients();
-                    let mut all = all.iter().chain(known.recipient).peekable();
-                    all.peek().is_some() && all.all(|one| exempt.recipient(&one.address))
-                };
-                exempt.sender(transaction.sender().as_deref())
-                    || exempt.scored(transaction)
-                    || recipients()
-            })
+        let Some(transaction) = known.transaction else {
+            return exempt.clients.contain(known.session);
+        };
+        let recipients = || {
+            let all = transaction.recipients();
+            let mut all = all.iter().chain(known.recipient).peekable();
+            all.peek().is_some() && all.all(|one| exempt.recipient(&one.address))
+        };
+        exempt.transaction(known.session, transaction) || recipients()
     }
 
     /// What it says, or how it failed. The outer error is the operator's mistake, which no mail should

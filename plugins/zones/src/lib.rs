@@ -1,7 +1,7 @@
 //! Lists in DNS (RFC 5782): what is asked of them and what their answers mean; see README.md.
 
 mod codes;
-mod exempt;
+mod inside;
 mod judgement;
 mod known;
 mod list;
@@ -9,7 +9,7 @@ mod reply;
 mod trouble;
 
 pub use codes::{Code, Pattern};
-pub use exempt::Exempt;
+pub use inside::inside;
 pub use judgement::{Judgement, Listing, Question};
 pub use list::{Hit, Kind, List, Said, Subject};
 pub use reply::{Form, plain};
