@@ -17,12 +17,7 @@ pub struct Refusal(Reply);
 impl Refusal {
     /// The answer of a hook.
     pub fn verdict(&self) -> Verdict {
-        let reply = self.0.clone();
-        match reply.code {
-            421 => Verdict::Disconnect(reply),
-            400..=499 => Verdict::Defer(reply),
-            _ => Verdict::Reject(reply),
-        }
+        self.0.clone().into()
     }
 
     /// The reply itself, as `Transaction::refuse_recipient` takes it.

@@ -31,6 +31,18 @@ impl Verdict {
     }
 }
 
+/// A refusal by its code: 421 also closes the connection (RFC 5321 3.8), other 4xx defer, and the rest
+/// rejects.
+impl From<Reply> for Verdict {
+    fn from(reply: Reply) -> Self {
+        match reply.code {
+            421 => Self::Disconnect(reply),
+            400..=499 => Self::Defer(reply),
+            _ => Self::Reject(reply),
+        }
+    }
+}
+
 impl Reply {
     /// A reply; `status` as in `5.7.1`, or empty for none.
     ///

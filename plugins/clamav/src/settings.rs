@@ -66,13 +66,9 @@ impl Settings {
 
     /// What an infected message is answered with.
     pub(crate) fn refusal(&self, signature: &str) -> Verdict {
-        let mut verdict = self.reply.verdict();
-        if let Verdict::Reject(reply) | Verdict::Defer(reply) | Verdict::Disconnect(reply) =
-            &mut verdict
-        {
-            reply.text = reply.text.replace("{signature}", signature);
-        }
-        verdict
+        let mut reply = self.reply.reply().clone();
+        reply.text = reply.text.replace("{signature}", signature);
+        reply.into()
     }
 
     /// Whether a signature is no proof.

@@ -216,11 +216,7 @@ fn refused(session: &Session, sign: Sign, reply: &Reply) -> Verdict {
         let fields = [("sign", sign.key()), ("helo", &helo), ("client", &session.client_address())];
         log::info("refused by its name or manners", &fields);
     }
-    match reply.code {
-        421 => Verdict::Disconnect(reply.clone()),
-        400..=499 => Verdict::Defer(reply.clone()),
-        _ => Verdict::Reject(reply.clone()),
-    }
+    reply.clone().into()
 }
 
 /// The operator's mistake, which no mail should hide.

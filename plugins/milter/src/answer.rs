@@ -60,12 +60,7 @@ fn reply(data: &[u8]) -> Verdict {
             }
         }
     }
-    match refusal {
-        Some(reply) if reply.code == 421 => Verdict::Disconnect(reply),
-        Some(reply) if reply.code < 500 => Verdict::Defer(reply),
-        Some(reply) => Verdict::Reject(reply),
-        None => Verdict::defer(451, "4.7.1", TRY_AGAIN),
-    }
+    refusal.map_or_else(|| Verdict::defer(451, "4.7.1", TRY_AGAIN), Verdict::from)
 }
 
 const TRY_AGAIN: &str = "try again later";

@@ -105,12 +105,9 @@ impl Answer {
             status: status.or(Some(if class == 4 { (4, 7, 1) } else { (5, 7, 1) })),
             text: text.unwrap_or_else(|| "refused by policy".to_owned()),
         };
-        match class {
-            _ if code == 421 || said.is_some_and(|said| said.disconnect) => {
-                Verdict::Disconnect(reply)
-            }
-            4 => Verdict::Defer(reply),
-            _ => Verdict::Reject(reply),
+        if said.is_some_and(|said| said.disconnect) {
+            return Verdict::Disconnect(reply);
         }
+        reply.into()
     }
 }

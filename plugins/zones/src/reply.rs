@@ -41,15 +41,7 @@ impl Form {
             rest = behind;
         }
         text.push_str(rest);
-        verdict(Reply { text: plain(&text, LONGEST), ..reply.clone() })
-    }
-}
-
-fn verdict(reply: Reply) -> Verdict {
-    match reply.code {
-        421 => Verdict::Disconnect(reply),
-        400..=499 => Verdict::Defer(reply),
-        _ => Verdict::Reject(reply),
+        Reply { text: plain(&text, LONGEST), ..reply.clone() }.into()
     }
 }
 
