@@ -2,7 +2,7 @@
 
 use portcullis_plugin::Refusal;
 use serde::{Deserialize, Deserializer, de};
-use terms::{Exempt, Span};
+use terms::{Exempt, Prefixes, Span};
 
 /// The settings of `greylist`.
 #[derive(Debug, Deserialize)]
@@ -12,7 +12,7 @@ pub(crate) struct Settings {
     pub(crate) delay: Span,
     pub(crate) retry_window: Span,
     pub(crate) known_for: Span,
-    pub(crate) network: Prefixes,
+    pub(crate) network: Prefixes<24, 64>,
     pub(crate) spf: bool,
     pub(crate) auto_allow: u32,
     pub(crate) only_if: OnlyIf,
@@ -35,7 +35,7 @@ impl Default for Settings {
             retry_window: Span::hours(24),
             // Who writes once a month is known.
             known_for: Span::days(35),
-            network: Prefixes { ipv4: 24, ipv6: 64 },
+            network: Prefixes::default(),
             spf: true,
             auto_allow: 5,
             only_if: OnlyIf::default(),
@@ -68,31 +68,11 @@ impl Settings {
                 self.known_for, self.delay
             ));
         }
-        for (key, length, most) in
-            [("ipv4", self.network.ipv4, 32), ("ipv6", self.network.ipv6, 128)]
-        {
-            if !(8..=most).contains(&length) {
-                return Err(format!("network.{key}: {length} is not from 8 to {most}"));
-            }
-        }
+        self.network.check("network")?;
         if self.ask_at == Ask::Never {
             return Err("ask_at: rcpt or data; to ask nobody, leave the plugin out".to_owned());
         }
         Ok(())
-    }
-}
-
-/// How much of an address is the network.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Prefixes {
-    pub(crate) ipv4: u32,
-    pub(crate) ipv6: u32,
-}
-
-impl Default for Prefixes {
-    fn default() -> Self {
-        Self { ipv4: 24, ipv6: 64 }
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 
 use portcullis_plugin::mail_auth::{self, Finding};
 use portcullis_plugin::{Session, Transaction, metrics, split_address};
-use terms::network;
 
 use crate::sender;
 use crate::settings::Settings;
@@ -45,14 +44,8 @@ impl Current {
         let exempt = (client.is_none() && session.client_address() == "unix")
             || settings.exempt.clients.contain(session)
             || settings.exempt.sender(sender.as_deref());
-        let network = client.map_or_else(
-            || "unknown".to_owned(),
-            |client| {
-                let prefixes = settings.network;
-                let length = if client.is_ipv4() { prefixes.ipv4 } else { prefixes.ipv6 };
-                format!("{}/{length}", network(client, length))
-            },
-        );
+        let network =
+            client.map_or_else(|| "unknown".to_owned(), |client| settings.network.network(client));
         let mut current = Self {
             id: transaction.id(),
             sender,

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use portcullis_plugin::{Outcome, Session, Transaction, split_address};
-use terms::network;
 
 use crate::settings::{Part, Prefixes};
 
@@ -116,8 +115,8 @@ fn value(part: Part, facts: &dyn Facts, prefixes: Prefixes) -> Option<String> {
     match part {
         Part::Listener => Some(facts.listener()),
         // In IPv6 everybody has 2^64 addresses.
-        Part::Client => client(facts, Prefixes { ipv4: 32, ipv6: 64 }),
-        Part::Network => client(facts, prefixes),
+        Part::Client => client(facts, |client| Alone::default().network(client)),
+        Part::Network => client(facts, |client| prefixes.network(client)),
         Part::Helo => facts.helo(),
         Part::User => facts.user(),
         Part::Sender => facts.sender(),
@@ -127,12 +126,12 @@ fn value(part: Part, facts: &dyn Facts, prefixes: Prefixes) -> Option<String> {
     }
 }
 
-fn client(facts: &dyn Facts, prefixes: Prefixes) -> Option<String> {
+/// One client.
+type Alone = terms::Prefixes<32, 64>;
+
+fn client(facts: &dyn Facts, network: impl Fn(IpAddr) -> String) -> Option<String> {
     match facts.client() {
-        Ok(client) => {
-            let length = if client.is_ipv4() { prefixes.ipv4 } else { prefixes.ipv6 };
-            Some(format!("{}/{length}", network(client, length)))
-        }
+        Ok(client) => Some(network(client)),
         // Who is at a Unix socket is no client among others.
         Err(text) => (text != "unix").then_some(text),
     }

@@ -49,11 +49,7 @@ enum Cost {
 impl Ratelimit {
     fn configure(settings: Settings) -> Result<Self, String> {
         let Settings { store, network, rules, exempt, on_error } = settings;
-        for (key, length, most) in [("ipv4", network.ipv4, 32), ("ipv6", network.ipv6, 128)] {
-            if !(8..=most).contains(&length) {
-                return Err(format!("network.{key}: {length} is not from 8 to {most}"));
-            }
-        }
+        network.check("network")?;
         // Each has a label of its own in a metric, and two keys in one call to the store.
         if rules.is_empty() || rules.len() > 32 {
             return Err(format!("rules: {} are not from 1 to 32", rules.len()));

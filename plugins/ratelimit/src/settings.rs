@@ -27,18 +27,7 @@ fn rates() -> String {
 }
 
 /// How much of an address is the network.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Prefixes {
-    pub(crate) ipv4: u32,
-    pub(crate) ipv6: u32,
-}
-
-impl Default for Prefixes {
-    fn default() -> Self {
-        Self { ipv4: 24, ipv6: 48 }
-    }
-}
+pub(crate) type Prefixes = terms::Prefixes<24, 48>;
 
 /// One rule.
 #[derive(Debug, Deserialize)]

@@ -58,11 +58,11 @@ impl Clients {
     }
 }
 
-/// Networks that are named are some; it takes leaving the key out to say nothing.
-pub(crate) fn named<'de, D: Deserializer<'de>>(
+/// What is named is something; it takes leaving the key out to say nothing.
+pub(crate) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
-) -> Result<Option<Networks>, D::Error> {
-    Networks::deserialize(deserializer).map(Some)
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

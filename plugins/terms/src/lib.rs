@@ -8,6 +8,7 @@ mod addresses;
 mod clients;
 mod exempt;
 mod networks;
+mod prefixes;
 mod remote;
 mod span;
 
@@ -15,5 +16,6 @@ pub use self::addresses::Addresses;
 pub use self::clients::Clients;
 pub use self::exempt::Exempt;
 pub use self::networks::{Networks, network, prefix};
+pub use self::prefixes::Prefixes;
 pub use self::remote::{OnError, field_value, reply_of, reply_text};
 pub use self::span::Span;
