@@ -7,10 +7,8 @@ mod subjects;
 
 use std::net::IpAddr;
 
-use portcullis_plugin::{
-    Hook, Recipient, Session, Transaction, Verdict, dns::LookupError, metrics, plugin,
-};
-use zones::{Judgement, Listing, OnError, Teller, inside};
+use portcullis_plugin::{Hook, Recipient, Session, Transaction, Verdict, dns::LookupError, plugin};
+use zones::{Judgement, OnError, Teller, inside};
 
 use crate::asking::ask;
 use crate::memory::Memory;
@@ -89,7 +87,7 @@ impl Dnsbl {
         let later = refusal.as_ref().filter(|_| self.settings.refuse.at != Stage::Mail);
         memory.refuse(&transaction.id(), later);
         memory.save(session, &before);
-        self.score(transaction, &judged);
+        judged.score(transaction, "DNSBL", self.settings.on_error, self.settings.error_score);
         if self.settings.refuse.at == Stage::Mail {
             return Ok(refusal.unwrap_or(Verdict::Next));
         }
@@ -141,30 +139,11 @@ impl Dnsbl {
         if refuse.at == Stage::Never {
             return None;
         }
-        if judged.heard_nothing() && self.settings.on_error == OnError::Defer {
-            return Some(Verdict::defer(451, "4.7.1", "DNS lists do not answer, try again later"));
+        let verdict = judged.refusal(refuse.score, &refuse.reply, client, self.settings.on_error);
+        if verdict.is_some() {
+            judged.tell();
         }
-        let worst = judged.worst().filter(|_| judged.sum() >= refuse.score)?;
-        metrics::add("refusals", 1, Some(("list", &worst.list.name)));
-        let client = client.map_or_else(|| "the client".to_owned(), |client| client.to_string());
-        let values = [
-            ("client", &*client),
-            ("subject", &worst.subject),
-            ("list", &worst.list.shown),
-            ("reason", worst.reason()),
-        ];
-        judged.tell();
-        Some(refuse.reply.fill(&values))
-    }
-
-    fn score(&self, transaction: &Transaction, judged: &Judgement<'_, Of>) {
-        for Listing { list, hit, .. } in &judged.listings {
-            metrics::add("listings", 1, Some(("list", &list.name)));
-            score(transaction, &format!("DNSBL_{}", list.name), hit.code.score);
-        }
-        if judged.heard_nothing() && self.settings.on_error == OnError::Score {
-            score(transaction, "DNSBL_ERROR", self.settings.error_score);
-        }
+        verdict
     }
 }
 
@@ -187,12 +166,5 @@ fn note(session: &Session, judged: &Judgement<'_, Of>, memory: &mut Memory) {
     for (key, against) in [("listed", true), ("allowed", false)] {
         // A session with too many notes has no room; the scores tell as well.
         let _ = session.set_note(key, &judged.names(against));
-    }
-}
-
-/// A gateway that takes no more symbols has heard enough.
-fn score(transaction: &Transaction, symbol: &str, points: f64) {
-    if points != 0.0 {
-        let _ = transaction.score(symbol, points);
     }
 }

@@ -90,28 +90,15 @@ impl Default for Refuse {
 }
 
 fn reply<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Form, D::Error> {
-    let form = Form::deserialize(deserializer)?;
-    form.check(&PLACES).map_err(D::Error::custom)?;
-    Ok(form)
+    Form::deserialize(deserializer, &PLACES)
 }
 
 fn lists<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<List<Of>>, D::Error> {
-    let lists = Vec::<List<Of>>::deserialize(deserializer)?;
-    if lists.is_empty() {
-        return Err(D::Error::custom("name the lists to ask, as in `[zen.spamhaus.org]`"));
-    }
+    let lists = zones::lists::<_, Of>(deserializer, "zen.spamhaus.org")?;
     if lists.len() > MOST_LISTS || lists.iter().map(|list| list.of.len()).sum::<usize>() > MOST {
         return Err(D::Error::custom(format!(
             "at most {MOST_LISTS} lists, with {MOST} things of which they are asked"
         )));
-    }
-    for (number, list) in lists.iter().enumerate() {
-        if lists[..number].iter().any(|other| other.name == list.name) {
-            let name = &list.name;
-            return Err(D::Error::custom(format!(
-                "[{number}]: another list is called {name}, too; give this one a `name`"
-            )));
-        }
     }
     Ok(lists)
 }

@@ -8,7 +8,7 @@ mod settings;
 
 use portcullis_plugin::dns::{self, LookupError};
 use portcullis_plugin::{Message, Part, Session, Transaction, Verdict, metrics, plugin};
-use zones::{Judgement, Kind, Listing, OnError, Question, Teller, inside};
+use zones::{Judgement, Kind, Question, Teller, inside, score};
 
 use crate::links::{Links, Target};
 use crate::settings::{MOST_QUESTIONS, Of, Settings};
@@ -50,13 +50,7 @@ impl Uribl {
         if judged.listings.is_empty() && judged.silent == 0 {
             return Ok(Verdict::Next);
         }
-        for Listing { list, hit, .. } in &judged.listings {
-            metrics::add("listings", 1, Some(("list", &list.name)));
-            score(transaction, &format!("URIBL_{}", list.name), hit.code.score);
-        }
-        if judged.heard_nothing() && self.settings.on_error == OnError::Score {
-            score(transaction, "URIBL_ERROR", self.settings.error_score);
-        }
+        judged.score(transaction, "URIBL", self.settings.on_error, self.settings.error_score);
         judged.tell();
         Ok(self.refusal(&judged).unwrap_or(Verdict::Next))
     }
@@ -129,14 +123,7 @@ impl Uribl {
 
     fn refusal(&self, judged: &Judgement<'_, Of>) -> Option<Verdict> {
         let refuse = self.settings.refuse.as_ref()?;
-        if judged.heard_nothing() && self.settings.on_error == OnError::Defer {
-            return Some(Verdict::defer(451, "4.7.1", "DNS lists do not answer, try again later"));
-        }
-        let worst = judged.worst().filter(|_| judged.sum() >= refuse.score)?;
-        metrics::add("refusals", 1, Some(("list", &worst.list.name)));
-        let values =
-            [("subject", &*worst.subject), ("list", &worst.list.shown), ("reason", worst.reason())];
-        Some(refuse.reply.fill(&values))
+        judged.refusal(refuse.score, &refuse.reply, None, self.settings.on_error)
     }
 }
 
@@ -157,11 +144,4 @@ fn read(message: &Message, part: &Part, most: usize) -> Vec<u8> {
         }
     }
     content
-}
-
-/// A gateway that takes no more symbols has heard enough.
-fn score(transaction: &Transaction, symbol: &str, points: f64) {
-    if points != 0.0 {
-        let _ = transaction.score(symbol, points);
-    }
 }

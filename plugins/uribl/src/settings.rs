@@ -96,28 +96,15 @@ impl Settings {
 }
 
 fn lists<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<List<Of>>, D::Error> {
-    let lists = Vec::<List<Of>>::deserialize(deserializer)?;
-    if lists.is_empty() {
-        return Err(D::Error::custom("name the lists to ask, as in `[dbl.spamhaus.org]`"));
-    }
+    let lists = zones::lists(deserializer, "dbl.spamhaus.org")?;
     if lists.len() > MOST_LISTS {
         return Err(D::Error::custom(format!("at most {MOST_LISTS} lists")));
-    }
-    for (number, list) in lists.iter().enumerate() {
-        if lists[..number].iter().any(|other| other.name == list.name) {
-            let name = &list.name;
-            return Err(D::Error::custom(format!(
-                "[{number}]: another list is called {name}, too; give this one a `name`"
-            )));
-        }
     }
     Ok(lists)
 }
 
 fn reply<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Form, D::Error> {
-    let form = Form::deserialize(deserializer)?;
-    form.check(&PLACES).map_err(D::Error::custom)?;
-    Ok(form)
+    Form::deserialize(deserializer, &PLACES)
 }
 
 fn usual_reply() -> Form {

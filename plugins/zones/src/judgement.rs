@@ -1,10 +1,13 @@
 //! What lists say of all that they are asked about.
 
+use std::net::IpAddr;
+
 use portcullis_plugin::dns::{self, Answer, Kind as Record, LookupError, Query};
-use portcullis_plugin::log;
+use portcullis_plugin::{Transaction, Verdict, log, metrics};
 
 use crate::list::{Hit, Kind, List, Said};
-use crate::trouble::Teller;
+use crate::reply::Form;
+use crate::trouble::{OnError, Teller};
 
 /// What is asked: a list, by its number, and of what.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,18 +144,51 @@ impl<'a, O> Judgement<'a, O> {
     }
 
     /// All points.
-    pub fn sum(&self) -> f64 {
+    fn sum(&self) -> f64 {
         self.listings.iter().map(|listing| listing.hit.code.score).sum()
     }
 
     /// That which is worth most.
-    pub fn worst(&self) -> Option<&Listing<'a, O>> {
+    fn worst(&self) -> Option<&Listing<'a, O>> {
         let worth = |listing: &&Listing<'_, O>| listing.hit.code.score;
         self.listings.iter().max_by(|a, b| worth(a).total_cmp(&worth(b)))
     }
 
+    /// Points for each listing, as `DNSBL_ZEN` with `DNSBL` before it, and for hearing nothing.
+    pub fn score(&self, to: &Transaction, before: &str, on_error: OnError, error_score: f64) {
+        for Listing { list, hit, .. } in &self.listings {
+            metrics::add("listings", 1, Some(("list", &list.name)));
+            score(to, &format!("{before}_{}", list.name), hit.code.score);
+        }
+        if on_error == OnError::Score && self.heard_nothing() {
+            score(to, &format!("{before}_ERROR"), error_score);
+        }
+    }
+
+    /// What is answered from so many points on, and while no list says anything.
+    pub fn refusal(
+        &self,
+        from: f64,
+        reply: &Form,
+        client: Option<IpAddr>,
+        on_error: OnError,
+    ) -> Option<Verdict> {
+        if on_error == OnError::Defer && self.heard_nothing() {
+            return Some(Verdict::defer(451, "4.7.1", "DNS lists do not answer, try again later"));
+        }
+        let worst = self.worst().filter(|_| self.sum() >= from)?;
+        metrics::add("refusals", 1, Some(("list", &worst.list.name)));
+        let client = client.map_or_else(|| "the client".to_owned(), |client| client.to_string());
+        Some(reply.fill(&[
+            ("client", &client),
+            ("subject", &worst.subject),
+            ("list", &worst.list.shown),
+            ("reason", worst.reason()),
+        ]))
+    }
+
     /// Whether lists were asked and none said anything.
-    pub fn heard_nothing(&self) -> bool {
+    fn heard_nothing(&self) -> bool {
         self.silent != 0 && self.heard == 0
     }
 
@@ -180,8 +216,15 @@ impl<'a, O> Judgement<'a, O> {
 
 impl<O> Listing<'_, O> {
     /// Why, in the words of the list, or else in ours.
-    pub fn reason(&self) -> &str {
+    fn reason(&self) -> &str {
         let own = || self.hit.code.meaning.as_deref();
         self.text.as_deref().or_else(own).unwrap_or("see there")
+    }
+}
+
+/// A gateway that takes no more symbols has heard enough.
+pub fn score(to: &Transaction, symbol: &str, points: f64) {
+    if points != 0.0 {
+        let _ = to.score(symbol, points);
     }
 }

@@ -10,7 +10,7 @@ mod trouble;
 
 pub use codes::{Code, Pattern};
 pub use inside::inside;
-pub use judgement::{Judgement, Listing, Question};
-pub use list::{Hit, Kind, List, Said, Subject};
+pub use judgement::{Judgement, Listing, Question, score};
+pub use list::{Hit, Kind, List, Said, Subject, lists};
 pub use reply::{Form, plain};
 pub use trouble::{OnError, Teller};

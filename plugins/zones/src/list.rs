@@ -137,6 +137,26 @@ impl<O> List<O> {
     }
 }
 
+/// The lists of a plugin: at least one, `such` as this, and no two of a name.
+pub fn lists<'de, D: Deserializer<'de>, O: Deserialize<'de> + Subject>(
+    deserializer: D,
+    such: &str,
+) -> Result<Vec<List<O>>, D::Error> {
+    let lists = Vec::<List<O>>::deserialize(deserializer)?;
+    if lists.is_empty() {
+        return Err(D::Error::custom(format!("name the lists to ask, as in `[{such}]`")));
+    }
+    for (number, list) in lists.iter().enumerate() {
+        if lists[..number].iter().any(|other| other.name == list.name) {
+            let name = &list.name;
+            return Err(D::Error::custom(format!(
+                "[{number}]: another list is called {name}, too; give this one a `name`"
+            )));
+        }
+    }
+    Ok(lists)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written<O> {

@@ -16,8 +16,17 @@ impl Form {
         Ok(form)
     }
 
-    /// Whether it has no other places than these.
-    pub fn check(&self, places: &[&str]) -> Result<(), String> {
+    /// The same from settings.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        places: &[&str],
+    ) -> Result<Self, D::Error> {
+        let form = Self(Refusal::deserialize(deserializer)?);
+        form.check(places).map_err(D::Error::custom)?;
+        Ok(form)
+    }
+
+    fn check(&self, places: &[&str]) -> Result<(), String> {
         let mut rest = &*self.0.reply().text;
         while let Some((_, behind)) = rest.split_once('{') {
             let place = behind.split_once('}').filter(|(place, _)| places.contains(place));
@@ -42,12 +51,6 @@ impl Form {
         }
         text.push_str(rest);
         Reply { text: plain(&text, LONGEST), ..reply.clone() }.into()
-    }
-}
-
-impl<'de> Deserialize<'de> for Form {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Refusal::deserialize(deserializer).map(Self).map_err(D::Error::custom)
     }
 }
 
