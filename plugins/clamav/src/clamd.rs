@@ -2,6 +2,7 @@
 
 use portcullis_plugin::Message;
 use portcullis_plugin::streams::{Connection, StreamError};
+use terms::Away;
 
 /// What came of a scan.
 #[derive(Debug, PartialEq)]
@@ -16,11 +17,7 @@ pub(crate) enum Scan {
 /// Why a message was not scanned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Failure {
-    /// The plugin has no grant for the address.
-    Denied,
-    /// Nobody is there, or it hung up.
-    Unavailable,
-    TimedOut,
+    Away(Away),
     /// Larger than its `StreamMaxLength`.
     TooLarge,
     /// It says that it cannot, or something that is no answer.
@@ -31,9 +28,7 @@ impl Failure {
     /// For metrics and the log.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Self::Denied => "denied",
-            Self::Unavailable => "unavailable",
-            Self::TimedOut => "timed-out",
+            Self::Away(away) => away.label(),
             Self::TooLarge => "too-large",
             Self::Answer => "no-answer",
         }
@@ -42,11 +37,7 @@ impl Failure {
 
 impl From<StreamError> for Failure {
     fn from(error: StreamError) -> Self {
-        match error {
-            StreamError::Denied => Self::Denied,
-            StreamError::TimedOut => Self::TimedOut,
-            StreamError::TooMany | StreamError::Unavailable(_) => Self::Unavailable,
-        }
+        Self::Away(error.into())
     }
 }
 
@@ -68,7 +59,7 @@ fn converse(
     match (answer(&clamd), sent) {
         (Ok(answer), _) if !answer.is_empty() => Ok(answer),
         (_, Err(failure)) | (Err(failure), _) => Err(failure),
-        (Ok(_), Ok(())) => Err(Failure::Unavailable),
+        (Ok(_), Ok(())) => Err(Failure::Away(Away::Unavailable)),
     }
 }
 
@@ -79,7 +70,7 @@ fn send(clamd: &Connection, message: &Message, size: u32) -> Result<(), Failure>
     clamd.write(&start)?;
     let sent = clamd.write_content(&message.read_all(), size.into())?;
     if sent != u64::from(size) {
-        return Err(Failure::Unavailable);
+        return Err(Failure::Away(Away::Unavailable));
     }
     Ok(clamd.write(&0_u32.to_be_bytes())?)
 }

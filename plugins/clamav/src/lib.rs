@@ -7,6 +7,7 @@ use portcullis_plugin::kv::Store;
 use portcullis_plugin::{
     EditError, Hook, Message, Transaction, Verdict, clock, log, metrics, plugin,
 };
+use terms::Away;
 
 use crate::clamd::{Failure, Scan};
 use crate::settings::{Infected, OnError, Settings};
@@ -62,12 +63,12 @@ impl Clamav {
             return Scan::Failed(Failure::TooLarge);
         };
         let began = clock::monotonic();
-        let mut scan = Scan::Failed(Failure::Unavailable);
+        let mut scan = Scan::Failed(Failure::Away(Away::Unavailable));
         for server in &self.0.servers {
             scan = clamd::scan(server, self.0.timeout.as_seconds() * 1000, message, size);
             // One that cannot scan this message leaves another one no time, or would say the same.
             match &scan {
-                Scan::Failed(failure @ (Failure::Unavailable | Failure::Denied)) => {
+                Scan::Failed(failure @ Failure::Away(Away::Unavailable | Away::Denied)) => {
                     log::warn(
                         "clamd cannot be asked",
                         &[("server", server), ("why", failure.label())],

@@ -2,15 +2,12 @@
 
 use portcullis_plugin::Reader;
 use portcullis_plugin::streams::{Connection, StreamError};
+use terms::Away;
 
 /// Why a filter cannot be asked any further.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Failure {
-    /// The plugin has no grant for the address.
-    Denied,
-    /// Nobody is there, or it hung up.
-    Unavailable,
-    TimedOut,
+    Away(Away),
     /// It says what the protocol does not let it say.
     Protocol,
 }
@@ -19,9 +16,7 @@ impl Failure {
     /// For metrics and the log.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Self::Denied => "denied",
-            Self::Unavailable => "unavailable",
-            Self::TimedOut => "timed-out",
+            Self::Away(away) => away.label(),
             Self::Protocol => "protocol",
         }
     }
@@ -29,11 +24,7 @@ impl Failure {
 
 impl From<StreamError> for Failure {
     fn from(error: StreamError) -> Self {
-        match error {
-            StreamError::Denied => Self::Denied,
-            StreamError::TimedOut => Self::TimedOut,
-            StreamError::TooMany | StreamError::Unavailable(_) => Self::Unavailable,
-        }
+        Self::Away(error.into())
     }
 }
 
@@ -110,7 +101,7 @@ impl Wire {
         while self.received.len() < octets {
             let piece = self.connection.read(READ_OCTETS)?;
             if piece.is_empty() {
-                return Err(Failure::Unavailable);
+                return Err(Failure::Away(Away::Unavailable));
             }
             self.received.extend(piece);
         }

@@ -11,6 +11,7 @@ mod networks;
 mod prefixes;
 mod remote;
 mod span;
+mod stream;
 
 pub use self::addresses::Addresses;
 pub use self::clients::Clients;
@@ -19,3 +20,4 @@ pub use self::networks::{Networks, network, prefix};
 pub use self::prefixes::Prefixes;
 pub use self::remote::{OnError, field_value, reply_of, reply_text};
 pub use self::span::Span;
+pub use self::stream::Away;
