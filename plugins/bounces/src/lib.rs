@@ -215,7 +215,7 @@ impl Batv {
             if key.number > 9 || ready.iter().any(|known| known.number() == key.number) {
                 return Err(format!("keys[{place}].number: from 0 to 9, and no two the same"));
             }
-            ready.push(Key::new(key.number, &key.secret.0)?);
+            ready.push(Key::new(key.number, key.secret.text())?);
         }
         if ready.is_empty() {
             return Err("keys: at least one; without tags leave `batv` out".to_owned());

@@ -1,11 +1,9 @@
 //! The settings as they are written.
 
-use std::fmt;
-
 use portcullis_plugin::Refusal;
-use serde::de::{Error, Visitor};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use terms::{Addresses, Clients, Exempt, Span};
+use terms::{Addresses, Clients, Exempt, Secret, Span};
 
 /// The settings of `bounces`.
 #[derive(Debug, Deserialize)]
@@ -57,54 +55,8 @@ fn half_a_good_sign() -> f64 {
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeySettings {
     pub(crate) number: u8,
-    pub(crate) secret: Secret,
+    pub(crate) secret: Secret<16>,
 }
-
-/// Nobody is to read it, in an error neither.
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Secret")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretText)
-    }
-}
-
-struct SecretText;
-
-impl Visitor<'_> for SecretText {
-    type Value = Secret;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(SECRET)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
-        let text = text.trim_end();
-        if text.len() < 16 { Err(E::custom(SECRET)) } else { Ok(Secret(text.to_owned())) }
-    }
-
-    // What serde says of them has them in it.
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
-        Err(E::custom(SECRET))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
-        Err(E::custom(SECRET))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
-        Err(E::custom(SECRET))
-    }
-}
-
-const SECRET: &str =
-    "a secret is a text of 16 octets or more, best in a file: \"${file:batv.key}\"";
 
 /// A day as in `2026-12-31`, since 1970.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -357,7 +357,7 @@ fn the_readmes_example_is_right_and_only_needed_hooks_are_asked() {
 #[test]
 fn mistakes_are_told_with_their_place_and_no_secret() {
     let batv = |rest: &str| format!("{{ domains: [a.example], batv: {{ {rest} }} }}");
-    let secret = "a secret is a text of 16 octets or more, best in a file: \"${file:batv.key}\"";
+    let secret = "a secret is a text of 16 octets or more, best in a file: \"${file:secret.key}\"";
     for (yaml, mistake) in [
         ("domains: []".to_owned(), "domains: which are ours has to be said".to_owned()),
         (batv("keys: []"), "batv.keys: at least one; without tags leave `batv` out".to_owned()),

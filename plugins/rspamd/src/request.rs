@@ -3,7 +3,7 @@
 use portcullis_plugin::http::Request;
 use portcullis_plugin::{Session, Transaction};
 
-use crate::settings::{Secret, Settings};
+use crate::settings::Settings;
 
 /// A request to the first server, without the message.
 pub(crate) fn of(settings: &Settings, session: &Session, transaction: &Transaction) -> Request {
@@ -25,7 +25,7 @@ pub(crate) fn of(settings: &Settings, session: &Session, transaction: &Transacti
     all.add("MTA-Name", settings.mta_name.clone());
     all.add("Settings-ID", settings.settings_id.clone());
     all.add("Flags", (!settings.flags.is_empty()).then(|| settings.flags.join(",")));
-    all.add("Password", settings.password.as_ref().map(|Secret(text)| text.clone()));
+    all.add("Password", settings.password.as_ref().map(|secret| secret.text().to_owned()));
     for (name, value) in &settings.headers {
         all.add(name, Some(value.clone()));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis_plugin::{Refusal, Reply};
 use serde::{Deserialize, Deserializer, de};
-use terms::{Exempt, OnError, Span};
+use terms::{Exempt, OnError, Secret, Span};
 
 use crate::answer::Action;
 
@@ -13,7 +13,6 @@ use crate::answer::Action;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     pub(crate) servers: Vec<String>,
-    #[serde(deserialize_with = "secret")]
     pub(crate) password: Option<Secret>,
     pub(crate) timeout: Span,
     pub(crate) max_size: u64,
@@ -127,21 +126,6 @@ impl<'de> Deserialize<'de> for Deed {
     }
 }
 
-/// Never shown.
-pub(crate) struct Secret(pub(crate) String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("[secret]")
-    }
-}
-
-/// A file ends in a newline, which is not meant.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    Ok(text.map(|text| Secret(text.trim_end().to_owned())))
-}
-
 impl Settings {
     pub(crate) fn check(&mut self) -> Result<(), String> {
         if self.servers.is_empty() || self.servers.len() > MOST_SERVERS {
@@ -189,7 +173,7 @@ impl Settings {
         let mut values = values.chain(&self.settings_id);
         if !self.headers.keys().all(|name| is_name(name))
             || !values.all(|value| !value.is_empty() && !value.contains(char::is_control))
-            || self.password.as_ref().is_some_and(|Secret(text)| text.contains(char::is_control))
+            || self.password.as_ref().is_some_and(|secret| secret.text().contains(char::is_control))
         {
             return Err(
                 "headers, flags, mta_name, settings_id and password are sent as HTTP headers: no \

@@ -10,6 +10,7 @@ mod exempt;
 mod networks;
 mod prefixes;
 mod remote;
+mod secret;
 mod span;
 mod stream;
 
@@ -19,5 +20,6 @@ pub use self::exempt::Exempt;
 pub use self::networks::{Networks, network, prefix};
 pub use self::prefixes::Prefixes;
 pub use self::remote::{OnError, field_value, reply_of, reply_text};
+pub use self::secret::Secret;
 pub use self::span::Span;
 pub use self::stream::Away;

@@ -9,7 +9,7 @@ use portcullis_plugin::{Message, Parameter, Recipient, Session, Transaction};
 use serde::Serialize;
 use sha2::Sha256;
 
-use crate::settings::{Secret, Settings, Stage};
+use crate::settings::{Settings, Stage};
 
 /// What is known at a stage.
 #[derive(Clone, Copy)]
@@ -127,13 +127,13 @@ pub(crate) fn of(settings: &Settings, known: &Known<'_>) -> Option<Request> {
     if json.len() > MOST {
         return None;
     }
-    let signature = settings.secret.as_ref().map(|secret| sign(secret, &json));
+    let signature = settings.secret.as_ref().map(|secret| sign(secret.text(), &json));
     let mut request = Request::post(&settings.url, json)
         .with_header("Content-Type", "application/json")
         .with_header("Accept", "application/json")
         .with_timeout_ms(settings.timeout.as_seconds() * 1000);
-    if let Some(Secret(authorization)) = &settings.authorization {
-        request = request.with_header("Authorization", authorization.as_bytes());
+    if let Some(authorization) = &settings.authorization {
+        request = request.with_header("Authorization", authorization.text().as_bytes());
     }
     if let Some(signature) = signature {
         request = request.with_header("X-Signature-256", signature);
@@ -242,7 +242,7 @@ fn fields(section: &[u8]) -> Vec<(String, String)> {
 }
 
 /// Of the body, as the service gets it.
-fn sign(Secret(key): &Secret, body: &[u8]) -> String {
+fn sign(key: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes any key");
     mac.update(body);
     let mut signature = "sha256=".to_owned();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use portcullis_plugin::Hook;
-use serde::{Deserialize, Deserializer, Serialize};
-use terms::{Exempt, OnError, Span};
+use serde::{Deserialize, Serialize};
+use terms::{Exempt, OnError, Secret, Span};
 
 /// The settings of `webhook`.
 #[derive(Debug, Deserialize)]
@@ -17,9 +17,7 @@ pub(crate) struct Settings {
     pub(crate) contents: u32,
     #[serde(default = "timeout")]
     pub(crate) timeout: Span,
-    #[serde(default, deserialize_with = "secret")]
     pub(crate) authorization: Option<Secret>,
-    #[serde(default, deserialize_with = "secret")]
     pub(crate) secret: Option<Secret>,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
@@ -60,21 +58,6 @@ impl Stage {
     }
 }
 
-/// Never shown.
-pub(crate) struct Secret(pub(crate) String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("[secret]")
-    }
-}
-
-/// A file ends in a newline, which is not meant.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    Ok(text.map(|text| Secret(text.trim_end().to_owned())))
-}
-
 impl Settings {
     pub(crate) fn check(&self) -> Result<(), String> {
         let rest = self.url.strip_prefix("http://").or_else(|| self.url.strip_prefix("https://"));
@@ -95,7 +78,7 @@ impl Settings {
         if !(0.0..=1000.0).contains(&self.error_score) {
             return Err("error_score: from 0 to 1000".to_owned());
         }
-        if self.secret.as_ref().is_some_and(|Secret(text)| text.is_empty()) {
+        if self.secret.as_ref().is_some_and(|secret| secret.text().is_empty()) {
             return Err("secret: is empty".to_owned());
         }
         self.check_headers()
@@ -106,8 +89,8 @@ impl Settings {
             !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
-        let authorization = self.authorization.iter().map(|Secret(text)| text);
-        let mut values = self.headers.values().chain(authorization);
+        let authorization = self.authorization.iter().map(Secret::text);
+        let mut values = self.headers.values().map(String::as_str).chain(authorization);
         if self.headers.keys().all(is_name)
             && values.all(|value| !value.is_empty() && !value.contains(char::is_control))
         {
