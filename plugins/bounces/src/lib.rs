@@ -51,6 +51,11 @@ impl Bounces {
             return Err("domains: which are ours has to be said".to_owned());
         }
         let batv = batv.map(Batv::new).transpose().map_err(|mistake| format!("batv.{mistake}"))?;
+        if batv.is_none() {
+            let instead = "they need no tag, and without `batv` nobody does; leave out senders or clients \
+                           instead, or set `batv`";
+            exempt.without(&["recipients"], instead)?;
+        }
         forged.check()?;
         if let Some(rules) = &unreachable {
             rules.check()?;

@@ -379,6 +379,10 @@ fn mistakes_are_told_with_their_place_and_no_secret() {
             "batv.refuse_from: `soon` is not a day as in `2026-12-31`".to_owned(),
         ),
         (
+            "{ domains: [a.example], exempt: { recipients: [abuse@] } }".to_owned(),
+            "exempt.recipients: they need no tag, and without `batv` nobody does; leave out senders or clients instead, or set `batv`".to_owned(),
+        ),
+        (
             "{ domains: [a.example], forged: { from: { score: 1, refuse: 550 no } } }".to_owned(),
             "forged.from: either `refuse` or `score`".to_owned(),
         ),
