@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use portcullis_plugin::split_address;
+use terms::folded;
 
 use crate::names::Names;
 use crate::settings::Patterns;
@@ -31,7 +32,7 @@ impl Patterns for Senders {
                 if local_part.is_empty() || domain.is_empty() || pattern.contains(['<', '>', '*']) {
                     return Err(form(pattern));
                 }
-                self.addresses.entry(pattern.to_ascii_lowercase().into()).or_insert(number);
+                self.addresses.entry(key(local_part, domain).into()).or_insert(number);
             }
         }
         Ok(())
@@ -42,17 +43,23 @@ impl Senders {
     /// The number of the pattern that fits best; the sender none is `<>`.
     pub(crate) fn find(&self, sender: Option<&str>) -> Option<u32> {
         let Some(sender) = sender else { return self.null };
+        let (local_part, domain) = split_address(sender);
+        let domain = domain.unwrap_or_default();
         if !self.addresses.is_empty()
-            && let Some(number) = self.addresses.get(sender.to_ascii_lowercase().as_str())
+            && let Some(number) = self.addresses.get(key(local_part, domain).as_str())
         {
             return Some(*number);
         }
-        self.domains.find(split_address(sender).1.unwrap_or_default())
+        self.domains.find(domain)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.domains.is_empty() && self.null.is_none()
     }
+}
+
+fn key(local_part: &str, domain: &str) -> String {
+    format!("{}@{}", local_part.to_ascii_lowercase(), folded(domain))
 }
 
 fn form(pattern: &str) -> String {
@@ -79,6 +86,21 @@ mod tests {
             (None, Some(3)),
         ] {
             assert_eq!(senders.find(sender), number, "{sender:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_beyond_ascii_has_two_forms() {
+        let mut senders = Senders::default();
+        senders.insert("joe@b\u{fc}cher.example", 0).unwrap();
+        senders.insert(".xn--bcher-kva.example", 1).unwrap();
+        for (sender, number) in [
+            ("Joe@xn--bcher-kva.example", Some(0)),
+            ("joe@B\u{dc}CHER.example", Some(0)),
+            ("jim@b\u{fc}cher.example", None),
+            ("jim@mx.b\u{fc}cher.example", Some(1)),
+        ] {
+            assert_eq!(senders.find(Some(sender)), number, "{sender}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! What the gateway found out about one message.
 
 use portcullis_plugin::mail_auth::Finding;
+use terms::folded;
 
 use crate::arc::domain_of;
-use crate::domain::{folded, is_within};
+use crate::domain::is_within;
 
 /// All findings.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Reads `Authentication-Results` and `ARC-Authentication-Results` (RFC 8601 section 2.2).
 
-use crate::domain::folded;
+use terms::folded;
 
 /// What one field tells.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -75,7 +75,7 @@ pub(crate) fn read(value: &str) -> Option<(Option<u32>, Results)> {
     if id.kind == Kind::Special || !known {
         return None;
     }
-    let mut read = Results { id: folded(&id.text), results: Vec::new() };
+    let mut read = Results { id: folded(&id.text).into_owned(), results: Vec::new() };
     for part in &parts[1..] {
         match part {
             [] => {}
@@ -205,7 +205,7 @@ pub(crate) fn claimed(value: &str) -> Option<String> {
                 {
                     // A version, or what is none: is it a result without a name before it?
                     let next = rest.trim_start_matches(|c: char| !";=(\" \t".contains(c));
-                    return (!next.starts_with('=')).then(|| folded(&name));
+                    return (!next.starts_with('=')).then(|| folded(&name).into_owned());
                 }
                 gap = false;
                 name.push(c);
@@ -214,7 +214,7 @@ pub(crate) fn claimed(value: &str) -> Option<String> {
         rest = &rest[c.len_utf8()..];
     }
     let name = folded(&name);
-    (!name.is_empty()).then_some(name)
+    (!name.is_empty()).then(|| name.into_owned())
 }
 
 fn is_version(text: &str) -> bool {

@@ -4,43 +4,52 @@ use portcullis_plugin::split_address;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use crate::folded;
+
 /// A list of patterns, each an address, `local-part@`, a domain, `.example.org` for all domains below
-/// that one, or `<>`. Case does not matter.
+/// that one, or `<>`. Case does not matter, nor whether a domain is written as `bücher.example` or as
+/// `xn--bcher-kva.example`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Addresses(Vec<String>);
+pub struct Addresses(Vec<Pattern>);
+
+/// Domains are folded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Pattern {
+    Null,
+    LocalPart(String),
+    Address(String, String),
+    Domain(String),
+    /// With the leading dot.
+    Below(String),
+}
 
 impl Addresses {
     /// Adds a pattern.
     pub fn insert(&mut self, pattern: &str) -> Result<(), String> {
-        let fits = match split_address(pattern) {
-            ("<>", None) => true,
-            (domain, None) => is_domain(domain.strip_prefix('.').unwrap_or(domain)),
-            (local_part, Some(domain)) => {
-                !local_part.is_empty()
-                    && !pattern.contains(['<', '>', '*'])
-                    && (domain.is_empty() || is_domain(domain))
-            }
-        };
-        if !fits {
-            return Err(format!(
+        let read = read(pattern).ok_or_else(|| {
+            format!(
                 "`{pattern}` is not an address, `local-part@`, a domain, `.example.org` or `<>`"
-            ));
-        }
-        self.0.push(pattern.to_ascii_lowercase());
+            )
+        })?;
+        self.0.push(read);
         Ok(())
     }
 
     /// Whether a pattern fits; the sender none is `<>`.
     pub fn contain(&self, address: Option<&str>) -> bool {
-        let Some(address) = address else {
-            return self.0.iter().any(|pattern| pattern == "<>");
-        };
+        let Some(address) = address else { return self.0.contains(&Pattern::Null) };
         let (local_part, domain) = split_address(address);
         let domain = domain.unwrap_or_default();
-        self.0.iter().any(|pattern| match pattern.rsplit_once('@') {
-            Some((local, "")) => local.eq_ignore_ascii_case(local_part),
-            Some(_) => pattern.eq_ignore_ascii_case(address),
-            None => within(domain, pattern),
+        // Nearly all are ASCII, where ignoring case does.
+        let domain = if domain.is_ascii() { domain.into() } else { folded(domain) };
+        self.0.iter().any(|pattern| match pattern {
+            Pattern::Null => false,
+            Pattern::LocalPart(local) => local.eq_ignore_ascii_case(local_part),
+            Pattern::Address(local, host) => {
+                local.eq_ignore_ascii_case(local_part) && host.eq_ignore_ascii_case(&domain)
+            }
+            Pattern::Domain(host) => host.eq_ignore_ascii_case(&domain),
+            Pattern::Below(end) => ends_in(&domain, end),
         })
     }
 
@@ -50,13 +59,24 @@ impl Addresses {
     }
 }
 
-/// Whether it is this domain, or for `.example.org` one below.
-fn within(domain: &str, pattern: &str) -> bool {
-    if !pattern.starts_with('.') {
-        return domain.eq_ignore_ascii_case(pattern);
+fn read(pattern: &str) -> Option<Pattern> {
+    match split_address(pattern) {
+        ("<>", None) => Some(Pattern::Null),
+        (domain, None) => match domain.strip_prefix('.') {
+            Some(above) => is_domain(above).then(|| Pattern::Below(format!(".{}", folded(above)))),
+            None => is_domain(domain).then(|| Pattern::Domain(folded(domain).into_owned())),
+        },
+        (local_part, Some(_)) if local_part.is_empty() || pattern.contains(['<', '>', '*']) => None,
+        (local_part, Some("")) => Some(Pattern::LocalPart(local_part.to_owned())),
+        (local_part, Some(domain)) => is_domain(domain)
+            .then(|| Pattern::Address(local_part.to_owned(), folded(domain).into_owned())),
     }
-    let end = domain.len().checked_sub(pattern.len()).and_then(|start| domain.get(start..));
-    end.is_some_and(|end| end.eq_ignore_ascii_case(pattern))
+}
+
+fn ends_in(domain: &str, end: &str) -> bool {
+    let start = domain.len().checked_sub(end.len());
+    let found = start.and_then(|start| domain.get(start..));
+    found.is_some_and(|found| found.eq_ignore_ascii_case(end))
 }
 
 fn is_domain(text: &str) -> bool {
@@ -100,6 +120,38 @@ mod tests {
         ] {
             assert_eq!(addresses.contain(address), fits, "{address:?}");
         }
+    }
+
+    #[test]
+    fn a_domain_beyond_ascii_has_two_forms() {
+        for pattern in ["b\u{fc}cher.example", "XN--BCHER-KVA.example", "B\u{dc}CHER.Example."] {
+            for (pattern, address) in [
+                (pattern.to_owned(), "ann"),
+                (format!("Ann@{pattern}"), "ann"),
+                (format!(".{}", pattern.split_once('.').unwrap().1), "ann"),
+            ] {
+                let mut addresses = Addresses::default();
+                addresses.insert(&pattern).unwrap();
+                for domain in [
+                    "b\u{fc}cher.example",
+                    "B\u{dc}cher.EXAMPLE",
+                    "xn--bcher-kva.example",
+                    "Xn--Bcher-KVA.example",
+                ] {
+                    let address = format!("{address}@{domain}");
+                    assert!(addresses.contain(Some(&address)), "{pattern:?} {address}");
+                }
+                assert!(!addresses.contain(Some("ann@bucher.test")), "{pattern:?}");
+            }
+        }
+        let mut addresses = Addresses::default();
+        addresses.insert(".b\u{fc}cher.example").unwrap();
+        assert!(addresses.contain(Some("ann@mx.xn--bcher-kva.example")));
+        assert!(!addresses.contain(Some("ann@xn--bcher-kva.example")));
+        let mut addresses = Addresses::default();
+        addresses.insert("bucher.example").unwrap();
+        assert!(!addresses.contain(Some("ann@b\u{fc}cher.example")));
+        assert!(!addresses.contain(Some("ann@xn--bucher-.example")));
     }
 
     #[test]

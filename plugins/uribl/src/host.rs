@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::punycode;
+use terms::a_label;
 
 /// Where a link leads.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -156,7 +156,7 @@ fn domain(host: &str) -> Option<String> {
         if label.is_ascii() {
             name.push_str(label);
         } else {
-            name.push_str(&punycode::encode(label)?);
+            name.push_str(&a_label(label)?);
         }
         if !(1..=63).contains(&(name.len() - start)) || name.len() > LONGEST_NAME {
             return None;

@@ -2,7 +2,6 @@
 
 mod host;
 mod links;
-mod punycode;
 mod scan;
 mod settings;
 

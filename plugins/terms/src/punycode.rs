@@ -1,7 +1,7 @@
 //! Labels beyond ASCII as DNS has them (RFC 3492).
 
 /// The A-label of a label in small letters; none if it is too long to be one.
-pub(crate) fn encode(label: &str) -> Option<String> {
+pub fn encode(label: &str) -> Option<String> {
     let code: Vec<u32> = label.chars().map(u32::from).collect();
     if code.len() > LONGEST {
         return None;
