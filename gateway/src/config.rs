@@ -351,14 +351,7 @@ impl Config {
                     Some((entry.key.text.to_owned(), Upstream::read(reader, entry)?))
                 })
                 .collect(),
-            routes: Route::read_all(
-                reader,
-                section.list("routes").unwrap_or_default(),
-                &route::Known {
-                    listeners: &names::declared_in(&section, "listeners"),
-                    upstreams: &upstream_names,
-                },
-            ),
+            routes: routes(reader, &section, &upstream_names),
             default_upstream: section
                 .text("default_upstream")
                 .map(|text| section.known_name("upstream", text, &upstream_names)),
@@ -398,6 +391,12 @@ impl Config {
         check::check(&config, &section, &upstreams);
         config
     }
+}
+
+fn routes(reader: &Reader<'_>, section: &Section<'_>, upstreams: &[&str]) -> Vec<Route> {
+    let listeners = &names::declared_in(section, "listeners");
+    let known = route::Known { listeners, upstreams };
+    Route::read_all(reader, section.list("routes").unwrap_or_default(), &known)
 }
 
 fn listeners(section: &Section<'_>, known: &listener::Known<'_>) -> Vec<Listener> {

@@ -177,9 +177,7 @@ async fn converse<P: Policy>(
                 time_is_up(session, terms, Bound::SessionTime, account);
             }
             Step::Ask(question) => {
-                if let Question::Mail { .. } = question {
-                    patience.message_begins();
-                }
+                patience.asks(&question);
                 following::tell_question(session, presence, &question);
                 let (verdict, delay) = ask(question, socket, session, policy, account).await;
                 if !delay.is_zero() {
@@ -233,15 +231,28 @@ async fn converse<P: Policy>(
             }
             Step::StartTls => {
                 socket.flush(session, terms, presence, account).await?;
-                presence.works_at(Stage::Tls);
-                let plain = std::mem::replace(socket, Socket::Gone);
-                *socket = plain.handshake(terms, policy, shutdown).await?;
-                session.tls_established(socket.bindings(&terms.settings));
+                secure(socket, session, terms, policy, presence, shutdown).await?;
                 patience.restart();
             }
             Step::Close => return part(socket, session, terms, presence, account).await,
         }
     }
+}
+
+/// Goes on under TLS.
+async fn secure<P: Policy>(
+    socket: &mut Socket,
+    session: &mut Session,
+    terms: &Terms,
+    policy: &mut P,
+    presence: &Presence,
+    shutdown: &mut Watcher,
+) -> Result<(), ConnectionError> {
+    presence.works_at(Stage::Tls);
+    let plain = std::mem::replace(socket, Socket::Gone);
+    *socket = plain.handshake(terms, policy, shutdown).await?;
+    session.tls_established(socket.bindings(&terms.settings));
+    Ok(())
 }
 
 /// Says the last words.

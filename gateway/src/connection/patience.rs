@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_smtp::Reply;
-use portcullis_smtp::server::{Awaiting, Session};
+use portcullis_smtp::server::{Awaiting, Question, Session};
 use tokio::time::Instant;
 
 use super::Terms;
@@ -88,9 +88,12 @@ impl Patience {
         }
     }
 
-    /// What comes now belongs to another message, perhaps without a wait after the one before.
-    pub(super) fn message_begins(&mut self) {
-        self.content = None;
+    /// Policy is asked. What comes after MAIL belongs to another message, perhaps without a wait after
+    /// the one before.
+    pub(super) fn asks(&mut self, question: &Question) {
+        if let Question::Mail { .. } = question {
+            self.content = None;
+        }
     }
 
     /// Content came. A chunk that comes together with its BDAT is never waited for.

@@ -50,6 +50,7 @@ impl ListenerFamilies {
         let counters = |name, help, labels: &[&str]| counters(registry, name, help, labels);
         let counter = |name, help| counters(name, help, &["listener"]);
         let gauge = |name, help| gauges(registry, name, help, &["listener"]);
+        let by = |label, name, help| counters(name, help, &["listener", label]);
         Self {
             auth: counters(
                 "portcullis_auth_total",
@@ -57,11 +58,7 @@ impl ListenerFamilies {
                  broke off or garbled is none",
                 &["listener", "mechanism", "result"],
             ),
-            commands: counters(
-                "portcullis_commands_total",
-                "Commands read from clients",
-                &["listener", "command"],
-            ),
+            commands: by("command", "portcullis_commands_total", "Commands read from clients"),
             connections: counter(
                 "portcullis_connections_total",
                 "Connections that were given a session; a trusted proxy's after its header",
@@ -103,11 +100,7 @@ impl ListenerFamilies {
                 "Connections of trusted proxies, by how they said whose connection it is",
                 &["listener", "result"],
             ),
-            replies: counters(
-                "portcullis_replies_total",
-                "Replies to clients",
-                &["listener", "code"],
-            ),
+            replies: by("code", "portcullis_replies_total", "Replies to clients"),
             score_actions: counters(
                 "portcullis_score_actions_total",
                 "Complete messages that plugins let pass at a listener with `scores`, by what \

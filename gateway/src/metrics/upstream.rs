@@ -34,6 +34,7 @@ impl UpstreamFamilies {
         let counter = |name, help| counters(registry, name, help, &["upstream"]);
         let gauge = |name, help| gauges(registry, name, help, &["upstream"]);
         let labelled = |name, help, labels: &[&str]| counters(registry, name, help, labels);
+        let by_result = |name, help| labelled(name, help, &["upstream", "result"]);
         let seconds = |name, help| histograms(registry, name, help, &["upstream"], NETWORK_SECONDS);
         Self {
             address_up: gauges(
@@ -60,21 +61,19 @@ impl UpstreamFamilies {
                 "portcullis_upstream_connections_limit",
                 "Connections that it may have: `connections`",
             ),
-            connects: labelled(
+            connects: by_result(
                 "portcullis_upstream_connects_total",
                 "Attempts to connect; `login`: the upstream did not accept the gateway's, or \
                  there was no safe way to log in",
-                &["upstream", "result"],
             ),
             delivery_seconds: seconds(
                 "portcullis_upstream_delivery_duration_seconds",
                 "How long deliveries took: from the message that may leave to the last answer to \
                  it",
             ),
-            probes: labelled(
+            probes: by_result(
                 "portcullis_upstream_probes_total",
                 "Looks at addresses that are down",
-                &["upstream", "result"],
             ),
             replies: labelled(
                 "portcullis_upstream_replies_total",
