@@ -93,10 +93,26 @@ fn without_room_for_content_the_client_keeps_its_mail() {
              S: 354",
         );
     }
-    for client in &mut clients {
+    // One has its room before the others come: they could take it from each other otherwise, or come
+    // when it is free again.
+    for (place, client) in clients.iter_mut().enumerate() {
         client.send(b"Subject: t\r\n\r\n").unwrap();
         client.send(&b"0123456789abcdef\r\n".repeat(50_000)).unwrap();
+        if place == 0 {
+            let kept = |name| gateway.metrics().sum(name, &[]);
+            wait_for("the first content", || {
+                let kept =
+                    kept("portcullis_content_memory_bytes") + kept("portcullis_content_disk_bytes");
+                (kept > 850_000.0).then_some(())
+            });
+        }
     }
+    // Whose header section finds no room is refused for the memory, the others for the disk.
+    let refused =
+        |limit| gateway.metrics().sum("portcullis_limit_reached_total", &[("limit", limit)]);
+    wait_for("a client without room", || {
+        (refused("content_disk") + refused("content_memory") >= 1.0).then_some(())
+    });
     let mut taken = 0;
     for client in &mut clients {
         client.send(b".\r\n").unwrap();
